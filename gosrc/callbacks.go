@@ -1,0 +1,103 @@
+package main
+
+/*
+#include <stdlib.h>
+#include "pyctd.h"
+
+// cgo cannot call a function pointer.
+static void call_on_events(pyctd_callbacks c, const pyctd_event *events, size_t count) { c.on_events(events, count); }
+static int32_t call_on_stdio(pyctd_callbacks c, uint64_t cookie, const pyctd_stdio *io) { return c.on_stdio(cookie, io); }
+static void call_on_io(pyctd_callbacks c, uint64_t cookie, int32_t call) { c.on_io(cookie, call); }
+static void call_on_log(pyctd_callbacks c, int32_t level, const char *text, size_t text_len, const char *fields, size_t fields_len) {
+    c.on_log(level, text, text_len, fields, fields_len);
+}
+*/
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/pyctd/pyctd/gosrc/internal/core"
+)
+
+// hostCallbacks calls the C functions that pyctd_init was given.
+type hostCallbacks struct{ c C.pyctd_callbacks }
+
+var eventTypes = map[string]C.int32_t{
+	"exit":         C.PYCTD_EVENT_EXIT,
+	"oom":          C.PYCTD_EVENT_OOM,
+	"create":       C.PYCTD_EVENT_CREATE,
+	"start":        C.PYCTD_EVENT_START,
+	"exec-added":   C.PYCTD_EVENT_EXEC_ADDED,
+	"exec-started": C.PYCTD_EVENT_EXEC_STARTED,
+	"paused":       C.PYCTD_EVENT_PAUSED,
+	"resumed":      C.PYCTD_EVENT_RESUMED,
+}
+
+// arena owns the C copies of strings for the length of one callback.
+type arena []unsafe.Pointer
+
+func (a *arena) copy(s string) (*C.char, C.size_t) {
+	if s == "" {
+		return nil, 0
+	}
+	p := C.CString(s)
+	*a = append(*a, unsafe.Pointer(p))
+	return p, C.size_t(len(s))
+}
+
+func (a *arena) free() {
+	for _, p := range *a {
+		C.free(p)
+	}
+}
+
+func (h hostCallbacks) Events(events []core.Event) {
+	var strings arena
+	defer strings.free()
+	size := C.size_t(unsafe.Sizeof(C.pyctd_event{}))
+	array := (*C.pyctd_event)(C.calloc(C.size_t(len(events)), size))
+	defer C.free(unsafe.Pointer(array))
+	for i, out := range unsafe.Slice(array, len(events)) {
+		from := events[i]
+		out.cookie, out.token = C.uint64_t(from.Cookie), C.uint64_t(from.Token)
+		out._type = eventTypes[from.Type] // 0, unknown, for what it does not name
+		out.pid, out.exit_code = C.uint32_t(from.Pid), C.uint32_t(from.ExitCode)
+		if !from.ExitedAt.IsZero() {
+			out.sec, out.nsec = C.int64_t(from.ExitedAt.Unix()), C.int32_t(from.ExitedAt.Nanosecond())
+		}
+		out.container_id, out.container_id_len = strings.copy(from.ContainerID)
+		out.process_id, out.process_id_len = strings.copy(from.ProcessID)
+		out.error, out.error_len = strings.copy(from.Error)
+		unsafe.Slice(array, len(events))[i] = out
+	}
+	C.call_on_events(h.c, array, C.size_t(len(events)))
+}
+
+func (h hostCallbacks) Stdio(cookie, stdio uint64, io *core.DirectIO) core.StdioAnswer {
+	var strings arena
+	defer strings.free()
+	config := io.Config()
+	out := (*C.pyctd_stdio)(C.calloc(1, C.size_t(unsafe.Sizeof(C.pyctd_stdio{}))))
+	defer C.free(unsafe.Pointer(out))
+	out.stdio = C.pyctd_handle(stdio)
+	if config.Terminal {
+		out.terminal = 1
+	}
+	out.stdin_path, out.stdin_path_len = strings.copy(config.Stdin)
+	out.stdout_path, out.stdout_path_len = strings.copy(config.Stdout)
+	out.stderr_path, out.stderr_path_len = strings.copy(config.Stderr)
+	return core.StdioAnswer(C.call_on_stdio(h.c, C.uint64_t(cookie), out))
+}
+
+func (h hostCallbacks) IO(cookie uint64, call core.IOCall) {
+	C.call_on_io(h.c, C.uint64_t(cookie), C.int32_t(call))
+}
+
+func (h hostCallbacks) Log(level int32, text, fields string) {
+	var strings arena
+	defer strings.free()
+	message, messageLen := strings.copy(text)
+	json, jsonLen := strings.copy(fields)
+	C.call_on_log(h.c, C.int32_t(level), message, messageLen, json, jsonLen)
+}

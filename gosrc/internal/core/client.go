@@ -1,0 +1,205 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/events/proxy"
+	"github.com/containerd/containerd/v2/pkg/dialer"
+	"github.com/containerd/containerd/v2/pkg/identifiers"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/libcontainerd"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+// A Client is a libcontainerd client with the containerd client below it.
+type Client struct {
+	core     *Core
+	cookie   uint64
+	stateDir string
+	daemon   *containerd.Client
+	moby     libcontainerdtypes.Client
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	mu      sync.Mutex
+	streams map[*stdio]struct{} // attached and not yet closed
+	closed  bool
+}
+
+// connect dials a daemon as dockerd does.
+func connect(ctx context.Context, address string, opts ...containerd.Opt) (*containerd.Client, error) {
+	// containerd's client connects lazily, and its calls wait for a daemon that may never come: ask the socket first.
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, cerrdefs.ErrUnavailable.WithMessage(err.Error())
+	}
+	_ = conn.Close()
+	const timeout = 60 * time.Second
+	reconnect := backoff.DefaultConfig
+	reconnect.MaxDelay = timeout
+	opts = append(opts,
+		containerd.WithDialOpts([]grpc.DialOption{
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
+			grpc.WithContextDialer(dialer.ContextDialer),
+			grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor),
+			grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
+		}),
+		containerd.WithTimeout(timeout),
+	)
+	return containerd.New(address, opts...)
+}
+
+// NewClient connects to the daemon at address and returns once its events flow.
+func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir string, cookie uint64) (Result, error) {
+	if err := identifiers.Validate(namespace); err != nil {
+		return Result{}, err
+	}
+	events := newReadyEvents()
+	daemon, err := connect(ctx, address, containerd.WithDefaultNamespace(namespace),
+		containerd.WithServices(containerd.WithEventService(events)))
+	if err != nil {
+		return Result{}, err
+	}
+	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
+	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, daemon: daemon, streams: map[*stdio]struct{}{}}
+	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
+	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)
+	if err == nil {
+		err = events.wait(ctx)
+	}
+	if err != nil {
+		cl.close()
+		return Result{}, err
+	}
+	return Result{Value: c.handles.Put(cl)}, nil
+}
+
+// close ends the client but not what runs: streams lose our descriptors, never their FIFOs.
+func (cl *Client) close() {
+	cl.mu.Lock()
+	if cl.closed {
+		cl.mu.Unlock()
+		return
+	}
+	cl.closed = true
+	streams := cl.streams
+	cl.streams = nil
+	cl.mu.Unlock()
+	cl.cancel()
+	for s := range streams {
+		s.detach()
+	}
+	_ = cl.daemon.Close()
+}
+
+// client finds a client that is open.
+func (c *Core) client(h uint64) (*Client, error) { return handle.Get[*Client](&c.handles, h) }
+
+func (cl *Client) check() error {
+	if cl.ctx.Err() != nil {
+		return kind.ErrClosed
+	}
+	return nil
+}
+
+// ProcessEvent is libcontainerd's Backend.
+func (cl *Client) ProcessEvent(id string, event libcontainerdtypes.EventType, info libcontainerdtypes.EventInfo) error {
+	out := Event{
+		Cookie: cl.cookie, Type: string(event), Pid: info.Pid, ExitCode: info.ExitCode, ExitedAt: info.ExitedAt,
+		ContainerID: id, ProcessID: info.ProcessID,
+	}
+	if info.Error != nil {
+		out.Error = info.Error.Error()
+	}
+	return cl.core.dispatcher.process(out, cl.ctx.Done())
+}
+
+// ClientVersion is Client.Version.
+func (c *Core) ClientVersion(ctx context.Context, h uint64) (Result, error) {
+	cl, err := c.client(h)
+	if err != nil {
+		return Result{}, err
+	}
+	version, err := cl.moby.Version(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	return asJSON(map[string]string{"version": version.Version, "revision": version.Revision})
+}
+
+// LoadContainer is Client.LoadContainer.
+func (c *Core) LoadContainer(ctx context.Context, h uint64, id string) (Result, error) {
+	cl, err := c.client(h)
+	if err != nil {
+		return Result{}, err
+	}
+	ctr, err := cl.moby.LoadContainer(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, loaded: true})}, nil
+}
+
+// NewContainerRequest is what NewContainer takes; its JSON fields are described in pyctd.h.
+type NewContainerRequest struct {
+	Replace                    bool
+	ID, Shim                   string
+	Spec, RuntimeOptions, Opts []byte
+}
+
+// NewContainer is Client.NewContainer, or libcontainerd.ReplaceContainer.
+func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerRequest) (Result, error) {
+	cl, err := c.client(h)
+	if err != nil {
+		return Result{}, err
+	}
+	// The id becomes a directory under the state directory before containerd looks at it.
+	if err := identifiers.Validate(request.ID); err != nil {
+		return Result{}, err
+	}
+	spec, err := parseSpec(request.Spec)
+	if err != nil {
+		return Result{}, err
+	}
+	runtimeOptions, err := parseRuntimeOptions(request.Shim, request.RuntimeOptions)
+	if err != nil {
+		return Result{}, err
+	}
+	opts, err := parseContainerOpts(ctx, cl.daemon, request.Opts)
+	if err != nil {
+		return Result{}, err
+	}
+	var ctr libcontainerdtypes.Container
+	if request.Replace {
+		ctr, err = libcontainerd.ReplaceContainer(ctx, cl.moby, request.ID, spec, request.Shim, runtimeOptions, opts...)
+	} else {
+		ctr, err = cl.moby.NewContainer(ctx, request.ID, spec, request.Shim, runtimeOptions, opts...)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr})}, nil
+}
+
+func asJSON(v any) (Result, error) {
+	data, err := json.Marshal(v)
+	return Result{Data: data}, err
+}
+
+func invalid(err error) error { return cerrdefs.ErrInvalidArgument.WithMessage(err.Error()) }

@@ -1,0 +1,111 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+)
+
+// A Container is a libcontainerd container and the client that it came from.
+type Container struct {
+	client *Client
+	id     string
+	moby   libcontainerdtypes.Container
+	loaded bool // from LoadContainer, which does not bring the runtime's options back
+}
+
+func (c *Core) container(h uint64) (*Container, error) {
+	ctr, err := handle.Get[*Container](&c.handles, h)
+	if err != nil {
+		return nil, err
+	}
+	return ctr, ctr.client.check()
+}
+
+// failedStartTimeout bounds the clean-up after a failed start, which must happen even when the start's own context is
+// what failed it. It is what libcontainerd gives the same clean-up of an exec.
+const failedStartTimeout = 45 * time.Second
+
+// NewTask is Container.NewTask; with start it is the seed's Container.Start.
+func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, withStdin bool, stdioCookie uint64, start bool) (Result, error) {
+	ctr, err := c.container(h)
+	if err != nil {
+		return Result{}, err
+	}
+	task, err := ctr.moby.NewTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie))
+	if err != nil {
+		return Result{}, err
+	}
+	p := newProcess(ctr, task)
+	p.arm() // before the start, so that no exit can be missed
+	if start {
+		if err := task.Start(ctx); err != nil {
+			p.close()
+			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), failedStartTimeout)
+			defer cancel()
+			// Only stopped tasks can be deleted; a created one has to be killed first.
+			if err := task.ForceDelete(clean); err != nil {
+				log.G(ctx).WithError(err).WithField("container", ctr.id).Error("failed to delete task after fail start")
+			}
+			return Result{}, err
+		}
+	}
+	return c.processResult(p), nil
+}
+
+// Task is Container.Task, or Container.AttachTask when there is a cookie to attach.
+func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, error) {
+	ctr, err := c.container(h)
+	if err != nil {
+		return Result{}, err
+	}
+	var task libcontainerdtypes.Task
+	if stdioCookie == 0 {
+		task, err = ctr.moby.Task(ctx)
+	} else {
+		// AttachTask opens the FIFOs under its context and for its life: under the call's own, its end would close them.
+		attached, stop := ctr.client.untilDone(ctx)
+		defer stop()
+		task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie))
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return c.processResult(newProcess(ctr, task)), nil
+}
+
+// untilDone gives a context that lives as long as the client, but ends with ctx if that ends before stop is called.
+func (cl *Client) untilDone(ctx context.Context) (context.Context, func()) {
+	long, cancel := context.WithCancelCause(cl.ctx)
+	unlink := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return long, func() { unlink() }
+}
+
+// DeleteContainer is Container.Delete.
+func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
+	ctr, err := c.container(h)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, ctr.moby.Delete(ctx)
+}
+
+func (c *Core) processResult(p *Process) Result {
+	return Result{Value: c.handles.Put(p), Code: p.moby.Pid()}
+}
+
+// checkExitOption refuses what libcontainerd would ignore without a word: its LoadContainer forgets the runtime's
+// options, and without them a checkpoint leaves the task running.
+func (ctr *Container) checkExitOption(exit bool) error {
+	if exit && ctr.loaded {
+		return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("container %q was loaded, so libcontainerd has lost its runtime options and "+
+			"would ignore exit: checkpoint with exit=False and kill the task, or use the container that created it", ctr.id))
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/containerd/log"
+	"github.com/sirupsen/logrus"
+)
+
+// logHook hands log records to the other side instead of stderr. It only queues them: a record may be written under
+// any lock.
+type logHook struct{ dispatcher *dispatcher }
+
+func (h logHook) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (h logHook) Fire(entry *logrus.Entry) error {
+	fields := make(map[string]any, len(entry.Data))
+	for key, value := range entry.Data {
+		switch v := value.(type) {
+		case string, bool, int, int32, int64, uint32, uint64, float64:
+			fields[key] = v
+		default:
+			fields[key] = fmt.Sprint(v)
+		}
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	h.dispatcher.log(record{int32(entry.Level), entry.Message, string(text)})
+	return nil
+}
+
+func (c *Core) routeLogs(level int32) {
+	logger := log.L.Logger
+	logger.SetOutput(io.Discard)
+	logger.SetLevel(logrus.Level(level))
+	logger.ReplaceHooks(logrus.LevelHooks{})
+	logger.AddHook(logHook{&c.dispatcher})
+}

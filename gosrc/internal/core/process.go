@@ -1,0 +1,335 @@
+package core
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	// Stats decodes only what is registered.
+	_ "github.com/containerd/cgroups/v3/cgroup1/stats"
+	_ "github.com/containerd/cgroups/v3/cgroup2/stats"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/identifiers"
+	"github.com/containerd/typeurl/v2"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+// embedded is what libcontainerd's task and process have beyond their interfaces, from the containerd objects that they
+// embed.
+type embedded interface {
+	Wait(context.Context) (<-chan containerd.ExitStatus, error)
+	CloseIO(context.Context, ...containerd.IOCloserOpts) error
+	Status(context.Context) (containerd.Status, error)
+}
+
+// A Process is a task's init process or an exec.
+type Process struct {
+	container *Container
+	moby      libcontainerdtypes.Process
+	ctx       context.Context
+	cancel    context.CancelFunc
+	armed     sync.Once
+	exited    chan struct{}
+	status    containerd.ExitStatus // once exited is closed
+	waitErr   error
+}
+
+func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
+	p := &Process{container: ctr, moby: moby, exited: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(ctr.client.ctx)
+	return p
+}
+
+func (p *Process) close() { p.cancel() }
+
+func (c *Core) process(h uint64) (*Process, embedded, error) {
+	p, err := handle.Get[*Process](&c.handles, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, p.moby.(embedded), p.container.client.check()
+}
+
+func (c *Core) task(h uint64) (libcontainerdtypes.Task, *Process, error) {
+	p, _, err := c.process(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	task, ok := p.moby.(libcontainerdtypes.Task)
+	if !ok {
+		return nil, nil, &handle.WrongTypeError{Want: "task", Got: "exec"}
+	}
+	return task, p, nil
+}
+
+// onTask runs a method of Task that returns an error only.
+func (c *Core) onTask(h uint64, method func(libcontainerdtypes.Task) error) (Result, error) {
+	task, _, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, method(task)
+}
+
+// arm begins to wait for the exit, once.
+func (p *Process) arm() {
+	p.armed.Do(func() {
+		go func() {
+			defer close(p.exited)
+			defer func() {
+				if r := recover(); r != nil {
+					p.waitErr = panicError(r)
+				}
+			}()
+			p.status, p.waitErr = p.await()
+		}()
+	})
+}
+
+// retryWait is how long a wait rests when the daemon is away.
+const retryWait = 100 * time.Millisecond
+
+// await waits until the process has exited. When the daemon goes away containerd's Wait answers 255 with an error: that
+// is no exit, and the shim still has the true one, so wait again.
+func (p *Process) await() (containerd.ExitStatus, error) {
+	for {
+		statuses, err := p.moby.(embedded).Wait(p.ctx)
+		if err != nil {
+			return containerd.ExitStatus{}, err
+		}
+		status := <-statuses
+		err = status.Error()
+		if p.ctx.Err() != nil {
+			return containerd.ExitStatus{}, kind.ErrClosed
+		}
+		if err == nil {
+			return status, nil
+		}
+		if kind.Of(err) != kind.Unavailable {
+			return containerd.ExitStatus{}, err
+		}
+		select {
+		case <-time.After(retryWait):
+		case <-p.ctx.Done():
+		}
+	}
+}
+
+// WaitProcess completes when the process has exited.
+func (c *Core) WaitProcess(ctx context.Context, h uint64) (Result, error) {
+	p, _, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	p.arm()
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+	if p.waitErr != nil {
+		return Result{}, p.waitErr
+	}
+	return exitResult(&p.status), nil
+}
+
+func exitResult(status *containerd.ExitStatus) Result {
+	result := Result{Code: status.ExitCode(), At: status.ExitTime()}
+	if err := status.Error(); err != nil {
+		result.Data = []byte(err.Error())
+	}
+	return result
+}
+
+// Kill is Process.Kill.
+func (c *Core) Kill(ctx context.Context, h uint64, signal int32) (Result, error) {
+	p, _, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, p.moby.Kill(ctx, syscall.Signal(signal))
+}
+
+// Resize is Process.Resize.
+func (c *Core) Resize(ctx context.Context, h uint64, width, height uint32) (Result, error) {
+	p, _, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, p.moby.Resize(ctx, width, height)
+}
+
+// DeleteProcess is Process.Delete.
+func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
+	p, _, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	status, err := p.moby.Delete(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	return exitResult(status), nil
+}
+
+// CloseStdin is CloseIO, as libcontainerd's own stdin sends it on Close.
+func (c *Core) CloseStdin(ctx context.Context, h uint64) (Result, error) {
+	_, e, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{}, e.CloseIO(ctx, containerd.WithStdinCloser)
+}
+
+// Status is Task.Status, which an exec has too.
+func (c *Core) Status(ctx context.Context, h uint64) (Result, error) {
+	_, e, err := c.process(h)
+	if err != nil {
+		return Result{}, err
+	}
+	status, err := e.Status(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := asJSON(map[string]string{"status": string(status.Status)})
+	result.Code, result.At = status.ExitStatus, status.ExitTime
+	return result, err
+}
+
+// StartTask is Task.Start.
+func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
+	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Start(ctx) })
+}
+
+// Pause is Task.Pause.
+func (c *Core) Pause(ctx context.Context, h uint64) (Result, error) {
+	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Pause(ctx) })
+}
+
+// Resume is Task.Resume.
+func (c *Core) Resume(ctx context.Context, h uint64) (Result, error) {
+	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Resume(ctx) })
+}
+
+// ForceDelete is Task.ForceDelete.
+func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
+	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.ForceDelete(ctx) })
+}
+
+// Stats is Task.Stats.
+func (c *Core) Stats(ctx context.Context, h uint64) (Result, error) {
+	task, _, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	stats, err := task.Stats(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	name, err := typeurl.TypeURL(stats.Metrics)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := asJSON(map[string]any{"type": name, "metrics": stats.Metrics})
+	result.At = stats.Read
+	return result, err
+}
+
+// Pids is Task.Pids.
+func (c *Core) Pids(ctx context.Context, h uint64) (Result, error) {
+	task, _, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	processes, err := task.Pids(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	type info struct {
+		TypeURL string `json:"type_url"`
+		Value   []byte `json:"value"`
+	}
+	type process struct {
+		Pid  uint32 `json:"pid"`
+		Info *info  `json:"info"`
+	}
+	out := make([]process, len(processes))
+	for i, p := range processes {
+		out[i].Pid = p.Pid
+		if p.Info != nil {
+			out[i].Info = &info{p.Info.GetTypeUrl(), p.Info.GetValue()}
+		}
+	}
+	return asJSON(out)
+}
+
+// Summary is Task.Summary.
+func (c *Core) Summary(ctx context.Context, h uint64) (Result, error) {
+	task, _, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	// libcontainerd decodes each process's details, which the runc shim does not send; it would dereference nil there.
+	processes, err := task.Pids(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	for _, p := range processes {
+		if p.Info == nil {
+			return asJSON([]struct{}{})
+		}
+	}
+	summaries, err := task.Summary(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	return asJSON(append([]libcontainerdtypes.Summary{}, summaries...))
+}
+
+// Exec is Task.Exec.
+func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withStdin bool, stdioCookie uint64) (Result, error) {
+	task, p, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	var process specs.Process
+	if err := parseObject("process spec", spec, &process); err != nil {
+		return Result{}, err
+	}
+	// The exec's id becomes the name of its FIFOs before containerd looks at it.
+	if err := identifiers.Validate(id); err != nil {
+		return Result{}, err
+	}
+	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie))
+	if err != nil {
+		return Result{}, err
+	}
+	return c.processResult(newProcess(p.container, exec)), nil
+}
+
+// UpdateResources is Task.UpdateResources.
+func (c *Core) UpdateResources(ctx context.Context, h uint64, data []byte) (Result, error) {
+	var resources libcontainerdtypes.Resources
+	if err := parseObject("resources", data, &resources); err != nil {
+		return Result{}, err
+	}
+	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.UpdateResources(ctx, &resources) })
+}
+
+// CreateCheckpoint is Task.CreateCheckpoint.
+func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string, exit bool) (Result, error) {
+	task, p, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := p.container.checkExitOption(exit); err != nil {
+		return Result{}, err
+	}
+	return Result{}, task.CreateCheckpoint(ctx, directory, exit)
+}

@@ -1,0 +1,233 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"golang.org/x/sys/unix"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+// DirectIO is cio's, under a name that the C layer can use without importing cio.
+type DirectIO = cio.DirectIO
+
+// Stream names one of the three.
+type Stream int32
+
+// The streams, as in pyctd.h.
+const (
+	Stdin Stream = iota
+	Stdout
+	Stderr
+)
+
+// stdio is a DirectIO whose streams are used on the other side of the boundary. To containerd's client it is the
+// process's cio.IO.
+type stdio struct {
+	client *Client
+	cookie uint64
+	handle uint64
+	dio    *cio.DirectIO
+	once   sync.Once
+}
+
+// attach makes the StdioCallback that asks the other side.
+func (cl *Client) attach(cookie uint64) libcontainerdtypes.StdioCallback {
+	return func(dio *cio.DirectIO) (cio.IO, error) {
+		if cookie == 0 {
+			return none(dio)
+		}
+		s := &stdio{client: cl, cookie: cookie, dio: dio}
+		s.handle = cl.core.handles.Put(s)
+		cl.mu.Lock()
+		open := !cl.closed
+		if open {
+			cl.streams[s] = struct{}{}
+		}
+		cl.mu.Unlock()
+		answer := StdioFailed
+		if open {
+			answer = cl.core.callbacks.Stdio(cookie, s.handle, dio)
+		}
+		switch answer {
+		case StdioAttached:
+			return s, nil
+		case StdioNone:
+			s.forget()
+			return none(dio)
+		}
+		s.forget()
+		if !open {
+			return nil, kind.ErrClosed
+		}
+		return nil, kind.ErrCallback // libcontainerd cancels and closes the DirectIO
+	}
+}
+
+// none leaves a process without streams. Returning a nil IO would do for containerd, but nobody would then close the
+// DirectIO, and its FIFOs and the goroutines that open them would stay.
+func none(dio *cio.DirectIO) (cio.IO, error) {
+	dio.Cancel()
+	null, _ := cio.NullIO("")
+	return null, dio.Close()
+}
+
+// Config is cio.IO's.
+func (s *stdio) Config() cio.Config { return s.dio.Config() }
+
+// Cancel is cio.IO's.
+func (s *stdio) Cancel() {
+	s.dio.Cancel()
+	s.client.core.callbacks.IO(s.cookie, IOCancel)
+}
+
+// Wait is cio.IO's.
+func (s *stdio) Wait() {
+	s.client.core.callbacks.IO(s.cookie, IOWait)
+	s.dio.Wait()
+}
+
+// Close is cio.IO's.
+func (s *stdio) Close() error {
+	s.forget()
+	s.once.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
+	return s.dio.Close()
+}
+
+func (s *stdio) forget() {
+	s.client.mu.Lock()
+	delete(s.client.streams, s)
+	s.client.mu.Unlock()
+	_, _ = s.client.core.handles.Take(s.handle)
+}
+
+// close is what releasing the handle from outside does: nothing, for the streams belong to the process.
+func (s *stdio) close() {}
+
+// detach lets go of the streams of a process that runs on: it closes our descriptors, keeps the FIFOs for the next
+// client to attach to, and does not tell the process that its stdin has ended.
+func (s *stdio) detach() {
+	_, _ = s.client.core.handles.Take(s.handle)
+	s.dio.Cancel()
+	for _, stream := range []Stream{Stdin, Stdout, Stderr} {
+		if pipe, err := s.pipe(stream); err == nil {
+			_ = pipe.(io.Closer).Close()
+		}
+	}
+	s.once.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
+}
+
+// pipe returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
+// the writer that its wrapper embeds. A test holds that to the pinned module.
+func (s *stdio) pipe(stream Stream) (any, error) {
+	var pipe any
+	switch {
+	case stream == Stdin && s.dio.Stdin != nil:
+		pipe = s.dio.Stdin
+		if wrapper := reflect.Indirect(reflect.ValueOf(pipe)); wrapper.Kind() == reflect.Struct {
+			if writer := wrapper.FieldByName("Writer"); writer.IsValid() {
+				pipe = writer.Interface()
+			}
+		}
+	case stream == Stdout && s.dio.Stdout != nil:
+		pipe = s.dio.Stdout
+	case stream == Stderr && s.dio.Stderr != nil:
+		pipe = s.dio.Stderr
+	default:
+		return nil, invalid(fmt.Errorf("the process has no stream %d", stream))
+	}
+	return pipe, nil
+}
+
+func (c *Core) stdio(h uint64) (*stdio, error) { return handle.Get[*stdio](&c.handles, h) }
+
+// OpenStdio waits for a stream's FIFO to be open at both ends and returns a descriptor of its own for it.
+func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, error) {
+	s, err := c.stdio(h)
+	if err != nil {
+		return Result{}, err
+	}
+	pipe, err := s.pipe(stream)
+	if err != nil {
+		return Result{}, err
+	}
+	conn, err := pipe.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return Result{}, closedFIFO(err)
+	}
+	type outcome struct {
+		fd  int
+		err error
+	}
+	opened := make(chan outcome, 1)
+	go func() {
+		var out outcome
+		if err := conn.Control(func(fd uintptr) {
+			out.fd, out.err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		}); err != nil {
+			out.err = closedFIFO(err)
+		}
+		if out.err == nil {
+			out.err = unix.SetNonblock(out.fd, false)
+		}
+		opened <- out
+	}()
+	select {
+	case out := <-opened:
+		return Result{Value: uint64(out.fd)}, out.err
+	case <-ctx.Done():
+		go func() { // the FIFO may open yet; its end, at the latest, ends this
+			if out := <-opened; out.err == nil {
+				_ = unix.Close(out.fd)
+			}
+		}()
+		return Result{}, ctx.Err()
+	}
+}
+
+func closedFIFO(err error) error { return fmt.Errorf("%w: %w", kind.ErrClosed, err) }
+
+// CloseStream closes one stream.
+func (c *Core) CloseStream(h uint64, stream Stream) (Result, error) {
+	s, err := c.stdio(h)
+	if err != nil {
+		return Result{}, err
+	}
+	switch {
+	case stream == Stdin && s.dio.Stdin != nil:
+		return Result{}, s.dio.Stdin.Close()
+	case stream == Stdout && s.dio.Stdout != nil:
+		return Result{}, s.dio.Stdout.Close()
+	case stream == Stderr && s.dio.Stderr != nil:
+		return Result{}, s.dio.Stderr.Close()
+	}
+	return Result{}, invalid(errors.New("the process has no such stream"))
+}
+
+// CancelStdio is DirectIO.Cancel.
+func (c *Core) CancelStdio(h uint64) (Result, error) {
+	s, err := c.stdio(h)
+	if err == nil {
+		s.dio.Cancel()
+	}
+	return Result{}, err
+}
+
+// CloseStdio is DirectIO.Close.
+func (c *Core) CloseStdio(h uint64) (Result, error) {
+	s, err := c.stdio(h)
+	if err != nil {
+		return Result{}, err
+	}
+	s.forget()
+	return Result{}, s.dio.Close()
+}

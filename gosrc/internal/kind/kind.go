@@ -1,0 +1,91 @@
+// Package kind names what went wrong in the words of containerd's errdefs.
+package kind
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+)
+
+// Kind has the values of pyctd_kind in pyctd.h; a test compares them.
+type Kind int32
+
+const (
+	OK Kind = iota
+	Unknown
+	InvalidArgument
+	NotFound
+	AlreadyExists
+	PermissionDenied
+	ResourceExhausted
+	FailedPrecondition
+	Conflict
+	Unavailable
+	DeadlineExceeded
+	Canceled
+	Unimplemented
+	Internal
+	Closed
+	Callback
+)
+
+// ErrCallback is what libcontainerd gets from a stdio callback that failed on the other side of the boundary.
+var ErrCallback = errors.New("stdio callback failed")
+
+// ErrClosed is what an operation on something that was closed under it answers.
+var ErrClosed = errors.New("client is closed")
+
+// Of tells the kind of err. An error that reached us as a bare gRPC status is read as containerd's own client reads it.
+func Of(err error) Kind {
+	if err == nil {
+		return OK
+	}
+	if k := of(err); k != Unknown {
+		return k
+	}
+	if _, ok := status.FromError(err); ok {
+		return of(errgrpc.ToNative(err))
+	}
+	return Unknown
+}
+
+func of(err error) Kind {
+	var wrongType *handle.WrongTypeError
+	switch {
+	case errors.Is(err, handle.ErrClosed), errors.Is(err, ErrClosed):
+		return Closed
+	case errors.Is(err, ErrCallback):
+		return Callback
+	case errors.As(err, &wrongType), cerrdefs.IsInvalidArgument(err), cerrdefs.IsOutOfRange(err):
+		return InvalidArgument
+	case cerrdefs.IsConflict(err):
+		return Conflict
+	case cerrdefs.IsNotFound(err):
+		return NotFound
+	case cerrdefs.IsAlreadyExists(err):
+		return AlreadyExists
+	case cerrdefs.IsFailedPrecondition(err):
+		return FailedPrecondition
+	case cerrdefs.IsPermissionDenied(err), cerrdefs.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
+		return PermissionDenied
+	case cerrdefs.IsResourceExhausted(err):
+		return ResourceExhausted
+	case cerrdefs.IsDeadlineExceeded(err), errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case cerrdefs.IsCanceled(err), errors.Is(err, context.Canceled):
+		return Canceled
+	case cerrdefs.IsUnavailable(err):
+		return Unavailable
+	case cerrdefs.IsNotImplemented(err):
+		return Unimplemented
+	case cerrdefs.IsInternal(err), cerrdefs.IsDataLoss(err):
+		return Internal
+	}
+	return Unknown
+}
