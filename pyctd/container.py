@@ -1,0 +1,113 @@
+"""``Container``: what containerd keeps of a container, apart from what runs in it."""
+
+from __future__ import annotations
+
+import os
+
+from . import _native, directio
+from .directio import StdioCallback
+from .task import Task
+
+__all__ = ["Container"]
+
+
+class Container:
+    """A container (Go: ``libcontainerd.Container``), to be had from a ``Client``.
+
+    Attributes:
+        id: its id.
+    """
+
+    def __init__(self, id: str, handle: _native.Handle) -> None:
+        self.id = id
+        self._handle = handle
+
+    def start(
+        self,
+        checkpoint_dir: str | os.PathLike[str] = "",
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Task:
+        """Makes the container's task and starts it; when the start fails, the task is deleted again.
+
+        It is ``Container.Start`` of libcontainerd before it was split into ``NewTask`` and ``Task.Start``.
+
+        Args:
+            checkpoint_dir: a checkpoint to restore from, as ``Task.create_checkpoint`` writes it; empty for none.
+            with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
+            attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
+            timeout: seconds that it may take.
+
+        Raises:
+            AlreadyExistsError: the container has a task.
+            UnknownError: the runtime could not start the process; the text is the runtime's.
+            StdioError: attach_stdio raised.
+        """
+        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, 1, timeout)
+
+    def new_task(
+        self,
+        checkpoint_dir: str | os.PathLike[str] = "",
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Task:
+        """As ``start``, but the task is only created: ``Task.start`` starts it (Go: ``Container.NewTask``)."""
+        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, 0, timeout)
+
+    def _new_task(
+        self,
+        checkpoint_dir: str | os.PathLike[str],
+        with_stdin: bool,
+        attach_stdio: StdioCallback | None,
+        start: int,
+        timeout: float | None,
+    ) -> Task:
+        directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
+        stdin = int(with_stdin or directio.wants_stdin(attach_stdio))
+        made, attachment = directio.run(
+            attach_stdio,
+            lambda cookie: _native.call("container_new_task", timeout, self._handle, directory, stdin, cookie, start),
+        )
+        return Task(self.id, self.id, made, attachment)
+
+    def task(self, *, timeout: float | None = None) -> Task:
+        """The container's task, without its streams (Go: ``Container.Task``).
+
+        Raises:
+            NotFoundError: it has none.
+        """
+        return self.attach_task(None, timeout=timeout)
+
+    def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
+        """The container's task with its streams, such as after a restart of this program (Go: ``Container.AttachTask``).
+
+        One reader at a time: make sure that no other client holds the task's streams.
+
+        Raises:
+            NotFoundError: the container has no task.
+            StdioError: attach_stdio raised.
+        """
+        made, attachment = directio.run(
+            attach_stdio, lambda cookie: _native.call("container_task", timeout, self._handle, cookie)
+        )
+        return Task(self.id, self.id, made, attachment)
+
+    def delete(self, *, timeout: float | None = None) -> None:
+        """Deletes the container and its bundle (Go: ``Container.Delete``).
+
+        Raises:
+            FailedPreconditionError: it has a task still.
+            NotFoundError: it is gone already.
+        """
+        _native.call("container_delete", timeout, self._handle)
+
+    def close(self) -> None:
+        """Releases this object, not the container; garbage collection does so too."""
+        self._handle.close()
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id}{' closed' if self._handle.closed else ''}>"

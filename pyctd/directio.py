@@ -1,0 +1,247 @@
+"""A process's streams as Go hands them over: ``DirectIO``, and the callback that takes it.
+
+A stdio callback is called with a ``DirectIO`` while its process is being created, on a thread of Go's. What it returns
+is the process's IO: containerd's client calls its ``cancel``, ``wait`` and ``close`` at the moments at which it calls
+them on Go's ``cio.IO``. ``None`` runs the process without streams.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import _native, errors
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream"]
+
+_log = logging.getLogger("pyctd.stdio")
+
+STDIN, STDOUT, STDERR = range(3)
+_FAILED, _ATTACHED, _NONE = range(3)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Go's ``cio.Config``: whether there is a terminal, and the FIFOs' paths (empty: no such stream)."""
+
+    terminal: bool
+    stdin: str
+    stdout: str
+    stderr: str
+
+
+class IO(Protocol):
+    """Go's ``cio.IO``. An exception that its methods raise is logged."""
+
+    def config(self) -> Config:
+        """The streams that the process was given."""
+
+    def cancel(self) -> object:
+        """Gives up streams that are not open yet. The process has ended, or was never made."""
+
+    def wait(self) -> object:
+        """Returns when the streams are done with. ``delete`` waits for it, so it must not wait for ever."""
+
+    def close(self) -> object:
+        """Lets go of everything; the last call."""
+
+
+class Stream(io.RawIOBase):
+    """One stream of a process: a raw binary file on a descriptor of the very FIFO that Go opened.
+
+    The descriptor is had at the first use, which waits until the process's side has opened the FIFO too. When that
+    never happens because the process is gone, reading finds the end of the file and writing raises BrokenPipeError.
+    """
+
+    def __init__(self, handle: int, which: int) -> None:
+        self._handle = handle
+        self._which = which
+        self._fd: int | None = None
+        self._gone = False
+        self.name = ("stdin", "stdout", "stderr")[which]
+
+    def readable(self) -> bool:
+        return self._which != STDIN
+
+    def writable(self) -> bool:
+        return self._which == STDIN
+
+    def _open(self) -> int | None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+        if self._fd is None and not self._gone:
+            try:
+                self._fd = _native.call("stdio_open", None, self._handle, self._which).value
+            except errors.ClosedError:
+                self._gone = True
+        return self._fd
+
+    def fileno(self) -> int:
+        """The descriptor, in blocking mode. Raises OSError when the process is gone."""
+        fd = self._open()
+        if fd is None:
+            raise OSError(f"the process's {self.name} was closed before it was opened")
+        return fd
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if not self.readable():
+            raise io.UnsupportedOperation("read")
+        fd = self._open()
+        return 0 if fd is None else os.readv(fd, [buffer])
+
+    def write(self, data: ReadableBuffer) -> int:
+        if not self.writable():
+            raise io.UnsupportedOperation("write")
+        fd = self._open()
+        if fd is None:
+            raise BrokenPipeError(f"the process's {self.name} was closed before it was opened")
+        return os.write(fd, data)
+
+    def close(self) -> None:
+        """Closes the stream. For stdin this also tells containerd (CloseIO), so that the process reads its end."""
+        if self.closed:
+            return
+        fd, self._fd = self._fd, None
+        super().close()
+        if fd is not None:
+            os.close(fd)
+        if _native.usable():
+            try:
+                _native.call("stdio_close_stream", None, self._handle, self._which)
+            except errors.ClosedError:
+                pass  # Go has closed it already
+            except errors.Error as error:
+                # CloseIO answers so when the process has ended by itself; libcontainerd has nowhere to tell it either.
+                _log.debug("closing %s: %s", self.name, error)
+
+
+class DirectIO:
+    """Go's ``cio.DirectIO``: the streams of a process, in the caller's hands.
+
+    Attributes:
+        stdin: a ``Stream`` to write to, or None without ``with_stdin``.
+        stdout: a ``Stream`` to read from; with a terminal it carries stderr too.
+        stderr: a ``Stream`` to read from, or None with a terminal.
+    """
+
+    def __init__(self, native: _native.NativeStdio) -> None:
+        self._handle = native.handle
+        self._config = Config(native.terminal, native.stdin, native.stdout, native.stderr)
+        self.stdin = Stream(native.handle, STDIN) if native.stdin else None
+        self.stdout = Stream(native.handle, STDOUT) if native.stdout else None
+        self.stderr = Stream(native.handle, STDERR) if native.stderr else None
+
+    def __repr__(self) -> str:
+        return f"<DirectIO {self._config.stdout}>"
+
+    def config(self) -> Config:
+        """``DirectIO.Config``."""
+        return self._config
+
+    def cancel(self) -> None:
+        """``DirectIO.Cancel``: gives up streams that the process has not opened."""
+        self._call("stdio_cancel")
+
+    def wait(self) -> None:
+        """``DirectIO.Wait``: returns at once, as Go's does, since nobody copies these streams but the caller."""
+
+    def close(self) -> None:
+        """``DirectIO.Close``: closes every stream and removes the FIFOs."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        self._call("stdio_close")
+
+    def _call(self, name: str) -> None:
+        if _native.usable():
+            try:
+                _native.call(name, None, self._handle)
+            except errors.ClosedError:
+                pass  # Go has closed it already
+
+
+StdioCallback = Callable[[DirectIO], IO | None]
+"""libcontainerd's ``StdioCallback``."""
+
+
+class Attachment:
+    """One use of a callback: from the call that passes it to the last call of its IO."""
+
+    def __init__(self, callback: StdioCallback | None) -> None:
+        self.callback = callback
+        self.io: IO | None = None
+        self.error: BaseException | None = None
+        self.cookie = 0
+        if callback is not None:
+            self.cookie = next(_cookies)
+            _attachments[self.cookie] = self
+
+    def forget(self) -> None:
+        """The process was not made: no call will come any more."""
+        _attachments.pop(self.cookie, None)
+
+    def drain(self) -> None:
+        """Lets a ready IO read what its ended process has left, within a bound."""
+        drain = getattr(self.io, "drain", None)
+        if drain is not None:
+            drain()
+
+
+_cookies = itertools.count(1)
+_attachments: dict[int, Attachment] = {}
+
+
+def attach(cookie: int, native: _native.NativeStdio) -> int:
+    """Runs the callback behind cookie; the answer is a pyctd_stdio_answer."""
+    attachment = _attachments.get(cookie)
+    if attachment is None or attachment.callback is None:
+        return _FAILED
+    try:
+        attachment.io = attachment.callback(DirectIO(native))
+    except BaseException as error:  # raised again by the call that passed the callback
+        attachment.error = error
+        _attachments.pop(cookie, None)
+        return _FAILED
+    if attachment.io is None:
+        _attachments.pop(cookie, None)
+        return _NONE
+    return _ATTACHED
+
+
+def io_call(cookie: int, call: int) -> None:
+    """Carries one call of containerd's client to the IO behind cookie."""
+    attachment = _attachments.get(cookie)
+    if attachment is None or attachment.io is None:
+        return
+    name = ("cancel", "wait", "close")[call]
+    if name == "close":
+        del _attachments[cookie]
+    try:
+        getattr(attachment.io, name)()
+    except BaseException:
+        _log.exception("%s of %r raised", name, attachment.io)
+
+
+def run(callback: Any, start: Callable[[int], _native.Completion]) -> tuple[_native.Completion, Attachment]:
+    """Makes a call that takes a stdio callback; what the callback raised becomes the cause of the call's error."""
+    attachment = Attachment(callback)
+    try:
+        return start(attachment.cookie), attachment
+    except errors.StdioError as error:
+        raise errors.StdioError(f"the stdio callback raised {attachment.error!r}") from attachment.error or error
+    except BaseException:
+        attachment.forget()
+        raise
+
+
+def wants_stdin(callback: Any) -> bool:
+    """Whether a ready callback has something to send, so that the process needs a stdin."""
+    return bool(getattr(callback, "with_stdin", False))

@@ -1,0 +1,176 @@
+"""``Engine``: a private containerd for programs that have none to use."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+from . import _native
+from .client import Client, check_address
+from .errors import ClosedError, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
+from .events import Handler
+
+__all__ = ["Engine"]
+
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic")
+
+_running: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class Engine:
+    """A containerd of one's own: started from PATH, restarted when it dies, stopped with everything that it runs.
+
+    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. What containerd logs goes
+    to the ``pyctd.containerd`` logger. With ``address`` nothing is started or stopped, and the daemon there is used.
+
+    Args:
+        address: the socket of a containerd that runs already.
+        root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
+        state: the directory for what does not, the socket among it; likewise.
+        log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
+        timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
+
+    Raises:
+        PermissionDeniedError: this is not root.
+        FailedPreconditionError: there is no containerd on PATH.
+        InvalidArgumentError: the address, or the path that the socket would have, can't be a socket's.
+    """
+
+    def __init__(
+        self,
+        address: str | os.PathLike[str] | None = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+        log_level: str = "warn",
+        timeout: float | None = None,
+    ) -> None:
+        self._handle: _native.Handle | None = None
+        self._temporary: list[Path] = []
+        self._closed = False
+        if address is not None:
+            if root is not None or state is not None:
+                raise InvalidArgumentError("address names a containerd that runs already: it takes no root or state")
+            self.address = check_address(address)
+            return
+        if log_level not in LOG_LEVELS:
+            raise InvalidArgumentError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {log_level!r}")
+        _check_machine()
+        try:
+            self.root = self._directory(root)
+            self.state = self._directory(state)
+            check_address(self.state / "containerd.sock")
+            started = _native.call(
+                "engine_start",
+                timeout,
+                os.fspath(self.root),
+                os.fspath(self.state),
+                log_level,
+                os.environ.get("PATH", os.defpath),
+            )
+        except BaseException:
+            self._remove_directories()
+            raise
+        self.address = started.data.decode()
+        self._handle = _native.Handle(started.value, "engine")
+        _running.add(self)
+
+    def _directory(self, given: str | os.PathLike[str] | None) -> Path:
+        if given is not None:
+            return Path(os.path.abspath(given))
+        made = Path(tempfile.mkdtemp(prefix="pyctd-"))
+        self._temporary.append(made)
+        return made
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the containerd that was started; None while there is none."""
+        if self._handle is None or self._closed:
+            return None
+        try:
+            return int((self.state / "containerd.pid").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def client(
+        self, namespace: str = "moby", backend: Handler | None = None, *, timeout: float | None = None
+    ) -> Client:
+        """A client of this engine, whose bundles live in the engine's own state directory."""
+        if self._closed:
+            raise ClosedError("engine is closed")
+        state_dir = None if self._handle is None else self.state / "bundles" / namespace
+        return Client(self.address, namespace, state_dir, backend, timeout=timeout)
+
+    def close(self, *, timeout: float | None = None) -> None:
+        """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
+
+        A second time does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        _running.discard(self)
+        if self._handle is None:
+            return
+        try:
+            if _native.usable():
+                _native.call("engine_stop", timeout, self._handle)
+        finally:
+            self._handle.disown()
+            self._remove_directories()
+
+    def _remove_directories(self) -> None:
+        for directory in self._temporary:
+            _unmount_below(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None and not self._closed and _native.usable():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<Engine {getattr(self, 'address', '?')}{' closed' if self._closed else ''}>"
+
+
+def _check_machine() -> None:
+    if os.geteuid() != 0:
+        raise PermissionDeniedError(
+            "starting a private containerd needs root: run as root, or give the address of a containerd that you may use"
+        )
+    for program, package in (("containerd", "containerd"), ("runc", "runc")):
+        if shutil.which(program) is None:
+            raise FailedPreconditionError(
+                f"{program} is not on PATH: install it (on Debian: apt-get install {package}), "
+                "or give the address of a containerd that runs already"
+            )
+
+
+def _unmount_below(directory: Path) -> None:
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(f"{directory}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+def _close_forgotten() -> None:
+    for engine in tuple(_running):
+        warnings.warn(f"unclosed {engine!r}", ResourceWarning, source=engine, stacklevel=2)
+        engine.close()
+
+
+atexit.register(_close_forgotten)

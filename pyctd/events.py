@@ -1,0 +1,137 @@
+"""Events: what libcontainerd reports through ``Backend.ProcessEvent``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from types import TracebackType
+from typing import NamedTuple, Protocol, Union, runtime_checkable
+
+__all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler"]
+
+
+class EventType(str, Enum):
+    """libcontainerd's ``EventType``; each member equals Go's string."""
+
+    UNKNOWN = "unknown"
+    EXIT = "exit"
+    OOM = "oom"
+    CREATE = "create"
+    START = "start"
+    EXEC_ADDED = "exec-added"
+    EXEC_STARTED = "exec-started"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+#: In the order of pyctd_event_type.
+BY_NUMBER = tuple(EventType)
+
+
+@dataclass(frozen=True)
+class EventInfo:
+    """libcontainerd's ``EventInfo``.
+
+    Attributes:
+        container_id: the container's id.
+        process_id: the exec's id, or the container's for its init process; empty for oom, paused and resumed.
+        pid: the process's id on the host, or 0 where the event has none.
+        exit_code: the exit code of an exit event.
+        exited_at: when it exited, in UTC, to the microsecond; None for all but exit events.
+        exited_at_ns: the same in nanoseconds since the epoch, or 0.
+        error: the text of Go's ``EventInfo.Error``, or None.
+    """
+
+    container_id: str
+    process_id: str = ""
+    pid: int = 0
+    exit_code: int = 0
+    exited_at: datetime | None = None
+    exited_at_ns: int = 0
+    error: str | None = None
+
+
+class Event(NamedTuple):
+    """The three arguments of ``process_event``."""
+
+    container_id: str
+    event: EventType
+    info: EventInfo
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """libcontainerd's ``Backend``: an object that takes events."""
+
+    def process_event(self, container_id: str, event: EventType, info: EventInfo) -> object:
+        """Takes one event. The next event of the same container comes once this returns; other containers' come
+        meanwhile, on other threads. What it raises is logged, as libcontainerd logs an error of ProcessEvent."""
+
+
+Handler = Union[Backend, Callable[[str, EventType, EventInfo], object]]
+"""A backend, or a plain callable in its place."""
+
+
+class EventStream:
+    """Iterates over a client's events as they come; ends when it or its client is closed.
+
+    It holds what has not been read yet, without bound: close it when it is done with, or use it as a context manager.
+    """
+
+    def __init__(self, on_close: Callable[[EventStream], object]) -> None:
+        self._on_close = on_close
+        self._events: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, event: Event) -> None:
+        """Adds an event. For pyctd's own use."""
+        with self._changed:
+            if not self._closed:
+                self._events.append(event)
+                self._changed.notify()
+
+    def get(self, timeout: float | None = None) -> Event:
+        """The next event, waited for at most ``timeout`` seconds.
+
+        Raises:
+            TimeoutError: none came in time.
+            StopIteration: the stream is closed and all its events were read.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._events:
+                if self._closed:
+                    raise StopIteration
+                if not self._changed.wait(None if until is None else until - time.monotonic()):
+                    raise TimeoutError(f"no event came within {timeout} s")
+            return self._events.popleft()
+
+    def close(self) -> None:
+        """Ends the stream; events that were not read yet still can be."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._on_close(self)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        return self.get()
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

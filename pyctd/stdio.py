@@ -1,0 +1,198 @@
+"""The stdio callbacks that are ready for use.
+
+A stdio callback is called with a ``DirectIO`` while its process is being created, on a thread of Go's. What it returns
+is the process's IO: containerd's client calls its ``cancel``, ``wait`` and ``close`` at the moments at which it calls
+them on Go's ``cio.IO``. ``None`` runs the process without streams.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO, Union
+
+from .directio import IO, Config, DirectIO, StdioCallback, Stream
+from .errors import InvalidArgumentError
+from .pumps import Pump, PumpedIO, Reader, readers, write_to, writers
+
+__all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream", "capture", "files", "inherit", "lines", "null"]
+
+_log = logging.getLogger("pyctd.stdio")
+
+Target = Union[str, "os.PathLike[str]", BinaryIO]
+
+
+class _Callback:
+    """What the ready callbacks share; each use is for one process."""
+
+    with_stdin = False
+
+    def __init__(self) -> None:
+        self._io: PumpedIO | None = None
+
+    def __call__(self, dio: DirectIO) -> IO | None:
+        with contextlib.ExitStack() as opened:
+            pumps = self._pumps(dio, opened)
+            self._io = PumpedIO(dio, pumps, opened.pop_all())
+        return self._io
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        raise NotImplementedError
+
+    def wait(self) -> bool:
+        """Waits for the ends of stdout and stderr, at most 2 s; whether they came. To be called after the exit."""
+        return self._io is None or self._io.drain()
+
+
+def null() -> StdioCallback:
+    """Runs the process without streams: its output is thrown away, its stdin is empty."""
+    return lambda dio: None
+
+
+class capture(_Callback):
+    """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
+
+    Args:
+        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
+        limit: how many bytes to keep of each stream, at most; the rest is read and thrown away. None: all.
+
+    Attributes:
+        stdout: what the process wrote to stdout so far; with a terminal, to both.
+        stderr: what it wrote to stderr so far.
+        truncated: whether the limit was reached.
+    """
+
+    def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
+        super().__init__()
+        if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
+            raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
+        self.with_stdin = stdin is not None
+        self.truncated = False
+        self._stdin = None if stdin is None else bytes(stdin)
+        self._limit = limit
+        self._kept = (bytearray(), bytearray())
+
+    @property
+    def stdout(self) -> bytes:
+        return bytes(self._kept[0])
+
+    @property
+    def stderr(self) -> bytes:
+        return bytes(self._kept[1])
+
+    def _keep(self, which: int, data: bytes) -> None:
+        if self._limit is not None and len(self._kept[which]) + len(data) > self._limit:
+            self.truncated = True
+            data = data[: self._limit - len(self._kept[which])]
+        self._kept[which].extend(data)
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        out, err = partial(self._keep, 0), partial(self._keep, 1)
+        return [*readers(dio, out, err), *writers(dio, self._stdin)]
+
+
+class lines(_Callback):
+    """Calls a function with each line of the output as it comes, without its newline, on the stream's own thread.
+
+    Args:
+        on_stdout: takes stdout's lines; with a terminal, both streams'. None: thrown away.
+        on_stderr: takes stderr's. None: thrown away.
+        encoding: how to decode them; bytes that do not fit become U+FFFD.
+    """
+
+    def __init__(
+        self,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+        *,
+        encoding: str = "utf-8",
+    ) -> None:
+        super().__init__()
+        codecs.lookup(encoding)
+        self._handlers = (on_stdout, on_stderr)
+        self._encoding = encoding
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        return [
+            self._line_reader(stream, handler or (lambda line: None))
+            for stream, handler in zip((dio.stdout, dio.stderr), self._handlers, strict=True)
+            if stream is not None
+        ]
+
+    def _line_reader(self, stream: Stream, handler: Callable[[str], object]) -> Reader:
+        pending = bytearray()
+
+        def emit(line: bytes) -> None:
+            try:
+                handler(line.decode(self._encoding, "replace"))
+            except Exception:
+                _log.exception("the receiver of %s raised", stream.name)
+
+        def split(data: bytes) -> None:
+            pending.extend(data)
+            *whole, rest = bytes(pending).split(b"\n") if b"\n" in data else (bytes(pending),)
+            if whole:
+                pending[:] = rest
+            for line in whole:
+                emit(line)
+
+        def end() -> None:
+            if pending:
+                emit(bytes(pending))
+
+        return Reader(stream, split, end)
+
+
+class files(_Callback):
+    """Connects the streams to files: paths, which are opened and closed, or binary files with a descriptor.
+
+    Args:
+        stdin: what the process reads. None: no stdin.
+        stdout: where its stdout goes, from the file's start. None: thrown away.
+        stderr: where its stderr goes; the same path as stdout's puts both into one file. None: thrown away.
+    """
+
+    def __init__(self, stdin: Target | None = None, stdout: Target | None = None, stderr: Target | None = None) -> None:
+        super().__init__()
+        self.with_stdin = stdin is not None
+        self._targets = (stdin, stdout, stderr)
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        by_path: dict[str, int] = {}
+
+        def descriptor(target: Target | None, flags: int) -> int | None:
+            if target is None:
+                return None
+            if not isinstance(target, (str, os.PathLike)):
+                return target.fileno()
+            path = os.path.abspath(target)
+            if path not in by_path:
+                by_path[path] = os.open(path, flags | os.O_CLOEXEC, 0o666)
+                opened.callback(os.close, by_path[path])
+            return by_path[path]
+
+        source = descriptor(self._targets[0], os.O_RDONLY)
+        out, err = (descriptor(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for target in self._targets[1:])
+        return [*readers(dio, write_to(out), write_to(err)), *writers(dio, source)]
+
+
+class inherit(_Callback):
+    """Passes the streams through to this process's own.
+
+    Args:
+        stdin: whether the process reads this process's stdin.
+    """
+
+    def __init__(self, *, stdin: bool = False) -> None:
+        super().__init__()
+        self.with_stdin = stdin
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return [*readers(dio, write_to(1), write_to(2)), *writers(dio, 0 if self.with_stdin else None)]

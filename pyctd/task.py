@@ -1,0 +1,111 @@
+"""``Task``: a container's init process and all that runs with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from . import _native, directio
+from ._json import to_json
+from .directio import StdioCallback
+from .process import Process
+from .types import ProcessInfo, Stats, Summary, to_datetime
+
+__all__ = ["Task"]
+
+
+class Task(Process):
+    """A running container (Go: ``libcontainerd.Task``), to be had from a ``Container``."""
+
+    def start(self, *, timeout: float | None = None) -> None:
+        """Starts a task that was created with ``Container.new_task`` (Go: ``Task.Start``).
+
+        Raises:
+            FailedPreconditionError: it is started already.
+            UnknownError: the runtime could not start the process; the task stays, to be deleted with ``force_delete``.
+        """
+        _native.call("task_start", timeout, self._handle)
+
+    def pause(self, *, timeout: float | None = None) -> None:
+        """Freezes every process of the task (Go: ``Task.Pause``)."""
+        _native.call("task_pause", timeout, self._handle)
+
+    def resume(self, *, timeout: float | None = None) -> None:
+        """Thaws a paused task (Go: ``Task.Resume``)."""
+        _native.call("task_resume", timeout, self._handle)
+
+    def stats(self, *, timeout: float | None = None) -> Stats:
+        """The task's cgroup metrics (Go: ``Task.Stats``)."""
+        done = _native.call("task_stats", timeout, self._handle)
+        data = json.loads(done.data)
+        return Stats(to_datetime(done.sec, done.nsec), data["type"], data["metrics"])
+
+    def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
+        """The processes inside the task, by their ids on the host (Go: ``Task.Pids``)."""
+        return [ProcessInfo(**process) for process in json.loads(_native.call("task_pids", timeout, self._handle).data)]
+
+    def summary(self, *, timeout: float | None = None) -> list[Summary]:
+        """Go's ``Task.Summary``, which has nothing to tell on Linux: an empty list."""
+        return [Summary(**item) for item in json.loads(_native.call("task_summary", timeout, self._handle).data)]
+
+    def force_delete(self, *, timeout: float | None = None) -> None:
+        """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``)."""
+        _native.call("task_force_delete", timeout, self._handle)
+
+    def exec(
+        self,
+        process_id: str,
+        spec: Mapping[str, Any],
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Process:
+        """Starts a further process in the task (Go: ``Task.Exec``).
+
+        Args:
+            process_id: an identifier of containerd's, not in use in this task.
+            spec: an OCI ``process`` object; see ``pyctd.spec.process``.
+            with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
+            attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: it runs without streams.
+            timeout: seconds that it may take.
+
+        Raises:
+            ConflictError: the id is in use.
+            InvalidArgumentError: the id or the spec is malformed.
+            StdioError: attach_stdio raised.
+        """
+        stdin = int(with_stdin or directio.wants_stdin(attach_stdio))
+        process = to_json("process spec", spec)
+        made, attachment = directio.run(
+            attach_stdio,
+            lambda cookie: _native.call("task_exec", timeout, self._handle, process_id, process, stdin, cookie),
+        )
+        return Process(process_id, self.container_id, made, attachment)
+
+    def update_resources(self, resources: Mapping[str, Any], *, timeout: float | None = None) -> None:
+        """Changes the task's limits (Go: ``Task.UpdateResources``).
+
+        Args:
+            resources: an OCI ``linux.resources`` object, such as ``{"memory": {"limit": 64 << 20}}``, in bytes.
+            timeout: seconds that it may take.
+        """
+        _native.call("task_update_resources", timeout, self._handle, to_json("resources", resources))
+
+    def create_checkpoint(
+        self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """Writes a checkpoint of the task with CRIU (Go: ``Task.CreateCheckpoint``).
+
+        Args:
+            directory: where to, for ``Container.start(checkpoint_dir=…)``.
+            exit: whether the task ends with it.
+            timeout: seconds that it may take.
+
+        Raises:
+            FailedPreconditionError: exit is asked of a container from ``load_container``: libcontainerd would ignore it.
+        """
+        path = os.path.abspath(directory)
+        _native.call("task_create_checkpoint", timeout, self._handle, path, int(exit))
