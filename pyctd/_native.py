@@ -175,7 +175,7 @@ def _define_callbacks(ffi: Any) -> None:
     def text(data: Any, length: int) -> str:
         return str(ffi.buffer(data, length)[:], "utf-8", "replace") if data else ""
 
-    @ffi.def_extern(name="pyctd_py_on_events", onerror=_swallow)  # type: ignore[untyped-decorator]
+    @ffi.def_extern(name="pyctd_py_on_events", onerror=_swallow)  # type: ignore[misc]
     def on_events(events: Any, count: int) -> None:
         if host is not None and usable():
             host.events(
@@ -196,7 +196,7 @@ def _define_callbacks(ffi: Any) -> None:
                 ]
             )
 
-    @ffi.def_extern(name="pyctd_py_on_stdio", onerror=_swallow, error=0)  # type: ignore[untyped-decorator]
+    @ffi.def_extern(name="pyctd_py_on_stdio", onerror=_swallow, error=0)  # type: ignore[misc]
     def on_stdio(cookie: int, io: Any) -> int:
         if host is None or not usable():
             return 0
@@ -211,12 +211,12 @@ def _define_callbacks(ffi: Any) -> None:
             ),
         )
 
-    @ffi.def_extern(name="pyctd_py_on_io", onerror=_swallow)  # type: ignore[untyped-decorator]
+    @ffi.def_extern(name="pyctd_py_on_io", onerror=_swallow)  # type: ignore[misc]
     def on_io(cookie: int, io_call: int) -> None:
         if host is not None and usable():
             host.io(cookie, io_call)
 
-    @ffi.def_extern(name="pyctd_py_on_log", onerror=_swallow)  # type: ignore[untyped-decorator]
+    @ffi.def_extern(name="pyctd_py_on_log", onerror=_swallow)  # type: ignore[misc]
     def on_log(level: int, message: Any, message_len: int, fields: Any, fields_len: int) -> None:
         if host is not None and usable():
             host.log(level, text(message, message_len), text(fields, fields_len))
@@ -236,7 +236,7 @@ class _Queue:
             raise errors.ResourceExhaustedError(
                 "no completion queue could be made: is the limit of open files reached?"
             )
-        weakref.finalize(self, _release, self.handle).atexit = False
+        _finalize(self, self.handle)
         self.poll = select.poll()
         self.poll.register(fd[0], select.POLLIN)
         self.out = _state.ffi.new("pyctd_completion[]", DRAIN)
@@ -368,6 +368,13 @@ def _release(number: int) -> None:
         _state.lib.pyctd_release(number)
 
 
+def _finalize(owner: object, number: int) -> weakref.finalize[[int], object]:
+    """Releases a handle with its owner; not at exit, where the shutdown of the library takes all of them at once."""
+    finalizer = weakref.finalize(owner, _release, number)
+    finalizer.atexit = False  # type: ignore[misc]
+    return finalizer
+
+
 class Handle:
     """Owns one handle: released by ``close``, or when nothing refers to it any more."""
 
@@ -375,8 +382,7 @@ class Handle:
         self._number = number
         self._what = what
         self._on_close = on_close
-        self._finalizer = weakref.finalize(self, _release, number)
-        self._finalizer.atexit = False  # the shutdown of the library takes all of them at once
+        self._finalizer = _finalize(self, number)
 
     @property
     def number(self) -> int:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Error(Exception):
-    """The root of all errors that pyctd raises. ``str(error)`` is Go's ``err.Error()`` where the error comes from Go."""
+    """The root of all of pyctd's errors. ``str(error)`` is Go's ``err.Error()`` where the error comes from Go."""
 
 
 class UnknownError(Error):

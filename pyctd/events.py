@@ -76,7 +76,7 @@ class Backend(Protocol):
         meanwhile, on other threads. What it raises is logged, as libcontainerd logs an error of ProcessEvent."""
 
 
-Handler = Union[Backend, Callable[[str, EventType, EventInfo], object]]
+Handler = Union[Backend, Callable[[str, EventType, EventInfo], object]]  # noqa: UP007 (Python 3.10 cannot "or" a protocol with a generic callable at run time)
 """A backend, or a plain callable in its place."""
 
 

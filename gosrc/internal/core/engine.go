@@ -126,6 +126,10 @@ type containerdOutput struct {
 	line string
 }
 
+// hostStdout and hostStderr keep the originals: were they collected, their finalizers would close the host program's
+// descriptors 1 and 2.
+var hostStdout, hostStderr = os.Stdout, os.Stderr
+
 func (o *containerdOutput) capture() error {
 	o.once.Do(func() {
 		reader, writer, err := os.Pipe()

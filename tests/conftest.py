@@ -1,0 +1,117 @@
+"""Fixtures: one real containerd for the whole run, and after each test a look at what it has left behind.
+
+A test that leaks fails; what it left is removed, so that only it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import leaks
+from support.box import Box, unique
+from support.busybox import make_rootfs
+
+import pyctd
+from pyctd import _native
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """Holds everything that the tests make. Its path is short: a socket's has 107 bytes at most."""
+    directory = Path(tempfile.mkdtemp(prefix="ct-"))
+    yield directory
+    leaks.kill_shims(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rootfs(base: Path) -> Path:
+    """A busybox root. Containers mount it read-only, so that they may share it."""
+    return make_rootfs(base / "rootfs")
+
+
+@pytest.fixture(scope="session")
+def engine(base: Path) -> Iterator[pyctd.Engine]:
+    """A containerd for all tests that do not harm it."""
+    if os.geteuid() != 0:
+        pytest.skip("real containers need root")
+    engine = pyctd.Engine(root=base / "r", state=base / "s")
+    with engine.client(timeout=20) as client:  # once, so that what a process makes once is there before the first look
+        client.version(timeout=20)
+    yield engine
+    engine.close()
+    assert not leaks.processes(str(engine.state)), "the engine left processes behind"
+    assert not leaks.mounts(base), "the engine left mounts behind"
+
+
+@pytest.fixture
+def own_engine(base: Path) -> Iterator[pyctd.Engine]:
+    """A containerd of the test's own, to be harmed."""
+    directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
+    with pyctd.Engine(root=directory / "r", state=directory / "s") as engine:
+        yield engine
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
+    """Fails the test that leaves anything: on the Go side, in this process, on disk or in the process table."""
+    if "engine" in request.fixturenames:
+        request.getfixturevalue("engine")
+    _native.load()
+    _native._queue()
+    before = leaks.Snapshot.take(base)
+    yield
+    left = leaks.settle(before, base)
+    if left:
+        leaks.kill_shims(base)
+        for fifo in leaks.fifos(base):
+            os.unlink(fifo)
+        for bundle in leaks.bundles(base):
+            shutil.rmtree(bundle, ignore_errors=True)
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace of containerd's of the test's own, so that what one leaves is in no other's way."""
+    return unique("ns")
+
+
+@pytest.fixture
+def client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[pyctd.Client]:
+    with engine.client(namespace, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def box(client: pyctd.Client, rootfs: Path) -> Iterator[Box]:
+    """Makes containers, and deletes those that the test has left."""
+    box = Box(client, rootfs)
+    yield box
+    box.clean()
+
+
+@pytest.fixture
+def run_id() -> str:
+    """An id that no other test has."""
+    return unique()
+
+
+@pytest.fixture
+def make_client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[Callable[..., pyctd.Client]]:
+    """Makes further clients of the test's namespace, and closes them."""
+    made: list[pyctd.Client] = []
+
+    def make(**options: object) -> pyctd.Client:
+        made.append(engine.client(namespace, timeout=20, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()

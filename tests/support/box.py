@@ -1,0 +1,75 @@
+"""Containers for tests, which clean up after themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyctd
+
+_numbers = itertools.count(1)
+SLEEP = ("/bin/sleep", "600")
+
+
+def unique(word: str = "test") -> str:
+    """An id that no other test of this run has."""
+    return f"{word}-{next(_numbers)}"
+
+
+class Box:
+    """Makes containers of one client, and deletes what a test has left of them."""
+
+    def __init__(self, client: pyctd.Client, rootfs: Path) -> None:
+        self.client = client
+        self.rootfs = rootfs
+        self.ids: list[str] = []
+
+    def spec(self, *args: str, **options: Any) -> dict[str, Any]:
+        return pyctd.spec.default(self.rootfs, list(args or SLEEP), readonly=True, **options)
+
+    def container(self, *args: str, id: str | None = None, **options: Any) -> pyctd.Container:
+        """A container that will run args; sleep unless given."""
+        return self.of(self.spec(*args, **options), id=id)
+
+    def of(self, spec: dict[str, Any], *, id: str | None = None) -> pyctd.Container:
+        """A container of a spec of the test's own."""
+        id = id or unique()
+        self.ids.append(id)
+        return self.client.new_container(id, spec)
+
+    def start(self, *args: str, stdin: bytes | None = None, **options: Any) -> tuple[pyctd.Task, pyctd.stdio.capture]:
+        """A task that runs args, with its captured output."""
+        out = pyctd.stdio.capture(stdin=stdin)
+        return self.container(*args, **options).start(attach_stdio=out), out
+
+    def run(self, *args: str, stdin: bytes | None = None, **options: Any) -> tuple[pyctd.ExitStatus, pyctd.stdio.capture]:
+        """What args came to, everything deleted."""
+        out = pyctd.stdio.capture(stdin=stdin)
+        container = self.container(*args, **options)
+        task = container.start(attach_stdio=out)
+        task.wait(timeout=30)
+        status = task.delete(timeout=30)
+        container.delete(timeout=30)
+        return status, out
+
+    def clean(self) -> None:
+        """Deletes every container that is left."""
+        for id in self.ids:
+            with contextlib.suppress(pyctd.NotFoundError, pyctd.InvalidArgumentError):
+                container = self.client.load_container(id, timeout=10)
+                with contextlib.suppress(pyctd.NotFoundError):
+                    container.task(timeout=10).force_delete(timeout=20)
+                container.delete(timeout=10)
+
+
+def eventually(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
+    """What condition returns once that is true."""
+    until = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < until, f"{what} did not come true within {timeout} s"
+        time.sleep(0.02)
+    return value

@@ -1,0 +1,147 @@
+"""What a test may leave behind, and how to tell."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import stat
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyctd import _native
+
+SETTLE = 8.0
+"""Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
+
+
+def queues() -> int:
+    """The completion queues that threads hold. Go's threads keep theirs between callbacks: each is one handle and one
+    eventfd, bounded by the number of threads, so they count as no leak."""
+    return sum(type(o) is _native._Queue for o in gc.get_objects())
+
+
+def descriptors() -> Counter[str]:
+    """Open descriptors by what they are; eventfds of completion queues left out."""
+    found: Counter[str] = Counter()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[os.readlink(f"/proc/self/fd/{fd}")] += 1
+        except FileNotFoundError:
+            continue  # the listing's own
+    found.pop(f"/proc/{os.getpid()}/fd", None)
+    found["anon_inode:[eventfd]"] -= queues()
+    return found
+
+
+def threads() -> set[str]:
+    """Python's threads, but for Go's, which Python sees as dummies, and the event workers, which go when idle."""
+    return {
+        f"{t.name}-{t.ident}"
+        for t in threading.enumerate()
+        if not isinstance(t, threading._DummyThread) and not t.name.startswith("pyctd-events")
+    }
+
+
+def processes(word: str) -> dict[int, str]:
+    """Processes with word in their command line, by pid; zombies have none."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if word in line:
+                found[int(entry.name)] = line.strip()
+    return found
+
+
+def shims(directory: Path) -> dict[int, str]:
+    """The shims of daemons whose socket is below directory."""
+    return {pid: line for pid, line in processes(f"-address {directory}/").items() if "containerd-shim" in line}
+
+
+def mounts(directory: Path) -> set[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line.split()[4] for line in lines if line.split()[4].startswith(f"{directory}/")}
+
+
+def fifos(directory: Path) -> set[str]:
+    found = set()
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            try:
+                if stat.S_ISFIFO(os.lstat(path).st_mode):
+                    found.add(path)
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def bundles(directory: Path) -> set[str]:
+    """The containers' directories in every state directory of the tests."""
+    return {str(path) for path in directory.glob("*/bundles/*/*")}
+
+
+@dataclass
+class Snapshot:
+    """What exists at one moment."""
+
+    counts: dict[str, int]
+    descriptors: Counter[str]
+    names: dict[str, set[str]]
+
+    @classmethod
+    def take(cls, directory: Path) -> Snapshot:
+        gc.collect()
+        counts = _native.counts()._asdict()
+        counts["handles"] -= queues()
+        return cls(
+            counts,
+            descriptors(),
+            {
+                "Python threads": threads(),
+                "shims": {f"{pid}: {line}" for pid, line in shims(directory).items()},
+                "mounts": mounts(directory),
+                "FIFOs": fifos(directory),
+                "bundles": bundles(directory),
+            },
+        )
+
+    def beyond(self, before: Snapshot) -> list[str]:
+        """What this one has and the earlier one had not, in words."""
+        found = [
+            f"{value - before.counts[name]} {name} (of {value})"
+            for name, value in self.counts.items()
+            if value > before.counts[name]
+        ]
+        if more := {name: n for name, n in (self.descriptors - before.descriptors).items() if n > 0}:
+            found.append(f"descriptors: {more}")
+        found += [
+            f"{what}: {sorted(more)}" for what, names in self.names.items() if (more := names - before.names[what])
+        ]
+        return found
+
+
+def settle(before: Snapshot, directory: Path) -> list[str]:
+    """Waits until nothing is left beyond ``before``; what is left at last."""
+    until = time.monotonic() + SETTLE
+    while (left := Snapshot.take(directory).beyond(before)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def kill_shims(directory: Path) -> None:
+    """Ends shims that a failed test left, and what runs under them, by their process ids."""
+    for pid in shims(directory):
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for child in (*map(int, children), pid):
+                os.kill(child, signal.SIGKILL)
+        except OSError:
+            continue
