@@ -1,7 +1,7 @@
 """The only module that touches CFFI: calls, callbacks and the lifetimes of handles.
 
 The life of a call: ``call`` starts an operation in Go, which answers with its number at once; the operation runs on a
-goroutine; its completion lands on this thread's queue and makes the queue's eventfd readable; ``call`` has been polling
+goroutine; its completion lands on the call's queue and makes the queue's eventfd readable; ``call`` has been polling
 that descriptor, so that other threads ran and Ctrl-C was heard, and now drains the queue.
 
 The Go library is loaded by the first call that needs it, never by ``import pyctd``: the import stays cheap, and a
@@ -17,7 +17,6 @@ import os
 import select
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -32,7 +31,6 @@ CANCEL_GRACE = 10.0
 """Seconds that an interrupted call waits for Go to tell how its cancelled operation ended."""
 SHUTDOWN_GRACE_NS = 500_000_000
 LOG_LEVEL = 5  # logrus's debug: Python's logging decides what is shown
-DRAIN = 64
 
 _log = logging.getLogger("pyctd")
 
@@ -163,7 +161,7 @@ def _shutdown() -> None:
         _state.lib.pyctd_shutdown(SHUTDOWN_GRACE_NS)
 
 
-# -- callbacks: they run on Go's threads; nothing may escape from them, SystemExit included -------------------------------
+# -- callbacks: they run on Go's threads; nothing may escape from them, SystemExit included --------------------------
 
 
 def _swallow(kind: type[BaseException], value: BaseException, trace: TracebackType) -> None:
@@ -222,11 +220,11 @@ def _define_callbacks(ffi: Any) -> None:
             host.log(level, text(message, message_len), text(fields, fields_len))
 
 
-# -- operations ----------------------------------------------------------------------------------------------------------
+# -- operations ------------------------------------------------------------------------------------------------------
 
 
 class _Queue:
-    """A completion queue of one thread."""
+    """A completion queue, for one call at a time."""
 
     def __init__(self) -> None:
         lib = load()
@@ -239,40 +237,39 @@ class _Queue:
         _finalize(self, self.handle)
         self.poll = select.poll()
         self.poll.register(fd[0], select.POLLIN)
-        self.out = _state.ffi.new("pyctd_completion[]", DRAIN)
-        self.done: dict[int, tuple[int, Completion]] = {}
+        self.out = _state.ffi.new("pyctd_completion *")
 
-    def take(self, op: int, until: float | None = None) -> tuple[int, Completion] | None:
-        """The completion of op, waited for; None when the time ``until`` comes first."""
-        while op not in self.done:
-            if until is None:
-                self.poll.poll()
-            elif not self.poll.poll(max(0.0, until - time.monotonic()) * 1000):
-                return None
-            self._drain()
-        return self.done.pop(op)
-
-    def _drain(self) -> None:
-        count = _state.lib.pyctd_queue_drain(self.handle, self.out, DRAIN)
+    def take(self, timeout: float | None = None) -> tuple[int, Completion] | None:
+        """The kind and the rest of the completion, waited for; None when the seconds run out first."""
+        if not self.poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        count = _state.lib.pyctd_queue_drain(self.handle, self.out, 1)
         if count < 0:
             raise errors.BY_KIND[-count]("the completion queue is closed")
-        for i in range(count):
-            c = self.out[i]
-            data = b""
-            if c.data:
-                data = _state.ffi.buffer(c.data, c.len)[:]
-                _state.lib.pyctd_free(c.data)
-            self.done[c.op] = (c.kind, Completion(c.code, c.value, c.sec, c.nsec, data))
+        done = self.out
+        data = b""
+        if done.data:
+            data = _state.ffi.buffer(done.data, done.len)[:]
+            _state.lib.pyctd_free(done.data)
+        return done.kind, Completion(done.code, done.value, done.sec, done.nsec, data)
 
 
-_thread = threading.local()
+# Queues that no call uses now. One for each thread would be kept for as long as the thread lives, and Go's threads, on
+# which callbacks call back into pyctd, live as long as the process.
+_idle: list[_Queue] = []
+IDLE_LIMIT = 16
 
 
-def _queue() -> _Queue:
-    queue: _Queue | None = getattr(_thread, "queue", None)
-    if queue is None:
-        queue = _thread.queue = _Queue()
-    return queue
+def idle_queues() -> int:
+    """How many queues, each a handle and a descriptor, are kept for reuse."""
+    return len(_idle)
+
+
+def _take_queue() -> _Queue:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Queue()
 
 
 def _timeout_ns(timeout: float | None) -> int:
@@ -312,25 +309,28 @@ def call(name: str, timeout: float | None, *args: str | bytes | int | Handle) ->
     lib = load()
     timeout_ns = _timeout_ns(timeout)
     flat = _flatten(args)
-    queue = _queue()
+    queue = _take_queue()
     try:
         op = getattr(lib, "pyctd_" + name)(queue.handle, timeout_ns, *flat)
     except OverflowError as error:
         raise errors.InvalidArgumentError(f"a number is out of range: {error}") from error
     if op < 0:
-        raise errors.BY_KIND[-op](f"{name} could not be started: the client is closed")
+        raise errors.BY_KIND[-op](f"{name} could not be started")
     try:
-        done = queue.take(op)
+        done = queue.take()
     except BaseException as interrupt:
+        # The queue is not used again: if the grace runs out, or is interrupted too, then the completion that is still
+        # to come is Go's to dispose of, which it does when the queue is gone.
         lib.pyctd_cancel(op)
-        done = queue.take(op, time.monotonic() + CANCEL_GRACE)
+        done = queue.take(CANCEL_GRACE)
         if done is not None and done[0] == 0:
             _disown(done[1])
-            # Python 3.10 has no notes.
-            if hasattr(interrupt, "add_note"):
+            if hasattr(interrupt, "add_note"):  # Python 3.10 has no notes
                 interrupt.add_note(f"pyctd: {name} had succeeded by the time that it was interrupted")
         raise
     assert done is not None
+    if len(_idle) < IDLE_LIMIT:
+        _idle.append(queue)
     kind, completion = done
     if kind:
         raise errors.BY_KIND.get(kind, errors.UnknownError)(completion.data.decode("utf-8", "replace"))
@@ -360,7 +360,7 @@ def counts() -> Counts:
     return Counts(out.handles, out.operations, out.pending_events, out.goroutines)
 
 
-# -- handles -------------------------------------------------------------------------------------------------------------
+# -- handles ---------------------------------------------------------------------------------------------------------
 
 
 def _release(number: int) -> None:

@@ -83,7 +83,7 @@ class Container:
         return self.attach_task(None, timeout=timeout)
 
     def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
-        """The container's task with its streams, such as after a restart of this program (Go: ``Container.AttachTask``).
+        """The container's task with its streams (Go: ``Container.AttachTask``), such as after this program's restart.
 
         One reader at a time: make sure that no other client holds the task's streams.
 

@@ -7,6 +7,7 @@ them on Go's ``cio.IO``. ``None`` runs the process without streams.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import logging
@@ -162,10 +163,8 @@ class DirectIO:
 
     def _call(self, name: str) -> None:
         if _native.usable():
-            try:
+            with contextlib.suppress(errors.ClosedError):  # Go has closed it already
                 _native.call(name, None, self._handle)
-            except errors.ClosedError:
-                pass  # Go has closed it already
 
 
 StdioCallback = Callable[[DirectIO], IO | None]

@@ -151,7 +151,8 @@ class Engine:
 def _check_machine() -> None:
     if os.geteuid() != 0:
         raise PermissionDeniedError(
-            "starting a private containerd needs root: run as root, or give the address of a containerd that you may use"
+            "starting a private containerd needs root: run as root, "
+            "or give the address of a containerd that you may use"
         )
     for program, package in (("containerd", "containerd"), ("runc", "runc")):
         if shutil.which(program) is None:

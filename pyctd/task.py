@@ -105,7 +105,7 @@ class Task(Process):
             timeout: seconds that it may take.
 
         Raises:
-            FailedPreconditionError: exit is asked of a container from ``load_container``, where libcontainerd ignores it.
+            FailedPreconditionError: exit with a container from ``load_container``, where libcontainerd ignores it.
         """
         path = os.path.abspath(directory)
         _native.call("task_create_checkpoint", timeout, self._handle, path, int(exit))

