@@ -21,6 +21,7 @@ require (
 	github.com/moby/buildkit v0.25.2
 	github.com/sirupsen/logrus v1.9.3
 	golang.org/x/sys v0.33.0
+	google.golang.org/protobuf v1.36.9
 )
 
 require (
@@ -68,6 +69,5 @@ require (
 	golang.org/x/sync v0.16.0 // indirect
 	golang.org/x/text v0.24.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20250218202821-56aae31c358a // indirect
-	google.golang.org/protobuf v1.36.9 // indirect
 	gotest.tools/v3 v3.5.2 // indirect
 )

@@ -19,8 +19,7 @@ SETTLE = 8.0
 
 
 def queues() -> int:
-    """The completion queues that threads hold. Go's threads keep theirs between callbacks: each is one handle and one
-    eventfd, bounded by the number of threads, so they count as no leak."""
+    """The completion queues there are. They are kept for reuse, some sixteen at most: each is one handle and one eventfd."""
     return sum(type(o) is _native._Queue for o in gc.get_objects())
 
 

@@ -163,7 +163,7 @@ def test_forged_handles(abi: Abi, name: str, handle: int) -> None:
 def test_a_handle_of_the_wrong_type(abi: Abi, name: str) -> None:
     kind, text = abi.done(call(abi, name, abi.queue))
     assert kind == INVALID_ARGUMENT
-    assert b"wrong type" in text
+    assert b"wrong type" in text or b"must be" in text
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,7 +159,7 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 		})
 		done := queue.Completion{Op: op, Kind: kind.Of(err), Code: result.Code, Value: result.Value, At: result.At, Data: result.Data}
 		if err != nil {
-			done = queue.Completion{Op: op, Kind: done.Kind, Data: []byte(err.Error())}
+			done = queue.Completion{Op: op, Kind: done.Kind, Data: []byte(strings.ToValidUTF8(err.Error(), "\uFFFD"))}
 		}
 		c.mu.Lock()
 		delete(c.ops, op)

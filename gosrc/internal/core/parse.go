@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/docker/docker/libcontainerd/shimopts"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // parseObject decodes a JSON object and nothing else: null, a list or trailing text is the caller's mistake.
@@ -132,9 +133,10 @@ var containerOpts = map[string]containerOpt{
 	"sandbox":           decoded(containerd.WithSandbox),
 	"extension": decoded(func(v struct {
 		Name  string
-		Value map[string]any
+		Value json.RawMessage
 	}) containerd.NewContainerOpts {
-		return containerd.WithContainerExtension(v.Name, &v.Value)
+		// typeurl takes only registered types, but anything that is an Any already as it stands.
+		return containerd.WithContainerExtension(v.Name, &anypb.Any{TypeUrl: v.Name, Value: v.Value})
 	}),
 	"image": ofImage(func(i containerd.Image, _ imageValue) containerd.NewContainerOpts { return containerd.WithImage(i) }),
 	"image_stop_signal": ofImage(func(i containerd.Image, v imageValue) containerd.NewContainerOpts {

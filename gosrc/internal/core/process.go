@@ -315,11 +315,13 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 
 // UpdateResources is Task.UpdateResources.
 func (c *Core) UpdateResources(ctx context.Context, h uint64, data []byte) (Result, error) {
-	var resources libcontainerdtypes.Resources
-	if err := parseObject("resources", data, &resources); err != nil {
-		return Result{}, err
-	}
-	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.UpdateResources(ctx, &resources) })
+	return c.onTask(h, func(t libcontainerdtypes.Task) error {
+		var resources libcontainerdtypes.Resources
+		if err := parseObject("resources", data, &resources); err != nil {
+			return err
+		}
+		return t.UpdateResources(ctx, &resources)
+	})
 }
 
 // CreateCheckpoint is Task.CreateCheckpoint.

@@ -191,10 +191,10 @@ def test_update_resources_refuses_what_is_no_object(make):
         task.update_resources([])
 
 
-def test_load_container_and_task_of_another_client(engine, make):
+def test_load_container_and_task_of_another_client(engine, namespace, make):
     container = make("/bin/sleep", "60")
     task = container.start()
-    with engine.client() as second:
+    with engine.client(namespace) as second:
         found = second.load_container(container.id).task()
         assert found.pid == task.pid
         found.kill(9)
@@ -289,9 +289,9 @@ def test_closed_objects_say_so(engine, make):
         client.version()
 
 
-def test_a_task_of_a_closed_client_is_closed_and_runs_on(engine, make):
+def test_a_task_of_a_closed_client_is_closed_and_runs_on(engine, namespace, make):
     container = make("/bin/sleep", "60")
-    with engine.client() as short:
+    with engine.client(namespace) as short:
         loaded = short.load_container(container.id)
         task = loaded.start(attach_stdio=stdio.capture())
     with pytest.raises(pyctd.ClosedError):

@@ -1,0 +1,96 @@
+"""Shows Python driving a real containerd: run it as root, with containerd, runc and busybox-static installed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pyctd
+
+APPLETS = ("sh", "echo", "cat", "sleep", "tr", "seq")
+
+
+def busybox_rootfs(directory: Path) -> Path:
+    """The smallest root file system that can run something."""
+    for name in ("bin", "proc", "dev", "sys", "tmp"):
+        (directory / name).mkdir()
+    shutil.copy("/bin/busybox", directory / "bin")
+    for applet in APPLETS:
+        (directory / "bin" / applet).symlink_to("busybox")
+    return directory
+
+
+def say(text: str) -> None:
+    print(f"\n=== {text}", flush=True)
+
+
+def on_event(container_id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:
+    process = f"/{info.process_id}" if info.process_id not in ("", container_id) else ""
+    code = f" with {info.exit_code}" if event is pyctd.EventType.EXIT else ""
+    print(f"    [event] {container_id}{process}: {event}{code}", flush=True)
+
+
+def demo(client: pyctd.Client, rootfs: Path) -> None:
+    say("containerd's version")
+    print(client.version())
+
+    say("a container whose output streams in, line by line")
+    script = "for i in $(seq 3); do echo line $i; sleep 0.3; done; echo done >&2; exit 7"
+    container = client.new_container("stream", pyctd.spec.default(rootfs, ["/bin/sh", "-c", script]))
+    started = time.monotonic()
+
+    def show(line: str) -> None:
+        print(f"{time.monotonic() - started:6.2f} s  {line}", flush=True)
+
+    task = container.start(attach_stdio=pyctd.stdio.lines(show, show))
+    print("exit code:", task.wait(timeout=30).exit_code)
+    task.delete()
+    container.delete()
+
+    say("a container that stays, and an exec in it that reads stdin")
+    container = client.new_container("stay", pyctd.spec.default(rootfs, ["/bin/sleep", "600"]))
+    task = container.start()
+    out = pyctd.stdio.capture(stdin=b"written by python\n")
+    upper = task.exec("upper", pyctd.spec.process(["/bin/tr", "a-z", "A-Z"]), attach_stdio=out)
+    print("exit code:", upper.wait(timeout=30).exit_code, "stdout:", out.stdout)
+    upper.delete()
+
+    say("pause and resume")
+    task.pause()
+    print("status:", task.status().status)
+    task.resume()
+    print("status:", task.status().status)
+
+    say("what runs in it, and what it uses")
+    print("pids:", [process.pid for process in task.pids()])
+    stats = task.stats()
+    print("stats:", stats.type, {name: value for name, value in stats.metrics.items() if name == "pids"})
+
+    say("a kill, and how it ended")
+    task.kill(signal.SIGKILL)
+    print(task.wait(timeout=30))
+
+    say("clean-up")
+    task.delete()
+    container.delete()
+    try:
+        client.load_container("stay")
+    except pyctd.NotFoundError as error:
+        print("load_container now says:", error)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="pyctd-demo-") as directory:
+        rootfs = busybox_rootfs(Path(directory))
+        say("a private containerd")
+        with pyctd.Engine() as engine, engine.client(backend=on_event) as client:
+            print(engine, "pid", engine.pid)
+            demo(client, rootfs)
+    say("the engine is stopped, and nothing is left")
+
+
+if __name__ == "__main__":
+    main()

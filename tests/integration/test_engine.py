@@ -1,0 +1,186 @@
+"""Engines: started, harmed, restarted, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support import leaks
+from support.box import Box, eventually
+
+import pyctd
+
+
+def test_an_engine_starts_and_leaves_nothing(rootfs: Path) -> None:
+    with pyctd.Engine() as engine:
+        root, state, pid = engine.root, engine.state, engine.pid
+        assert pid
+        assert "containerd" in Path(f"/proc/{pid}/cmdline").read_text()
+        assert engine.address == str(state / "containerd.sock")
+        with engine.client() as client:
+            client.new_container("left", pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not root.exists()
+    assert not state.exists()
+    assert not leaks.processes(str(state))
+    assert engine.pid is None
+    assert "closed" in repr(engine)
+    engine.close()
+    with pytest.raises(pyctd.ClosedError):
+        engine.client()
+
+
+def test_directories_that_are_given_stay(base: Path) -> None:
+    root, state = base / "kr", base / "ks"
+    pyctd.Engine(root=root, state=state).close()
+    assert root.is_dir()
+    assert state.is_dir()
+    with pyctd.Engine(root=root, state=state) as again, again.client() as client:
+        assert client.version().version
+
+
+def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None:
+    engine = pyctd.Engine(root=base / "gr", state=base / "gs")
+    with engine.client("one") as one, engine.client("two") as two:
+        pids = [
+            client.new_container(f"c{i}", pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start().pid
+            for i in range(2)
+            for client in (one, two)
+        ]
+        pause = one.load_container("c0").task()
+        pause.pause()
+    engine.close()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_an_engine_that_uses_another(engine: pyctd.Engine) -> None:
+    with pyctd.Engine(engine.address) as other:
+        assert other.pid is None
+        assert other.address == engine.address
+        with pyctd.Client(other.address, "moby", engine.state / "bundles" / "moby") as client:
+            assert client.version().version
+    with engine.client() as client:
+        assert client.version().version
+
+
+def kill_daemon(engine: pyctd.Engine) -> int:
+    """Kills the engine's containerd; the shims live on."""
+    pid = engine.pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: engine.pid not in (None, pid), 20, "a new containerd")
+    return pid
+
+
+def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: Path) -> None:
+    seen: list[str] = []
+    with own_engine.client(backend=lambda id, event, info: seen.append(f"{id} {event}")) as client:
+        kill_daemon(own_engine)
+        assert client.version(timeout=20).version
+        box = Box(client, rootfs)
+
+        def events_again() -> bool:
+            id = box.container("/bin/true").id
+            container = client.load_container(id)
+            container.start(timeout=20).wait(timeout=20)
+            container.task().delete()
+            container.delete()
+            time.sleep(0.2)
+            return f"{id} exit" in seen
+
+        eventually(events_again, 20, "events after the restart")
+        assert box.run("/bin/echo", "again")[1].stdout == b"again\n"
+
+
+def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Path) -> None:
+    """containerd's own Wait answers 255 with an error when the daemon goes: that is no exit."""
+    with own_engine.client() as client:
+        box = Box(client, rootfs)
+        task, _ = box.start("/bin/sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done")
+        statuses: list[pyctd.ExitStatus] = []
+        waiter = threading.Thread(target=lambda: statuses.append(task.wait(timeout=40)))
+        waiter.start()
+        time.sleep(0.3)
+        kill_daemon(own_engine)
+        assert waiter.is_alive()
+        assert task.status(timeout=20).status == "running"
+        task.kill("TERM", timeout=20)
+        waiter.join(30)
+        assert [s.exit_code for s in statuses] == [7]
+        assert task.delete(timeout=20).exit_code == 7
+        box.clean()
+
+
+def test_an_exit_while_the_daemon_is_away_is_not_lost(own_engine: pyctd.Engine, rootfs: Path) -> None:
+    with own_engine.client() as client:
+        box = Box(client, rootfs)
+        task, _ = box.start("/bin/sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done")
+        statuses: list[pyctd.ExitStatus] = []
+        waiter = threading.Thread(target=lambda: statuses.append(task.wait(timeout=40)))
+        waiter.start()
+        time.sleep(0.3)
+        daemon = own_engine.pid
+        assert daemon
+        os.kill(daemon, signal.SIGKILL)
+        os.kill(task.pid, signal.SIGTERM)
+        waiter.join(40)
+        assert [s.exit_code for s in statuses] == [9]
+        eventually(lambda: own_engine.pid not in (None, daemon), 20)
+        box.clean()
+
+
+def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Engine) -> None:
+    with own_engine.client() as client:
+        daemon = own_engine.pid
+        assert daemon
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(pyctd.DeadlineExceededError):
+                client.version(timeout=0.3)
+            assert time.monotonic() - started < 3
+            with pytest.raises((pyctd.DeadlineExceededError, pyctd.UnavailableError)):
+                own_engine.client(timeout=0.3)
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        assert client.version(timeout=10).version
+
+
+def test_a_containerd_that_can_not_start(base: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "containerd"
+    fake.write_text("#!/bin/sh\necho 'no, not today' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    (tmp_path / "runc").symlink_to(fake)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        started = time.monotonic()
+        with pytest.raises(pyctd.Error, match="no, not today|deadline|timeout"):
+            pyctd.Engine(root=base / "fr", state=base / "fs", timeout=3)
+        assert time.monotonic() - started < 8
+    eventually(lambda: not leaks.processes(str(base / "fs")))
+    with pyctd.Engine(root=base / "fr", state=base / "fs") as engine, engine.client() as client:
+        assert client.version().version
+
+
+def test_an_engine_that_was_not_closed_warns_and_is_closed(base: Path) -> None:
+    with pytest.warns(ResourceWarning, match="unclosed <Engine"):
+        pid = pyctd.Engine(root=base / "ur", state=base / "us").pid
+        eventually(lambda: not os.path.exists(f"/proc/{pid}"), 20)
+
+
+def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> None:
+    assert engine.address != own_engine.address
+    with engine.client() as one, own_engine.client() as two:
+        assert one.version() == two.version()
+
+
+def test_containerd_does_not_write_on_our_streams(base: Path) -> None:
+    code = "import pyctd\nwith pyctd.Engine(log_level='debug') as e, e.client() as c: c.version()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False, cwd="/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,224 @@
+"""Events of real containers: each kind, in order per container, whatever their handlers do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from support.box import Box, eventually
+
+import pyctd
+from pyctd import EventInfo, EventType
+
+Seen = list[tuple[str, EventType, EventInfo]]
+
+
+class Recorder:
+    """A backend that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.seen: Seen = []
+
+    def process_event(self, container_id: str, event: EventType, info: EventInfo) -> None:
+        self.seen.append((container_id, event, info))
+
+    def of(self, id: str) -> list[str]:
+        return [str(event) for container, event, _ in self.seen if container == id]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., pyctd.Client], recorder: Recorder) -> pyctd.Client:
+    return make_client(backend=recorder)
+
+
+def test_a_life_in_events(box: Box, recorder: Recorder) -> None:
+    container = box.container()
+    task = container.start()
+    process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "exit 3"]))
+    process.wait(timeout=10)
+    eventually(lambda: "exit" in recorder.of(container.id))
+    process.delete()
+    task.pause()
+    task.resume()
+    task.kill("KILL")
+    task.wait(timeout=10)
+    task.delete()
+    container.delete()
+    order = ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit"]
+    eventually(lambda: recorder.of(container.id) == order, what=f"{recorder.of(container.id)} == {order}")
+    infos = {i: info for i, (_, _, info) in enumerate(recorder.seen)}
+    assert all(info.container_id == container.id and info.error is None for info in infos.values())
+    assert (infos[0].process_id, infos[0].pid) == (container.id, task.pid)
+    assert (infos[1].process_id, infos[1].pid) == (container.id, task.pid)
+    assert infos[2].process_id == "e1"
+    assert (infos[3].process_id, infos[3].pid) == ("e1", process.pid)
+    assert (infos[4].process_id, infos[4].pid, infos[4].exit_code) == ("e1", process.pid, 3)
+    assert infos[5].process_id == infos[6].process_id == ""
+    assert (infos[7].process_id, infos[7].pid, infos[7].exit_code) == (container.id, task.pid, 137)
+    assert infos[7].exited_at is not None
+    assert infos[7].exited_at_ns > infos[4].exited_at_ns > 0
+    assert infos[0].exited_at is None
+
+
+def test_events_agree_with_wait(box: Box, recorder: Recorder) -> None:
+    task, _ = box.start("/bin/sh", "-c", "exit 9")
+    status = task.wait(timeout=10)
+    eventually(lambda: "exit" in recorder.of(task.container_id))
+    info = recorder.seen[-1][2]
+    assert (info.exit_code, info.exited_at, info.exited_at_ns) == (9, status.exited_at, status.exited_at_ns)
+
+
+def test_out_of_memory(box: Box, recorder: Recorder) -> None:
+    spec = box.spec("/bin/sh", "-c", "sleep 1; tail /dev/zero")  # containerd watches for oom from the start on
+    spec["linux"]["resources"]["memory"] = {"limit": 16 << 20}
+    container = box.of(spec)
+    try:
+        task = container.start()
+    except pyctd.Error as error:
+        pytest.skip(f"this machine's memory cgroup does not permit it: {error}")
+    assert task.wait(timeout=30).exit_code in (1, 137)
+    eventually(lambda: "oom" in recorder.of(container.id), what="an oom event")
+    info = next(info for _, event, info in recorder.seen if event is EventType.OOM)
+    assert (info.container_id, info.process_id, info.pid) == (container.id, "", 0)
+
+
+def test_events_from_the_first_moment(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    for _ in range(5):
+        recorder = Recorder()
+        with make_client(backend=recorder):
+            container = box.container("/bin/true")
+            container.start().wait(timeout=10)
+            order = ["create", "start", "exit"]
+            eventually(lambda r=recorder, id=container.id: r.of(id) == order)  # type: ignore[misc]
+            container.task().delete()
+            container.delete()
+
+
+def test_order_per_container_of_many_at_once(box: Box, recorder: Recorder) -> None:
+    def run() -> None:
+        box.run("/bin/true")
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for id in box.ids:
+        eventually(lambda id=id: recorder.of(id) == ["create", "start", "exit"])  # type: ignore[misc]
+
+
+def test_a_plain_callable(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    seen: list[EventType] = []
+    make_client(backend=lambda id, event, info: seen.append(event))
+    box.run("/bin/true")
+    eventually(lambda: seen == ["create", "start", "exit"])
+
+
+def test_a_handler_that_raises(
+    box: Box, make_client: Callable[..., pyctd.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        seen.append(event)
+        if event == "create":
+            raise RuntimeError("handler trouble")
+        if event == "start":
+            raise SystemExit(3)
+
+    make_client(backend=handler)
+    box.run("/bin/true")
+    eventually(lambda: seen == ["create", "start", "exit"])
+    eventually(lambda: "failed to process event" in caplog.text, what="libcontainerd's own log of the error")
+    assert "handler trouble" in caplog.text
+
+
+def test_a_handler_that_calls_back(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    states: list[str] = []
+    holder: list[pyctd.Client] = []
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        if event == "start":
+            states.append(holder[0].load_container(id, timeout=10).task(timeout=10).status(timeout=10).status)
+
+    holder.append(make_client(backend=handler))
+    task, _ = box.start()
+    eventually(lambda: states == ["running"])
+    task.force_delete()
+
+
+def test_a_slow_handler_holds_up_its_own_container_only(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    hold = threading.Event()
+    seen: list[tuple[str, str]] = []
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        seen.append((id, str(event)))
+        if id == slow.id:
+            hold.wait(20)
+
+    slow = box.container("/bin/true")
+    make_client(backend=handler)
+    slow.start().wait(timeout=10)
+    quick = box.container("/bin/true")
+    quick.start().wait(timeout=10)
+    eventually(lambda: [e for id, e in seen if id == quick.id] == ["create", "start", "exit"])
+    assert [e for id, e in seen if id == slow.id] == ["create"]
+    hold.set()
+    eventually(lambda: [e for id, e in seen if id == slow.id] == ["create", "start", "exit"])
+
+
+def test_closing_a_client_while_a_handler_blocks(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    hold, entered = threading.Event(), threading.Event()
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        entered.set()
+        hold.wait(20)
+
+    client = make_client(backend=handler)
+    box.run("/bin/true")
+    assert entered.wait(10)
+    started = time.monotonic()
+    client.close()
+    assert time.monotonic() - started < 5
+    hold.set()
+
+
+def test_iterating_over_events(box: Box, client: pyctd.Client) -> None:
+    with client.events() as events:
+        box.run("/bin/true")
+        assert [events.get(timeout=10).event for _ in range(3)] == ["create", "start", "exit"]
+        with pytest.raises(TimeoutError, match="no event"):
+            events.get(timeout=0.05)
+
+
+def test_an_iterator_ends_with_its_client(make_client: Callable[..., pyctd.Client]) -> None:
+    client = make_client()
+    seen: list[object] = []
+    events = client.events()
+    thread = threading.Thread(target=lambda: seen.extend(events))
+    thread.start()
+    time.sleep(0.1)
+    client.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert seen == []
+
+
+def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Client) -> None:
+    events = client.events()
+    box.run("/bin/true")
+    events_seen = [events.get(timeout=10)]
+    eventually(lambda: len(events._events) == 2)
+    events.close()
+    events_seen += list(events)
+    assert [e.event for e in events_seen] == ["create", "start", "exit"]
+    assert next(events, None) is None
+
+

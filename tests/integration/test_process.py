@@ -1,0 +1,235 @@
+"""What needs a process of its own: Ctrl-C, fork, exit, signals, other users."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from support.box import Box
+from support.programs import Programs
+
+import pyctd
+
+
+@pytest.fixture
+def programs(box: Box) -> Programs:
+    return Programs(box.client.address, box.client.namespace, box.client.state_dir, box.rootfs)
+
+
+def test_ctrl_c_during_wait(box: Box, programs: Programs) -> None:
+    task, _ = box.start()
+    code = """
+        with connect() as client:
+            task = client.load_container(rest[0]).task()
+            print("waiting", flush=True)
+            try:
+                task.wait()
+            except KeyboardInterrupt:
+                print("interrupted", task.status().status, flush=True)
+        """
+    with programs.popen(code, task.container_id) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.2)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted running\n"
+        assert time.monotonic() - sent < 1
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_signal_handler_that_calls_pyctd_during_wait(box: Box, programs: Programs) -> None:
+    task, _ = box.start()
+    code = """
+        with connect() as client:
+            task = client.load_container(rest[0]).task()
+            signal.signal(signal.SIGUSR1, lambda number, frame: task.kill("KILL"))
+            print("waiting", flush=True)
+            print(task.wait(timeout=20).exit_code, flush=True)
+        """
+    with programs.popen(code, task.container_id) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGUSR1)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "137\n", "")
+
+
+def test_other_threads_run_during_a_call(box: Box) -> None:
+    task, _ = box.start()
+    ticks = 0
+    done = threading.Event()
+
+    def count() -> None:
+        nonlocal ticks
+        while not done.is_set():
+            ticks += 1
+            time.sleep(0.001)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    with pytest.raises(pyctd.DeadlineExceededError):
+        task.wait(timeout=0.3)
+    done.set()
+    counter.join()
+    assert ticks > 50
+
+
+def test_a_forked_child_is_refused_at_once(programs: Programs) -> None:
+    code = """
+        client = connect()
+        stream = client.events()
+        child = os.fork()
+        if not child:
+            started = time.monotonic()
+            for call in (client.version, connect, pyctd.Engine, lambda: client.load_container("x")):
+                try:
+                    call()
+                except pyctd.ForkedError as error:
+                    assert "does not survive a fork" in str(error)
+                else:
+                    os._exit(3)
+            client.close()
+            assert time.monotonic() - started < 2
+            sys.exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        print(client.version().version != "")
+        client.close()
+        """
+    assert programs.run(code) == (0, "True\n", "")
+
+
+def test_fork_before_the_first_use_is_fine(programs: Programs) -> None:
+    code = """
+        child = os.fork()
+        with connect() as client:
+            assert client.version().version
+        if child:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """
+    assert programs.run(code) == (0, "", "")
+
+
+def test_importing_does_not_load_go() -> None:
+    code = "import pyctd, threading; print(open('/proc/self/maps').read().count('libpyctd'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout == "0\n"
+
+
+ENDINGS = {
+    "nothing closed": "client = connect(backend=print); events = client.events(); task = client.load_container(rest[0]).task()",
+    "a wait in a daemon thread": """
+client = connect()
+task = client.load_container(rest[0]).task()
+threading.Thread(target=task.wait, daemon=True).start()
+time.sleep(0.2)
+""",
+    "a handler at work": """
+entered = threading.Event()
+client = connect(backend=lambda *event: (entered.set(), time.sleep(600)))
+task = client.load_container(rest[0]).task()
+task.pause()
+task.resume()
+assert entered.wait(10)
+""",
+    "streams attached": """
+client = connect()
+container = client.load_container(rest[0])
+process = container.task().exec("e1", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=pyctd.stdio.capture())
+""",
+    "an exception": """
+client = connect()
+sys.stderr = open(os.devnull, "w")
+raise SystemExit(0)
+""",
+    "os._exit": "client = connect(); task = client.load_container(rest[0]).task(); os._exit(0)",
+    "an operation in flight at exit": """
+client = connect()
+task = client.load_container(rest[0]).task()
+import atexit
+atexit.register(lambda: time.sleep(0.1))
+for _ in range(4):
+    threading.Thread(target=lambda: [task.status() for _ in range(10**6)], daemon=True).start()
+time.sleep(0.2)
+sys.stderr = open(os.devnull, "w")
+""",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_interpreter_ends_cleanly(box: Box, programs: Programs, ending: str) -> None:
+    task, _ = box.start()
+    code, _, err = programs.run(ENDINGS[ending], task.container_id, dev=True, timeout=20)
+    assert code == 0, err
+    lines = [line for line in err.splitlines() if line and not line.startswith(" ")]
+    assert all("ResourceWarning" in line or "allocated at" in line or "File " in line for line in lines), err
+    assert task.status().status == "running"
+    task.force_delete(timeout=20)
+
+
+def test_an_engine_that_nobody_closed_is_taken_down(box: Box, programs: Programs) -> None:
+    code = """
+        engine = pyctd.Engine()
+        client = engine.client()
+        container = client.new_container("left", spec("/bin/sleep", "600"))
+        print(container.start().pid, engine.pid, engine.state, flush=True)
+        """
+    exit_code, out, err = programs.run(code, dev=True, timeout=40)
+    assert exit_code == 0, err
+    task, daemon, state = out.split()
+    assert not os.path.exists(f"/proc/{task}")
+    assert not os.path.exists(f"/proc/{daemon}")
+    assert not os.path.exists(state)
+    assert "ResourceWarning: unclosed <Engine" in err
+
+
+def run_as_nobody(code: str) -> tuple[int, str, str]:
+    """Runs code as nobody, the library loaded from where nobody may read it too."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import os, pyctd, pyctd._native, pyctd._ffi\nos.setuid(65534)\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd="/",
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_engine_without_root() -> None:
+    code, _, err = run_as_nobody("pyctd.Engine()")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("pyctd.errors.PermissionDeniedError: starting a private containerd needs root: ")
+
+
+def test_a_socket_that_may_not_be_used(engine: pyctd.Engine) -> None:
+    code, out, err = run_as_nobody(
+        f"try: pyctd.Client({engine.address!r}, 'moby', '/tmp/none')\n"
+        "except PermissionError as error: print(type(error).__name__, error)"
+    )
+    assert code == 0, err
+    assert out.startswith("PermissionDeniedError")
+    assert "permission denied" in out
+
+
+def test_an_engine_without_containerd(tmp_path: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import pyctd; pyctd.Engine()"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd="/",
+        env={**os.environ, "PATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("pyctd.errors.FailedPreconditionError: containerd is not on PATH: ")
+    assert "apt-get install containerd" in last

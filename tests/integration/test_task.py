@@ -1,0 +1,384 @@
+"""Tasks and processes: each method, good path and bad."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.box import SLEEP, Box, eventually
+
+import pyctd
+
+
+@pytest.mark.parametrize("code", [0, 1, 255])
+def test_exit_codes(box: Box, code: int) -> None:
+    status, _ = box.run("/bin/sh", "-c", f"exit {code}")
+    assert status.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("SIGKILL", 137), (signal.SIGKILL, 137), (9, 137), ("TERM", 143), ("HUP", 129)]
+)
+def test_exit_by_signal(box: Box, given: Any, code: int) -> None:
+    task, _ = box.start("/bin/sh", "-c", "trap 'exit 143' TERM; trap 'exit 129' HUP; while :; do sleep 0.05; done")
+    time.sleep(0.1)  # for the traps
+    task.kill(given)
+    assert task.wait(timeout=10).exit_code == code
+    assert task.delete().exit_code == code
+
+
+def test_kill_that_fails(box: Box) -> None:
+    task, _ = box.start("/bin/true")
+    task.wait(timeout=10)
+    with pytest.raises(pyctd.NotFoundError):
+        task.kill("KILL")
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.kill("NOTHING")
+    task.delete()
+    with pytest.raises(pyctd.NotFoundError):
+        task.kill(9)
+
+
+def test_wait_with_a_timeout_leaves_the_process(box: Box) -> None:
+    task, _ = box.start()
+    started = time.monotonic()
+    with pytest.raises(pyctd.DeadlineExceededError, match="context deadline exceeded") as caught:
+        task.wait(timeout=0.2)
+    assert isinstance(caught.value, TimeoutError)
+    assert time.monotonic() - started < 2
+    with pytest.raises(pyctd.DeadlineExceededError):
+        task.wait(timeout=0)
+    assert task.status().status == "running"
+    task.kill(9)
+    assert task.wait(timeout=10).exit_code == 137
+
+
+def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client) -> None:
+    task, _ = box.start()
+    container = client.load_container(task.container_id)
+    process = pyctd.spec.process(["/bin/true"])
+    for call in (
+        lambda: client.version(timeout=0),
+        lambda: client.load_container(task.container_id, timeout=0),
+        lambda: client.new_container("late", box.spec(), timeout=0),
+        lambda: container.task(timeout=0),
+        lambda: container.start(timeout=0),
+        lambda: container.delete(timeout=0),
+        lambda: task.status(timeout=0),
+        lambda: task.pause(timeout=0),
+        lambda: task.kill(9, timeout=0),
+        lambda: task.stats(timeout=0),
+        lambda: task.pids(timeout=0),
+        lambda: task.force_delete(timeout=0),
+        lambda: task.exec("late", process, timeout=0),
+    ):
+        with pytest.raises(pyctd.DeadlineExceededError):
+            call()
+    assert task.status().status == "running"
+
+
+def test_wait_in_many_threads_and_twice(box: Box) -> None:
+    task, _ = box.start("/bin/sh", "-c", "sleep 0.3; exit 7")
+    codes: list[int] = []
+    waiters = [threading.Thread(target=lambda: codes.append(task.wait(timeout=10).exit_code)) for _ in range(8)]
+    for waiter in waiters:
+        waiter.start()
+    for waiter in waiters:
+        waiter.join()
+    assert codes == [7] * 8
+    assert task.wait(timeout=0.001).exit_code == 7
+    assert task.delete().exit_code == 7
+    assert task.wait().exit_code == 7
+
+
+def test_wait_from_another_object(box: Box, client: pyctd.Client) -> None:
+    task, _ = box.start("/bin/sh", "-c", "sleep 0.2; exit 9")
+    assert client.load_container(task.container_id).task().wait(timeout=10).exit_code == 9
+
+
+def test_status_of_each_state(box: Box) -> None:
+    task = box.container("/bin/sh", "-c", "read x; exit 4").new_task(with_stdin=True, attach_stdio=lambda dio: dio)
+    assert task.status().status == "created"
+    task.start()
+    assert task.status() == pyctd.Status("running", 0, None)
+    task.pause()
+    assert task.status().status == "paused"
+    task.resume()
+    assert task.status().status == "running"
+    task.kill("KILL")
+    task.wait(timeout=10)
+    stopped = task.status()
+    assert (stopped.status, stopped.exit_status) == ("stopped", 137)
+    assert stopped.exit_time is not None
+    task.delete()
+    with pytest.raises(pyctd.NotFoundError):
+        task.status()
+
+
+def test_pause_stops_the_clock(box: Box, rootfs: Path) -> None:
+    out = pyctd.stdio.capture()
+    task = box.container("/bin/sh", "-c", "while :; do echo tick; sleep 0.02; done").start(attach_stdio=out)
+    eventually(lambda: out.stdout)
+    task.pause()
+    time.sleep(0.1)
+    before = len(out.stdout)
+    time.sleep(0.2)
+    assert len(out.stdout) == before
+    task.resume()
+    eventually(lambda: len(out.stdout) > before)
+
+
+def test_pause_and_resume_that_fail(box: Box) -> None:
+    task, _ = box.start()
+    with pytest.raises(pyctd.Error):
+        task.resume()
+    task.kill(9)
+    task.wait(timeout=10)
+    for call in (task.pause, task.resume):
+        with pytest.raises(pyctd.Error):
+            call()
+
+
+def test_force_delete_of_a_paused_task(box: Box) -> None:
+    task, _ = box.start()
+    task.pause()
+    task.force_delete(timeout=20)
+    with pytest.raises(pyctd.NotFoundError):
+        task.status()
+
+
+def test_force_delete_twice(box: Box) -> None:
+    task, _ = box.start()
+    task.force_delete()
+    with pytest.raises(pyctd.NotFoundError):
+        task.force_delete()
+
+
+def test_stats(box: Box) -> None:
+    task, _ = box.start()
+    stats = task.stats()
+    assert stats.type in ("io.containerd.cgroups.v1.Metrics", "io.containerd.cgroups.v2.Metrics")
+    assert stats.read is not None
+    assert stats.metrics["memory"]["usage" if "v2" in stats.type else "usage"]
+    assert stats.metrics["pids"]["current"] >= 1
+    assert "metrics" not in repr(stats)
+
+
+def test_stats_pids_and_summary_of_an_ended_task(box: Box) -> None:
+    task, _ = box.start("/bin/true")
+    task.wait(timeout=10)
+    task.delete()
+    for call in (task.stats, task.pids, task.summary):
+        with pytest.raises(pyctd.NotFoundError):
+            call()
+
+
+def test_pids(box: Box) -> None:
+    task, out = box.start("/bin/sh", "-c", "sleep 600 & echo ready; wait")
+    eventually(lambda: out.stdout)
+    pids = [p.pid for p in task.pids()]
+    assert task.pid in pids
+    assert len(pids) == 2
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_summary_is_empty_on_linux(box: Box) -> None:
+    task, _ = box.start()
+    assert task.summary() == []
+
+
+def test_update_resources(box: Box) -> None:
+    task, _ = box.start()
+    task.update_resources({"memory": {"limit": 64 << 20}})
+    metrics = task.stats().metrics["memory"]
+    assert metrics.get("usage_limit") == 64 << 20 or metrics["usage"]["limit"] == 64 << 20
+
+
+def test_update_resources_that_fail(box: Box) -> None:
+    task, _ = box.start()
+    for resources in (None, [], "x"):
+        with pytest.raises(pyctd.InvalidArgumentError, match="resources must be"):
+            task.update_resources(resources)  # type: ignore[arg-type]
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.update_resources({"memory": {"limit": "much"}})
+    with pytest.raises(pyctd.Error):
+        task.update_resources({"memory": {"limit": 1}})
+    assert task.status().status == "running"
+
+
+def test_resize(box: Box) -> None:
+    out = pyctd.stdio.capture()
+    task = box.container("/bin/sh", "-c", "echo up; read x; stty size", terminal=True).start(
+        with_stdin=True, attach_stdio=(streams := Streams(out))
+    )
+    eventually(lambda: b"up" in out.stdout)
+    task.resize(133, 42)
+    streams.dio.stdin.write(b"go\n")
+    assert task.wait(timeout=10).exit_code == 0
+    assert b"42 133" in out.stdout
+    task.delete()
+
+
+class Streams:
+    """Captures, and keeps the DirectIO, for its stdin."""
+
+    def __init__(self, out: pyctd.stdio.capture) -> None:
+        self.out = out
+
+    def __call__(self, dio: pyctd.DirectIO) -> pyctd.IO | None:
+        self.dio: Any = dio
+        return self.out(dio)
+
+
+def test_resize_that_fails(box: Box) -> None:
+    task, _ = box.start()
+    for width, height in ((-1, 1), (2**32, 1)):
+        with pytest.raises(pyctd.InvalidArgumentError):
+            task.resize(width, height)
+    task.kill(9)
+    task.wait(timeout=10)
+    with pytest.raises(pyctd.Error):
+        task.resize(80, 24)
+
+
+def test_checkpoint_of_a_loaded_container(box: Box, client: pyctd.Client, tmp_path: Path) -> None:
+    task, _ = box.start()
+    loaded = client.load_container(task.container_id).task()
+    with pytest.raises(pyctd.FailedPreconditionError, match="would ignore exit"):
+        loaded.create_checkpoint(tmp_path, exit=True)
+    assert task.status().status == "running"
+
+
+def test_checkpoint_that_fails(box: Box, tmp_path: Path) -> None:
+    """Debian's CRIU fails on recent kernels, and may be absent: either way the error is told and the task lives on."""
+    task, _ = box.start()
+    try:
+        task.create_checkpoint(tmp_path / "checkpoint", timeout=60)
+    except pyctd.Error as error:
+        assert "criu" in str(error).lower()
+    else:
+        assert any((tmp_path / "checkpoint").iterdir())
+    assert task.status().status == "running"
+
+
+def test_restore_from_what_is_no_checkpoint(box: Box, tmp_path: Path) -> None:
+    container = box.container()
+    for directory in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(pyctd.Error):
+            container.start(checkpoint_dir=directory, timeout=60)
+    with pytest.raises(pyctd.NotFoundError):
+        container.task()
+
+
+def test_exec(box: Box) -> None:
+    task, _ = box.start()
+    out = pyctd.stdio.capture()
+    process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "echo out; echo err >&2; exit 5"]), attach_stdio=out)
+    assert not isinstance(process, pyctd.Task)
+    assert (process.id, process.container_id) == ("e1", task.container_id)
+    assert process.pid > 0
+    assert process.wait(timeout=10).exit_code == 5
+    assert (out.stdout, out.stderr) == (b"out\n", b"err\n")
+    assert process.status().status == "stopped"
+    assert process.delete().exit_code == 5
+    with pytest.raises(pyctd.NotFoundError):
+        process.delete()
+    assert task.status().status == "running"
+
+
+def test_exec_kill(box: Box) -> None:
+    task, _ = box.start()
+    process = task.exec("e1", pyctd.spec.process(SLEEP))
+    process.kill("KILL")
+    assert process.wait(timeout=10).exit_code == 137
+    process.delete()
+    assert task.status().status == "running"
+
+
+def test_exec_with_an_id_in_use(box: Box) -> None:
+    task, _ = box.start()
+    process = task.exec("e1", pyctd.spec.process(SLEEP))
+    with pytest.raises(pyctd.ConflictError, match="id already in use"):
+        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
+    process.kill(9)
+    process.wait(timeout=10)
+    process.delete()
+    again = task.exec("e1", pyctd.spec.process(["/bin/true"]))
+    again.wait(timeout=10)
+    again.delete()
+
+
+@pytest.mark.parametrize("id", ["", "../x", "a/b", "x" * 77])
+def test_exec_ids_that_are_none(box: Box, client: pyctd.Client, id: str) -> None:
+    task, _ = box.start()
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.exec(id, pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
+    assert sorted(p.name for p in Path(client.state_dir).iterdir()) == [task.container_id]
+
+
+def test_exec_of_a_command_that_is_not_there(box: Box, client: pyctd.Client) -> None:
+    task, _ = box.start()
+    before = sorted(Path(client.state_dir, task.container_id).iterdir())
+    for stdin in (None, b"data"):
+        with pytest.raises(pyctd.Error, match="no such file or directory|executable file not found"):
+            task.exec("e1", pyctd.spec.process(["/bin/nothing"]), attach_stdio=pyctd.stdio.capture(stdin=stdin))
+    assert sorted(Path(client.state_dir, task.container_id).iterdir()) == before
+    process = task.exec("e1", pyctd.spec.process(["/bin/true"]))  # the id is free again
+    process.wait(timeout=10)
+    process.delete()
+
+
+def test_exec_into_a_stopped_task(box: Box, client: pyctd.Client) -> None:
+    task, _ = box.start("/bin/true")
+    task.wait(timeout=10)
+    with pytest.raises(pyctd.Error):
+        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+    task.delete()
+    with pytest.raises(pyctd.NotFoundError):
+        task.exec("e2", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+
+
+@pytest.mark.parametrize("spec", [None, [], "sh", {"args": "sh"}, {"args": 5}])
+def test_exec_of_a_spec_that_is_none(box: Box, spec: Any) -> None:
+    task, _ = box.start()
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.exec("e1", spec)
+
+
+def test_exec_ends_with_its_task(box: Box) -> None:
+    task, _ = box.start()
+    process = task.exec("e1", pyctd.spec.process(SLEEP))
+    task.kill(9)
+    assert task.wait(timeout=10).exit_code == 137
+    assert process.wait(timeout=10).exit_code == 137
+    process.delete()
+    task.delete()
+
+
+def test_many_execs_at_once(box: Box) -> None:
+    task, _ = box.start()
+    codes: dict[int, int] = {}
+
+    def run(i: int) -> None:
+        out = pyctd.stdio.capture(stdin=str(i).encode())
+        process = task.exec(f"e{i}", pyctd.spec.process(["/bin/sh", "-c", "exit $(cat)"]), attach_stdio=out, timeout=60)
+        codes[i] = process.wait(timeout=60).exit_code
+        process.delete(timeout=60)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == {i: i for i in range(12)}
+
+
+def test_repr_shows_the_state(box: Box) -> None:
+    task, _ = box.start("/bin/true")
+    assert f"pid {task.pid}" in repr(task)
+    task.wait(timeout=10)
+    assert "exited 0" in repr(task)
