@@ -16,7 +16,7 @@ import termios
 import threading
 import tty
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from . import spec, stdio
@@ -103,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     # libcontainerd logs as errors what this program tells better itself.
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.CRITICAL, format="%(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit_on_signal)
     try:
         return _version(args) if args.verb == "version" else _run(args)
     except KeyboardInterrupt:
@@ -137,16 +138,16 @@ def _run(args: argparse.Namespace) -> int:
     execs = [(text, spec.process(shlex.split(text), cwd=args.workdir, env=args.env)) for text in args.execs]
     with Engine(args.address) as engine, engine.client() as client:
         with _container(client, args.name or f"run-{uuid.uuid4().hex[:12]}", wanted) as container:
-            with _raw_terminal(args.tty and args.interactive):
+            with _raw_terminal(args.tty and args.interactive), _forwarded_signals(args.tty) as forward_to:
                 try:
                     task = container.start(attach_stdio=stdio.inherit(stdin=args.interactive))
                 except Error as error:
                     print(f"pyctd: {error}", file=sys.stderr)
                     return _start_failure(str(error))
-                with _forwarded_signals(task, args.tty):
-                    for number, (text, process) in enumerate(execs):
-                        _exec(task, f"exec-{number}", text, process)
-                    status = task.wait().exit_code
+                forward_to(task)
+                for number, (text, process) in enumerate(execs):
+                    _exec(task, f"exec-{number}", text, process)
+                status = task.wait().exit_code
                 task.delete()
     return status
 
@@ -191,15 +192,17 @@ def _exec(task: Task, id: str, text: str, wanted: dict[str, object]) -> None:
 
 
 @contextlib.contextmanager
-def _forwarded_signals(task: Task, terminal: bool) -> Iterator[None]:
-    """Sends this process's signals on to the task; the third one kills it, for an init process may ignore the others."""
+def _forwarded_signals(terminal: bool) -> Iterator[Callable[[Task], None]]:
+    """Sends this process's signals on to the task that it is told; what arrives earlier waits.
+
+    The third request to end kills: an init process may ignore the others.
+    """
     arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
     if terminal:
         numbers.append(signal.SIGWINCH)
 
-    def forward() -> None:
-        # A thread of its own: a handler runs in the midst of the call that it interrupts.
+    def forward(task: Task) -> None:
         ends = 0
         while number := arrived.get():
             with contextlib.suppress(Error):
@@ -210,18 +213,23 @@ def _forwarded_signals(task: Task, terminal: bool) -> Iterator[None]:
                 ends += number in (signal.SIGINT, signal.SIGTERM)
                 task.kill(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
 
-    thread = threading.Thread(target=forward, name="pyctd-signals")
-    thread.start()
+    def forward_to(task: Task) -> None:
+        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
+        threads.append(threading.Thread(target=forward, args=(task,), name="pyctd-signals"))
+        threads[0].start()
+
+    threads: list[threading.Thread] = []
     before = {number: signal.signal(number, lambda n, _: arrived.put(n)) for number in numbers}
     if terminal:
         arrived.put(signal.SIGWINCH)
     try:
-        yield
+        yield forward_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         arrived.put(0)
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 @contextlib.contextmanager

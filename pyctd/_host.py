@@ -72,6 +72,7 @@ class _Workers:
                     return
                 work = self._work.popleft()
             work()
+            del work  # an idle thread must not keep a client and its handler alive
 
 
 class Host:

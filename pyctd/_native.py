@@ -127,6 +127,7 @@ def load() -> Any:
             "make the client after the fork, or use multiprocessing's 'spawn' or 'forkserver'"
         )
     if _state.closed:
+        _end_daemon_thread()
         raise errors.ClosedError("pyctd is shut down: the interpreter is exiting")
     if _state.lib is not None:
         return _state.lib
@@ -333,8 +334,16 @@ def call(name: str, timeout: float | None, *args: str | bytes | int | Handle) ->
         _idle.append(queue)
     kind, completion = done
     if kind:
+        if _state.closed:
+            _end_daemon_thread()
         raise errors.BY_KIND.get(kind, errors.UnknownError)(completion.data.decode("utf-8", "replace"))
     return completion
+
+
+def _end_daemon_thread() -> None:
+    """Ends a thread whose call was cut off by the interpreter's exit: quietly, for that is no error of its program."""
+    if threading.current_thread() is not threading.main_thread():
+        raise SystemExit
 
 
 def _disown(completion: Completion) -> None:

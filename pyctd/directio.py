@@ -198,13 +198,20 @@ _cookies = itertools.count(1)
 _attachments: dict[int, Attachment] = {}
 
 
+def _checked(io: Any) -> IO | None:
+    """What a callback answered, if containerd's client can call it."""
+    if io is not None and not all(callable(getattr(io, name, None)) for name in ("cancel", "wait", "close")):
+        raise TypeError(f"a stdio callback must return an object with cancel, wait and close, or None, not {io!r:.200}")
+    return io  # type: ignore[no-any-return]
+
+
 def attach(cookie: int, native: _native.NativeStdio) -> int:
     """Runs the callback behind cookie; the answer is a pyctd_stdio_answer."""
     attachment = _attachments.get(cookie)
     if attachment is None or attachment.callback is None:
         return _FAILED
     try:
-        attachment.io = attachment.callback(DirectIO(native))
+        attachment.io = _checked(attachment.callback(DirectIO(native)))
     except BaseException as error:  # raised again by the call that passed the callback
         attachment.error = error
         _attachments.pop(cookie, None)

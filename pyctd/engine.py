@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -80,6 +81,7 @@ class Engine:
             raise
         self.address = started.data.decode()
         self._handle = _native.Handle(started.value, "engine")
+        _close_at_exit()
         _running.add(self)
 
     def _directory(self, given: str | os.PathLike[str] | None) -> Path:
@@ -124,6 +126,7 @@ class Engine:
                 _native.call("engine_stop", timeout, self._handle)
         finally:
             self._handle.disown()
+            shutil.rmtree(self.state / "bundles", ignore_errors=True)
             self._remove_directories()
 
     def _remove_directories(self) -> None:
@@ -174,4 +177,7 @@ def _close_forgotten() -> None:
         engine.close()
 
 
-atexit.register(_close_forgotten)
+@functools.cache
+def _close_at_exit() -> None:
+    # Registered once the library is loaded, so that it runs before the library's own shutdown.
+    atexit.register(_close_forgotten)

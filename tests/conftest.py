@@ -49,6 +49,8 @@ def engine(base: Path) -> Iterator[pyctd.Engine]:
     engine.close()
     assert not leaks.processes(str(engine.state)), "the engine left processes behind"
     assert not leaks.mounts(base), "the engine left mounts behind"
+    for directory in Path("/run/containerd/runc").glob(f"*-{os.getpid()}-*"):
+        directory.rmdir()  # runc leaves a directory for each namespace
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def own_engine(leak: None, base: Path) -> Iterator[pyctd.Engine]:
 @pytest.fixture(autouse=True)
 def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     """Fails the test that leaves anything: on the Go side, in this process, on disk or in the process table."""
-    if "engine" in request.fixturenames:
+    if "engine" in request.fixturenames or "integration" in request.path.parts:
         request.getfixturevalue("engine")
     _native.load()
     before = leaks.Snapshot.take(base)
@@ -141,5 +143,5 @@ def make_client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[Ca
         return made[-1]
 
     yield make
-    for client in made:
-        client.close()
+    while made:
+        made.pop().close()

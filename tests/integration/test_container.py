@@ -122,7 +122,9 @@ def test_options_that_are_none(client: pyctd.Client, box: Box, run_id: str) -> N
     assert not Path(client.state_dir, run_id).exists()
 
 
-@pytest.mark.parametrize("options", [{"NoSuchOption": 1}, {"BinaryName": 5}, {"SystemdCgroup": "yes"}, {"ShimCgroup": 1.5}])
+@pytest.mark.parametrize(
+    "options", [{"NoSuchOption": 1}, {"BinaryName": 5}, {"SystemdCgroup": "yes"}, {"ShimCgroup": 1.5}]
+)
 def test_runtime_options_that_are_none(client: pyctd.Client, box: Box, run_id: str, options: dict[str, Any]) -> None:
     with pytest.raises(pyctd.InvalidArgumentError):
         client.new_container(run_id, box.spec(), runtime_options=options)
@@ -294,7 +296,16 @@ def test_closed_objects(client: pyctd.Client, box: Box, make_client: Callable[..
         exec_process.kill(9)
     other = client.load_container(task.container_id).task()
     other.close()
-    for method in (other.start, other.wait, other.status, other.pids, other.stats, other.summary, other.pause, other.delete):
+    for method in (
+        other.start,
+        other.wait,
+        other.status,
+        other.pids,
+        other.stats,
+        other.summary,
+        other.pause,
+        other.delete,
+    ):
         with pytest.raises(pyctd.ClosedError):
             method()
     assert task.status().status == "running"
@@ -308,7 +319,12 @@ def test_what_belongs_to_a_closed_client(box: Box, make_client: Callable[..., py
     client.close()
     client.close()
     assert "closed" in repr(client)
-    for call in (client.version, client.events, lambda: client.load_container("a"), lambda: client.new_container("a", box.spec())):
+    for call in (
+        client.version,
+        client.events,
+        lambda: client.load_container("a"),
+        lambda: client.new_container("a", box.spec()),
+    ):
         with pytest.raises(pyctd.ClosedError):
             call()
     for call in (container.delete, container.task, held.status, held.wait, held.force_delete):
@@ -317,7 +333,9 @@ def test_what_belongs_to_a_closed_client(box: Box, make_client: Callable[..., py
     assert task.status().status == "running", "closing a client must not touch what runs"
 
 
-def test_closing_a_client_leaves_the_task_running(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+def test_closing_a_client_leaves_the_task_running(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
     box.ids.append(run_id)
     with make_client() as client:
         container = client.new_container(run_id, box.spec())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, eventually, unique
 
 import pyctd
 
@@ -24,7 +24,7 @@ def test_an_engine_starts_and_leaves_nothing(rootfs: Path) -> None:
         assert "containerd" in Path(f"/proc/{pid}/cmdline").read_text()
         assert engine.address == str(state / "containerd.sock")
         with engine.client() as client:
-            client.new_container("left", pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
+            client.new_container(unique("left"), pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
     assert not Path(f"/proc/{pid}").exists()
     assert not root.exists()
     assert not state.exists()
@@ -46,14 +46,15 @@ def test_directories_that_are_given_stay(base: Path) -> None:
 
 
 def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None:
+    c = unique("c")
     engine = pyctd.Engine(root=base / "gr", state=base / "gs")
     with engine.client("one") as one, engine.client("two") as two:
         pids = [
-            client.new_container(f"c{i}", pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start().pid
+            client.new_container(f"{c}-{i}", pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start().pid
             for i in range(2)
             for client in (one, two)
         ]
-        pause = one.load_container("c0").task()
+        pause = one.load_container(f"{c}-0").task()
         pause.pause()
     engine.close()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -69,6 +70,13 @@ def test_an_engine_that_uses_another(engine: pyctd.Engine) -> None:
         assert client.version().version
 
 
+def answers(client: pyctd.Client) -> bool:
+    try:
+        return bool(client.version(timeout=10).version)
+    except pyctd.UnavailableError:
+        return False
+
+
 def kill_daemon(engine: pyctd.Engine) -> int:
     """Kills the engine's containerd; the shims live on."""
     pid = engine.pid
@@ -82,7 +90,7 @@ def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: 
     seen: list[str] = []
     with own_engine.client(backend=lambda id, event, info: seen.append(f"{id} {event}")) as client:
         kill_daemon(own_engine)
-        assert client.version(timeout=20).version
+        eventually(lambda: answers(client), 20, "an answer of the new containerd")
         box = Box(client, rootfs)
 
         def events_again() -> bool:
@@ -108,6 +116,7 @@ def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Pat
         waiter.start()
         time.sleep(0.3)
         kill_daemon(own_engine)
+        eventually(lambda: answers(client), 20, "an answer of the new containerd")
         assert waiter.is_alive()
         assert task.status(timeout=20).status == "running"
         task.kill("TERM", timeout=20)
@@ -182,5 +191,20 @@ def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> 
 
 def test_containerd_does_not_write_on_our_streams(base: Path) -> None:
     code = "import pyctd\nwith pyctd.Engine(log_level='debug') as e, e.client() as c: c.version()\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False, cwd="/")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False, cwd="/"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_closing_an_engine_whose_containerd_was_just_killed(base: Path, rootfs: Path) -> None:
+    """What runs under it must go, though there is no daemon at that moment to ask for it."""
+    engine = pyctd.Engine(root=base / "qr", state=base / "qs")
+    with engine.client() as client:
+        pid = client.new_container(unique("q"), pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start().pid
+    daemon = engine.pid
+    assert daemon
+    os.kill(daemon, signal.SIGKILL)
+    engine.close()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not leaks.processes(str(base / "qs"))

@@ -220,5 +220,3 @@ def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Cl
     events_seen += list(events)
     assert [e.event for e in events_seen] == ["create", "start", "exit"]
     assert next(events, None) is None
-
-

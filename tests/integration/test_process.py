@@ -178,7 +178,7 @@ def test_an_engine_that_nobody_closed_is_taken_down(box: Box, programs: Programs
     code = """
         engine = pyctd.Engine()
         client = engine.client()
-        container = client.new_container("left", spec("/bin/sleep", "600"))
+        container = client.new_container(f"left-{os.getpid()}", spec("/bin/sleep", "600"))
         print(container.start().pid, engine.pid, engine.state, flush=True)
         """
     exit_code, out, err = programs.run(code, dev=True, timeout=40)
@@ -206,7 +206,9 @@ def run_as_nobody(code: str) -> tuple[int, str, str]:
 def test_an_engine_without_root() -> None:
     code, _, err = run_as_nobody("pyctd.Engine()")
     assert code == 1
-    assert err.splitlines()[-1].startswith("pyctd.errors.PermissionDeniedError: starting a private containerd needs root: ")
+    assert err.splitlines()[-1].startswith(
+        "pyctd.errors.PermissionDeniedError: starting a private containerd needs root: "
+    )
 
 
 def test_a_socket_that_may_not_be_used(engine: pyctd.Engine) -> None:

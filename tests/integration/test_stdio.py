@@ -39,7 +39,10 @@ def test_stdin_closed_early_under_stress(box: Box) -> None:
     def cat(worker: int) -> None:
         for i in range(10):
             process = task.exec(
-                f"cat-{worker}-{i}", pyctd.spec.process(["/bin/cat"]), attach_stdio=pyctd.stdio.capture(stdin=b""), timeout=60
+                f"cat-{worker}-{i}",
+                pyctd.spec.process(["/bin/cat"]),
+                attach_stdio=pyctd.stdio.capture(stdin=b""),
+                timeout=60,
             )
             try:
                 if process.wait(timeout=30).exit_code:
@@ -261,9 +264,9 @@ def test_a_callback_that_calls_back(box: Box, client: pyctd.Client) -> None:
 
 
 def test_a_callback_that_answers_nonsense(box: Box) -> None:
-    task = box.container("/bin/true").start(attach_stdio=lambda dio: 7)  # type: ignore[arg-type, return-value]
-    assert task.wait(timeout=10).exit_code == 0
-    task.delete(timeout=10)
+    with pytest.raises(pyctd.StdioError, match="must return an object with cancel, wait and close") as caught:
+        box.container("/bin/true").start(attach_stdio=lambda dio: 7)  # type: ignore[arg-type, return-value]
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_a_child_that_keeps_stdout_does_not_hang_delete(box: Box) -> None:

@@ -241,7 +241,8 @@ def test_resize_that_fails(box: Box) -> None:
             task.resize(width, height)
     task.kill(9)
     task.wait(timeout=10)
-    with pytest.raises(pyctd.Error):
+    task.delete()
+    with pytest.raises(pyctd.NotFoundError):
         task.resize(80, 24)
 
 

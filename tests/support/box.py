@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ SLEEP = ("/bin/sleep", "600")
 
 def unique(word: str = "test") -> str:
     """An id that no other test of this run has."""
-    return f"{word}-{next(_numbers)}"
+    return f"{word}-{os.getpid()}-{next(_numbers)}"  # runc knows containers of other runs by their ids, too
 
 
 class Box:

@@ -100,6 +100,8 @@ class Snapshot:
         gc.collect()
         counts = _native.counts()._asdict()
         counts["handles"] -= queues()
+        # Go counts each thread that has called it as a goroutine; the event workers go after some idle seconds.
+        counts["goroutines"] -= sum(t.name.startswith("pyctd-events") for t in threading.enumerate())
         return cls(
             counts,
             descriptors(),

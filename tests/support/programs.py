@@ -29,9 +29,7 @@ class Programs:
     def popen(self, code: str, *args: str, dev: bool = False, **options: Any) -> subprocess.Popen[str]:
         text = PRELUDE + textwrap.dedent(code)
         command = [sys.executable, *(["-X", "dev"] if dev else []), "-c", text, *self.args, *args]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", **options
-        )
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", **options)
 
     def run(self, code: str, *args: str, timeout: float = 30, dev: bool = False) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of a program that must end in time."""
@@ -45,7 +43,9 @@ class Programs:
         return process.returncode, out, err
 
 
-def cli(*args: str, stdin: bytes = b"", timeout: float = 60, env: dict[str, str] | None = None) -> tuple[int, bytes, bytes]:
+def cli(
+    *args: str, stdin: bytes = b"", timeout: float = 60, env: dict[str, str] | None = None
+) -> tuple[int, bytes, bytes]:
     """The exit code, stdout and stderr of the command line."""
     done = subprocess.run(
         [sys.executable, "-m", "pyctd", *args],

@@ -171,7 +171,7 @@ def test_a_stale_handle(abi: Abi, name: str) -> None:
     stale = Abi().queue
     assert abi.lib.pyctd_release(stale) == OK
     kind, _ = abi.done(call(abi, name, stale))
-    assert kind == CLOSED
+    assert kind in (CLOSED, INVALID_ARGUMENT)
     assert abi.lib.pyctd_release(stale) == CLOSED
 
 

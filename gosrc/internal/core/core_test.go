@@ -1,0 +1,159 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/docker/docker/pkg/ioutils"
+	"golang.org/x/sys/unix"
+
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+	"github.com/pyctd/pyctd/gosrc/internal/queue"
+)
+
+// recorder is the other side of the boundary for tests that need no more of it.
+type recorder struct{ events chan Event }
+
+func (r recorder) Events(events []Event) {
+	for _, event := range events {
+		r.events <- event
+	}
+}
+func (recorder) Stdio(uint64, uint64, *DirectIO) StdioAnswer { return StdioNone }
+func (recorder) IO(uint64, IOCall)                           {}
+func (recorder) Log(int32, string, string)                   {}
+
+func start(t *testing.T, timeoutNs int64, work func(context.Context) (Result, error)) queue.Completion {
+	t.Helper()
+	c := New(recorder{}, 0)
+	q, fd, err := c.NewQueue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	op, err := c.Start(q, timeoutNs, work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000); n != 1 || err != nil {
+		t.Fatalf("poll: %d, %v", n, err)
+	}
+	done, err := c.Drain(q, 8)
+	if err != nil || len(done) != 1 || done[0].Op != op {
+		t.Fatalf("drained %v, %v", done, err)
+	}
+	if counts := c.Counts(); counts.Operations != 0 {
+		t.Fatalf("%d operations left", counts.Operations)
+	}
+	return done[0]
+}
+
+func TestAPanicIsTheOperationsError(t *testing.T) {
+	done := start(t, -1, func(context.Context) (Result, error) { panic("boom") })
+	if done.Kind != kind.Internal || !strings.Contains(string(done.Data), "boom") {
+		t.Fatalf("got %d %q", done.Kind, done.Data)
+	}
+}
+
+func TestADeadlineAlreadyPastRunsNothing(t *testing.T) {
+	done := start(t, 0, func(context.Context) (Result, error) {
+		t.Error("the work ran")
+		return Result{}, nil
+	})
+	if done.Kind != kind.DeadlineExceeded || string(done.Data) != context.DeadlineExceeded.Error() {
+		t.Fatalf("got %d %q", done.Kind, done.Data)
+	}
+}
+
+func TestCancelEndsTheContext(t *testing.T) {
+	c := New(recorder{}, 0)
+	q, _, err := c.NewQueue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	op, err := c.Start(q, -1, func(ctx context.Context) (Result, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return Result{}, ctx.Err()
+	})
+	if err != nil || !c.Cancel(op) {
+		t.Fatal("not cancelled", err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestAnOrphanedResultIsReleased(t *testing.T) {
+	c := New(recorder{}, 0)
+	q, _, err := c.NewQueue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proceed := make(chan struct{})
+	if _, err := c.Start(q, -1, func(context.Context) (Result, error) {
+		<-proceed
+		return Result{Value: c.handles.Put("new")}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Release(q); err != nil {
+		t.Fatal(err)
+	}
+	close(proceed)
+	c.running.Wait()
+	if n := c.handles.Len(); n != 0 {
+		t.Fatalf("%d handles left", n)
+	}
+}
+
+func TestAnEventIsHeldUntilItIsAcknowledged(t *testing.T) {
+	r := recorder{make(chan Event, 1)}
+	c := New(r, 0)
+	returned := make(chan error, 1)
+	go func() { returned <- c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
+	event := <-r.events
+	select {
+	case <-returned:
+		t.Fatal("returned before the acknowledgement")
+	case <-time.After(20 * time.Millisecond):
+	}
+	if !c.AckEvent(event.Token, "no") || c.AckEvent(event.Token, "") {
+		t.Fatal("an event is acknowledged once")
+	}
+	if err := <-returned; err == nil || err.Error() != "no" {
+		t.Fatal(err)
+	}
+}
+
+func TestSpecsThatLibcontainerdWouldDereference(t *testing.T) {
+	for _, spec := range []string{``, `null`, `[]`, `"x"`, `{}`, `{"root":{}}`, `{"root":{},"process":{}}`, `{"root":{},"process":{},"linux":{}} x`} {
+		if _, err := parseSpec([]byte(spec)); kind.Of(err) != kind.InvalidArgument {
+			t.Errorf("%q: %v", spec, err)
+		}
+	}
+	if _, err := parseSpec([]byte(`{"root":{},"process":{},"linux":{}}`)); err != nil {
+		t.Error(err)
+	}
+}
+
+// What core reaches beyond libcontainerd's interfaces holds for the pinned modules only.
+
+func TestStdinsWrapperGivesItsFIFO(t *testing.T) {
+	fifo := nopFIFO{}
+	s := &stdio{dio: &cio.DirectIO{}}
+	s.dio.Stdin = ioutils.NewWriteCloserWrapper(fifo, fifo.Close) // as libcontainerd does
+	pipe, err := s.pipe(Stdin)
+	if err != nil || pipe != any(fifo) {
+		t.Fatalf("got %T, %v", pipe, err)
+	}
+}
+
+type nopFIFO struct{}
+
+func (nopFIFO) Write(p []byte) (int, error) { return len(p), nil }
+func (nopFIFO) Close() error                { return nil }
