@@ -136,19 +136,24 @@ def _run(args: argparse.Namespace) -> int:
         args.rootfs, args.command, cwd=args.workdir, env=args.env, terminal=args.tty, readonly=args.read_only
     )
     execs = [(text, spec.process(shlex.split(text), cwd=args.workdir, env=args.env)) for text in args.execs]
-    with Engine(args.address) as engine, engine.client() as client:
-        with _container(client, args.name or f"run-{uuid.uuid4().hex[:12]}", wanted) as container:
-            with _raw_terminal(args.tty and args.interactive), _forwarded_signals(args.tty) as forward_to:
-                try:
-                    task = container.start(attach_stdio=stdio.inherit(stdin=args.interactive))
-                except Error as error:
-                    print(f"pyctd: {error}", file=sys.stderr)
-                    return _start_failure(str(error))
-                forward_to(task)
-                for number, (text, process) in enumerate(execs):
-                    _exec(task, f"exec-{number}", text, process)
-                status = task.wait().exit_code
-                task.delete()
+    name = args.name or f"run-{uuid.uuid4().hex[:12]}"
+    with (
+        Engine(args.address) as engine,
+        engine.client() as client,
+        _container(client, name, wanted) as container,
+        _raw_terminal(args.tty and args.interactive),
+        _forwarded_signals(args.tty) as forward_to,
+    ):
+        try:
+            task = container.start(attach_stdio=stdio.inherit(stdin=args.interactive))
+        except Error as error:
+            print(f"pyctd: {error}", file=sys.stderr)
+            return _start_failure(str(error))
+        forward_to(task)
+        for number, (text, process) in enumerate(execs):
+            _exec(task, f"exec-{number}", text, process)
+        status = task.wait().exit_code
+        task.delete()
     return status
 
 

@@ -95,8 +95,7 @@ def test_events_from_the_first_moment(box: Box, make_client: Callable[..., pyctd
         with make_client(backend=recorder):
             container = box.container("/bin/true")
             container.start().wait(timeout=10)
-            order = ["create", "start", "exit"]
-            eventually(lambda r=recorder, id=container.id: r.of(id) == order)  # type: ignore[misc]
+            eventually(lambda r=recorder, id=container.id: r.of(id) == ["create", "start", "exit"])  # type: ignore[misc]
             container.task().delete()
             container.delete()
 

@@ -124,7 +124,11 @@ def test_importing_does_not_load_go() -> None:
 
 
 ENDINGS = {
-    "nothing closed": "client = connect(backend=print); events = client.events(); task = client.load_container(rest[0]).task()",
+    "nothing closed": """
+client = connect(backend=print)
+events = client.events()
+task = client.load_container(rest[0]).task()
+""",
     "a wait in a daemon thread": """
 client = connect()
 task = client.load_container(rest[0]).task()
@@ -142,7 +146,8 @@ assert entered.wait(10)
     "streams attached": """
 client = connect()
 container = client.load_container(rest[0])
-process = container.task().exec("e1", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=pyctd.stdio.capture())
+out = pyctd.stdio.capture()
+process = container.task().exec("e1", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=out)
 """,
     "an exception": """
 client = connect()

@@ -163,7 +163,7 @@ def test_stats(box: Box) -> None:
     stats = task.stats()
     assert stats.type in ("io.containerd.cgroups.v1.Metrics", "io.containerd.cgroups.v2.Metrics")
     assert stats.read is not None
-    assert stats.metrics["memory"]["usage" if "v2" in stats.type else "usage"]
+    assert stats.metrics["memory"]["usage"]
     assert stats.metrics["pids"]["current"] >= 1
     assert "metrics" not in repr(stats)
 
@@ -259,10 +259,10 @@ def test_checkpoint_that_fails(box: Box, tmp_path: Path) -> None:
     task, _ = box.start()
     try:
         task.create_checkpoint(tmp_path / "checkpoint", timeout=60)
+        said = ""
     except pyctd.Error as error:
-        assert "criu" in str(error).lower()
-    else:
-        assert any((tmp_path / "checkpoint").iterdir())
+        said = str(error).lower()
+    assert "criu" in said or any((tmp_path / "checkpoint").iterdir())
     assert task.status().status == "running"
 
 

@@ -19,7 +19,7 @@ SETTLE = 8.0
 
 
 def queues() -> int:
-    """The completion queues there are. They are kept for reuse, some sixteen at most: each is one handle and one eventfd."""
+    """The completion queues there are: some are kept for reuse, each with a handle and an eventfd."""
     return sum(type(o) is _native._Queue for o in gc.get_objects())
 
 

@@ -74,14 +74,19 @@ func TestCancelEndsTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
+	entered, ended := make(chan struct{}), make(chan error, 1)
 	op, err := c.Start(q, -1, func(ctx context.Context) (Result, error) {
+		close(entered)
 		<-ctx.Done()
 		ended <- ctx.Err()
 		return Result{}, ctx.Err()
 	})
-	if err != nil || !c.Cancel(op) {
-		t.Fatal("not cancelled", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered // an operation that is cancelled before it began does not run its work at all
+	if !c.Cancel(op) {
+		t.Fatal("not cancelled")
 	}
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
