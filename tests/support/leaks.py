@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyctd import _native
 
-SETTLE = 8.0
+SETTLE = 20.0
 """Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
 
 

@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net"
 	"sync"
 	"time"
@@ -45,6 +47,9 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, err
 		}
 		return nil, cerrdefs.ErrUnavailable.WithMessage(err.Error())
 	}

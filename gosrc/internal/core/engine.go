@@ -3,8 +3,10 @@ package core
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -16,10 +18,14 @@ import (
 	"github.com/docker/docker/libcontainerd/supervisor"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
 // stopTimeout is one second more than the supervisor gives the daemon before it kills it.
 const stopTimeout = 16 * time.Second
+
+// returnTimeout is ample for the supervisor to notice that its daemon died and to start it again.
+const returnTimeout = 30 * time.Second
 
 // An Engine is a containerd that moby's supervisor runs.
 type Engine struct {
@@ -39,22 +45,44 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 		return Result{}, err
 	}
 	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer context.AfterFunc(ctx, cancel)()
-	daemon, err := supervisor.Start(long, root, state, supervisor.WithLogLevel(logLevel), supervisor.WithCRIDisabled())
+	daemon, err := startDaemon(ctx, long, root, state, logLevel)
 	if err == nil {
-		err = ctx.Err()
+		return Result{Value: c.handles.Put(&Engine{daemon, cancel}), Data: []byte(daemon.Address())}, nil
 	}
-	if err != nil {
-		cancel()
-		if ctx.Err() != nil {
-			return Result{}, ctx.Err()
-		}
-		if said := c.containerd.last(); said != "" {
-			return Result{}, fmt.Errorf("%w; containerd's last words: %s", err, said)
-		}
-		return Result{}, err
+	cancel()
+	awaitEnd(state)
+	if said := c.containerd.last(); said != "" {
+		err = fmt.Errorf("%w; containerd's last words: %s", err, said)
 	}
-	return Result{Value: c.handles.Put(&Engine{daemon, cancel}), Data: []byte(daemon.Address())}, nil
+	return Result{}, err
+}
+
+// startDaemon answers when ctx ends, though the supervisor would keep waiting for a daemon that never serves.
+func startDaemon(ctx, long context.Context, root, state, logLevel string) (supervisor.Daemon, error) {
+	type outcome struct {
+		daemon supervisor.Daemon
+		err    error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		daemon, err := supervisor.Start(long, root, state, supervisor.WithLogLevel(logLevel), supervisor.WithCRIDisabled())
+		started <- outcome{daemon, err}
+	}()
+	select {
+	case o := <-started:
+		return o.daemon, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// awaitEnd waits for a daemon that we have no Daemon of: the supervisor removes its pid file when it has stopped it.
+func awaitEnd(state string) {
+	for end := time.Now().Add(stopTimeout); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(state, "containerd.pid")); err != nil {
+			return
+		}
+	}
 }
 
 // StopEngine deletes what runs under the daemon, then stops it.
@@ -66,19 +94,42 @@ func (c *Core) StopEngine(ctx context.Context, h uint64) (Result, error) {
 	if err := c.Release(h); err != nil {
 		return Result{}, err // somebody else is stopping it
 	}
-	if err := clear(ctx, engine.daemon.Address()); err != nil {
-		log.G(ctx).WithError(err).Error("failed to delete the containers of the engine")
+	if err = clear(ctx, engine.daemon.Address()); err != nil {
+		err = fmt.Errorf("failed to delete the containers of the engine: %w", err)
 	}
 	engine.cancel()
-	if err := engine.daemon.WaitTimeout(stopTimeout); err != nil {
-		return Result{}, fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	if late := engine.daemon.WaitTimeout(stopTimeout); late != nil {
+		err = errors.Join(err, fmt.Errorf("%w: %w", late, context.DeadlineExceeded))
 	}
-	return Result{}, nil
+	return Result{}, err
+}
+
+// await connects to a daemon that serves, be it one that the supervisor has yet to start again.
+func await(ctx context.Context, address string) (*containerd.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
+	defer cancel()
+	for {
+		daemon, err := connect(ctx, address)
+		if err == nil {
+			if _, err = daemon.IsServing(ctx); err == nil {
+				return daemon, nil
+			}
+			_ = daemon.Close()
+		}
+		if kind.Of(err) != kind.Unavailable {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // clear deletes every task and container in every namespace: a shim does not end with its daemon.
 func clear(ctx context.Context, address string) error {
-	daemon, err := connect(ctx, address)
+	daemon, err := await(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -124,11 +175,9 @@ type containerdOutput struct {
 	err  error
 	mu   sync.Mutex
 	line string
+	// host keeps the originals: were they collected, their finalizers would close the host program's descriptors 1 and 2.
+	host [2]*os.File
 }
-
-// hostStdout and hostStderr keep the originals: were they collected, their finalizers would close the host program's
-// descriptors 1 and 2.
-var hostStdout, hostStderr = os.Stdout, os.Stderr
 
 func (o *containerdOutput) capture() error {
 	o.once.Do(func() {
@@ -137,6 +186,7 @@ func (o *containerdOutput) capture() error {
 			o.err = err
 			return
 		}
+		o.host = [2]*os.File{os.Stdout, os.Stderr}
 		os.Stdout, os.Stderr = writer, writer
 		go func() {
 			lines := bufio.NewScanner(reader)
