@@ -101,36 +101,9 @@ def box(client: pyctd.Client, rootfs: Path) -> Iterator[Box]:
 
 
 @pytest.fixture
-def make(box: Box) -> Callable[..., pyctd.Container]:
-    """Makes a container, whose spec ``change`` may change."""
-
-    def new(
-        *args: str, container_id: str | None = None, change: Callable[[Any], None] | None = None, **options: Any
-    ) -> pyctd.Container:
-        spec = pyctd.spec.default(box.rootfs, list(args) or ["/bin/true"], **options)
-        if change is not None:
-            change(spec)
-        return box.of(spec, id=container_id)
-
-    return new
-
-
-@pytest.fixture
-def shell(box: Box) -> Callable[..., tuple[pyctd.ExitStatus, pyctd.stdio.capture]]:
-    """Runs a shell script in a container of its own: how it ended, and its output."""
-    return lambda script, **options: box.run("/bin/sh", "-c", script, **options)
-
-
-@pytest.fixture
 def run_id() -> str:
     """An id that no other test has."""
     return unique()
-
-
-@pytest.fixture
-def new_id() -> Callable[[], str]:
-    """Makes ids that no other test has."""
-    return unique
 
 
 @pytest.fixture

@@ -200,9 +200,10 @@ def test_update_resources(box: Box) -> None:
 
 def test_update_resources_that_fail(box: Box) -> None:
     task, _ = box.start()
-    for resources in (None, [], "x"):
+    bad: list[Any] = [None, [], "x"]
+    for resources in bad:
         with pytest.raises(pyctd.InvalidArgumentError, match="resources must be"):
-            task.update_resources(resources)  # type: ignore[arg-type]
+            task.update_resources(resources)
     with pytest.raises(pyctd.InvalidArgumentError):
         task.update_resources({"memory": {"limit": "much"}})
     with pytest.raises(pyctd.Error):

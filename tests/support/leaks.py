@@ -123,9 +123,7 @@ class Snapshot:
         ]
         if more := {name: n for name, n in (self.descriptors - before.descriptors).items() if n > 0}:
             found.append(f"descriptors: {more}")
-        found += [
-            f"{what}: {sorted(more)}" for what, names in self.names.items() if (more := names - before.names[what])
-        ]
+        found += [f"{what}: {sorted(new)}" for what, names in self.names.items() if (new := names - before.names[what])]
         return found
 
 
