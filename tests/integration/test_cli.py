@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.box import unique
-from support.programs import cli
+from support.programs import CLI, cli, under_way
 
 import pyctd
 
@@ -119,8 +119,8 @@ def test_exec(run: list[str]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_are_passed_on(run: list[str], number: int) -> None:
     script = f"trap 'echo got it; exit 9' {number}; echo ready; while :; do sleep 0.05; done"
-    command = [sys.executable, "-m", "pyctd", *run, "--", "/bin/sh", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/") as process:
+    command = [*CLI, *run, "--", "/bin/sh", "-c", script]
+    with under_way(command) as process:
         assert process.stdout
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
@@ -129,8 +129,8 @@ def test_signals_are_passed_on(run: list[str], number: int) -> None:
 
 
 def test_the_third_ctrl_c_kills(run: list[str]) -> None:
-    command = [sys.executable, "-m", "pyctd", *run, "--", "/bin/sh", "-c", "trap '' INT; echo ready; sleep 600"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/") as process:
+    command = [*CLI, *run, "--", "/bin/sh", "-c", "trap '' INT; echo ready; sleep 600"]
+    with under_way(command) as process:
         assert process.stdout
         assert process.stdout.readline() == b"ready\n"
         for _ in range(2):
@@ -144,20 +144,8 @@ def test_the_third_ctrl_c_kills(run: list[str]) -> None:
 
 def test_a_terminal(run: list[str]) -> None:
     controller, terminal = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "pyctd",
-        *run,
-        "-it",
-        "--",
-        "/bin/sh",
-        "-c",
-        "tty; read line; echo got $line; exit 4",
-    ]
-    with subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, cwd="/", start_new_session=True
-    ) as p:
+    command = [*CLI, *run, "-it", "--", "/bin/sh", "-c", "tty; read line; echo got $line; exit 4"]
+    with under_way(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as p:
         os.close(terminal)
         seen = b""
         while select.select([controller], [], [], 20)[0]:
@@ -178,8 +166,8 @@ def test_a_terminal(run: list[str]) -> None:
 
 def test_output_that_nobody_reads(run: list[str]) -> None:
     """As with `| head`: the command must not stall, nor the reader be told of each byte."""
-    command = [sys.executable, "-m", "pyctd", *run, "--", "/bin/sh", "-c", "yes | head -c 300000; exit 6"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/") as process:
+    command = [*CLI, *run, "--", "/bin/sh", "-c", "yes | head -c 300000; exit 6"]
+    with under_way(command) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.read(10)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 PRELUDE = """\
 import os, signal, sys, threading, time
 import pyctd
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 address, namespace, state_dir, rootfs, *rest = sys.argv[1:]
 def connect(**options):
     return pyctd.Client(address, namespace, state_dir, **options)
@@ -20,27 +23,41 @@ def spec(*args):
 """
 
 
+@contextlib.contextmanager
+def under_way(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A program that is killed where a test fails before it has ended."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/", **options}
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+            process.wait(timeout=30)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
 class Programs:
     """Runs programs beside the tests, on their daemon."""
 
     def __init__(self, address: str, namespace: str, state_dir: str, rootfs: Path) -> None:
         self.args = [address, namespace, state_dir, str(rootfs)]
 
-    def popen(self, code: str, *args: str, dev: bool = False, **options: Any) -> subprocess.Popen[str]:
+    def popen(
+        self, code: str, *args: str, dev: bool = False, **options: Any
+    ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """A program on the tests' daemon, under way."""
         text = PRELUDE + textwrap.dedent(code)
         command = [sys.executable, *(["-X", "dev"] if dev else []), "-c", text, *self.args, *args]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/", **options)
+        return under_way(command, text=True, **options)
 
     def run(self, code: str, *args: str, timeout: float = 30, dev: bool = False) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of a program that must end in time."""
         with self.popen(code, *args, dev=dev) as process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                raise AssertionError(f"did not end within {timeout} s: {out!r} {err!r}") from None
+            out, err = process.communicate(timeout=timeout)
         return process.returncode, out, err
+
+
+CLI = [sys.executable, "-m", "pyctd"]
 
 
 def cli(
@@ -48,7 +65,7 @@ def cli(
 ) -> tuple[int, bytes, bytes]:
     """The exit code, stdout and stderr of the command line."""
     done = subprocess.run(
-        [sys.executable, "-m", "pyctd", *args],
+        [*CLI, *args],
         input=stdin,
         capture_output=True,
         timeout=timeout,
