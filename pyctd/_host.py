@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -54,15 +55,19 @@ class _Workers:
 
     def submit(self, work: Callable[[], None]) -> None:
         with self._changed:
+            if self._idle <= len(self._work) and self._threads < self.LIMIT:
+                with contextlib.suppress(RuntimeError):  # no thread to be had: the next one that is free takes it
+                    threading.Thread(target=self._run, args=[[work]], name="pyctd-events", daemon=True).start()
+                    self._threads += 1
+                    return
             self._work.append(work)
-            if self._idle >= len(self._work):
-                self._changed.notify()
-            elif self._threads < self.LIMIT:
-                self._threads += 1
-                threading.Thread(target=self._run, name="pyctd-events", daemon=True).start()
+            self._changed.notify()
 
-    def _run(self) -> None:
+    def _run(self, first: list[Callable[[], None]]) -> None:
+        work = first.pop()  # out of the list, which the thread keeps
         while True:
+            work()
+            del work  # an idle thread must not keep a client and its handler alive
             with self._changed:
                 self._idle += 1
                 woken = self._changed.wait_for(lambda: bool(self._work), self.IDLE)
@@ -71,8 +76,6 @@ class _Workers:
                     self._threads -= 1
                     return
                 work = self._work.popleft()
-            work()
-            del work  # an idle thread must not keep a client and its handler alive
 
 
 class Host:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,11 +78,12 @@ def answers(client: pyctd.Client) -> bool:
         return False
 
 
-def kill_daemon(engine: pyctd.Engine) -> int:
-    """Kills the engine's containerd; the shims live on."""
+def kill_daemon(engine: pyctd.Engine, meanwhile: Callable[[], object] = lambda: None) -> int:
+    """Kills the engine's containerd, whose shims live on, and waits for the next."""
     pid = engine.pid
     assert pid
     os.kill(pid, signal.SIGKILL)
+    meanwhile()
     eventually(lambda: engine.pid not in (None, pid), 20, "a new containerd")
     return pid
 
@@ -106,8 +108,12 @@ def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: 
         assert box.run("/bin/echo", "again")[1].stdout == b"again\n"
 
 
-def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Path) -> None:
-    """containerd's own Wait answers 255 with an error when the daemon goes: that is no exit."""
+@pytest.mark.parametrize("when", ["running", "away"])
+def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Path, when: str) -> None:
+    """containerd's own Wait answers 255 with an error when the daemon goes: that is no exit.
+
+    The process ends when the new daemon runs, or while there is none.
+    """
     with own_engine.client() as client:
         box = Box(client, rootfs)
         task, _ = box.start("/bin/sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done")
@@ -115,32 +121,15 @@ def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Pat
         waiter = threading.Thread(target=lambda: statuses.append(task.wait(timeout=40)))
         waiter.start()
         time.sleep(0.3)
-        kill_daemon(own_engine)
+        kill_daemon(own_engine, lambda: os.kill(task.pid, signal.SIGTERM if when == "away" else 0))
         eventually(lambda: answers(client), 20, "an answer of the new containerd")
-        assert waiter.is_alive()
-        assert task.status(timeout=20).status == "running"
-        task.kill("TERM", timeout=20)
+        if when == "running":
+            assert waiter.is_alive()
+            assert task.status(timeout=20).status == "running"
+            task.kill("TERM", timeout=20)
         waiter.join(30)
         assert [s.exit_code for s in statuses] == [7]
         assert task.delete(timeout=20).exit_code == 7
-        box.clean()
-
-
-def test_an_exit_while_the_daemon_is_away_is_not_lost(own_engine: pyctd.Engine, rootfs: Path) -> None:
-    with own_engine.client() as client:
-        box = Box(client, rootfs)
-        task, _ = box.start("/bin/sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done")
-        statuses: list[pyctd.ExitStatus] = []
-        waiter = threading.Thread(target=lambda: statuses.append(task.wait(timeout=40)))
-        waiter.start()
-        time.sleep(0.3)
-        daemon = own_engine.pid
-        assert daemon
-        os.kill(daemon, signal.SIGKILL)
-        os.kill(task.pid, signal.SIGTERM)
-        waiter.join(40)
-        assert [s.exit_code for s in statuses] == [9]
-        eventually(lambda: own_engine.pid not in (None, daemon), 20)
         box.clean()
 
 
