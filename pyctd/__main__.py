@@ -122,7 +122,8 @@ def _version(args: argparse.Namespace) -> int:
     print(f"pyctd {importlib.metadata.version('pyctd')}", flush=True)
     with Engine(args.address) as engine, engine.client() as client:
         version = client.version()
-    print(f"containerd {version.version} ({version.revision})")
+    revision = f" ({version.revision})" if version.revision else ""  # a build from a module's zip has none
+    print(f"containerd {version.version}{revision}")
     return 0
 
 

@@ -1,16 +1,26 @@
-"""Options of ``new_container``: containerd's ``NewContainerOpts`` as Python values, applied in order."""
+"""Options of ``new_container``: containerd's ``NewContainerOpts`` as Python values, applied in order.
+
+containerd's options for the spec and the runtime are not among them: libcontainerd sets those from ``spec``, ``shim``
+and ``runtime_options``. Deleting a container leaves its snapshot to containerd's garbage collection, which takes what
+nothing refers to; the label ``containerd.io/gc.root`` on a snapshot keeps it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from ._json import to_json
 
 __all__ = [
+    "IDMapping",
     "Option",
     "additional_labels",
     "extension",
     "image",
+    "image_config_labels",
     "image_name",
     "image_stop_signal",
     "labels",
@@ -24,14 +34,27 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Option:
-    """One option, to be had from this module's functions."""
+    """One option, to be had from this module's functions.
+
+    Attributes:
+        name: the name of the function that makes it.
+        value: what goes to Go, as JSON.
+    """
 
     name: str
     value: Any
 
 
+class IDMapping(NamedTuple):
+    """A range of ids of a user namespace, as the OCI spec's ``LinuxIDMapping``."""
+
+    container_id: int
+    host_id: int
+    size: int
+
+
 def labels(labels: Mapping[str, str]) -> Option:
-    """Sets the container's labels (``WithContainerLabels``)."""
+    """Sets the container's labels, in place of any that earlier options set (``WithContainerLabels``)."""
     return Option("labels", dict(labels))
 
 
@@ -41,7 +64,10 @@ def additional_labels(labels: Mapping[str, str]) -> Option:
 
 
 def image(ref: str) -> Option:
-    """Takes an image of containerd's store as the container's base (``WithImage``)."""
+    """Takes an image of containerd's store as the container's base (``WithImage``).
+
+    ``new_container`` raises NotFoundError when the store has none of that name.
+    """
     return Option("image", {"image": ref})
 
 
@@ -50,36 +76,99 @@ def image_name(name: str) -> Option:
     return Option("image_name", name)
 
 
+def image_config_labels(ref: str) -> Option:
+    """Sets the container's labels to those of the image's config (``WithImageConfigLabels``)."""
+    return Option("image_config_labels", {"image": ref})
+
+
 def image_stop_signal(ref: str, default: str = "SIGTERM") -> Option:
-    """Labels the container with the image's stop signal, or with default (``WithImageStopSignal``)."""
+    """Labels the container with the image's stop signal, or with default (``WithImageStopSignal``).
+
+    The label is ``io.containerd.image.config.stop-signal``.
+    """
     return Option("image_stop_signal", {"image": ref, "default": default})
 
 
 def snapshotter(name: str) -> Option:
-    """Chooses the snapshotter (``WithSnapshotter``)."""
+    """Chooses the snapshotter, such as ``overlayfs`` or ``native`` (``WithSnapshotter``). It comes before the option
+    that names or makes a snapshot; without it that takes containerd's default."""
     return Option("snapshotter", name)
 
 
 def snapshot(id: str) -> Option:
-    """Uses an existing snapshot (``WithSnapshot``)."""
+    """Uses an existing snapshot as the root (``WithSnapshot``). The spec's ``root.path`` has to be ``rootfs``.
+
+    ``new_container`` raises NotFoundError when there is none of that id.
+    """
     return Option("snapshot", id)
 
 
-def new_snapshot(id: str, ref: str) -> Option:
-    """Makes a writable snapshot of an image (``WithNewSnapshot``)."""
-    return Option("new_snapshot", {"id": id, "image": ref})
+def new_snapshot(
+    id: str,
+    ref: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    uid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
+    gid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
+) -> Option:
+    """Makes a writable snapshot of an unpacked image and uses it as the root (``WithNewSnapshot``).
+
+    The spec's ``root.path`` has to be ``rootfs``, relative to the bundle in which containerd mounts the snapshot.
+
+    Args:
+        id: the snapshot's id, often the container's.
+        ref: the image's name in containerd's store.
+        labels: labels for the snapshot.
+        uid_mappings: the user ids of the container's user namespace, to which the files' owners are shifted.
+        gid_mappings: its group ids (with uid_mappings, Go's ``WithUserNSRemapperLabels``).
+
+    ``new_container`` raises NotFoundError when there is no such image, or none that is unpacked, and ConflictError when
+    there is a snapshot of that id.
+    """
+    return Option("new_snapshot", _snapshot(id, ref, labels, uid_mappings, gid_mappings))
 
 
-def new_snapshot_view(id: str, ref: str) -> Option:
-    """Makes a read-only snapshot of an image (``WithNewSnapshotView``)."""
-    return Option("new_snapshot_view", {"id": id, "image": ref})
+def new_snapshot_view(
+    id: str,
+    ref: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    uid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
+    gid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
+) -> Option:
+    """As ``new_snapshot``, but read-only (``WithNewSnapshotView``)."""
+    return Option("new_snapshot_view", _snapshot(id, ref, labels, uid_mappings, gid_mappings))
 
 
-def extension(name: str, value: Mapping[str, Any]) -> Option:
-    """Stores a value of the caller's own with the container (``WithContainerExtension``)."""
-    return Option("extension", {"name": name, "value": dict(value)})
+def _snapshot(
+    id: str,
+    ref: str,
+    labels: Mapping[str, str] | None,
+    *mappings: Iterable[IDMapping | tuple[int, int, int]],
+) -> dict[str, Any]:
+    uids, gids = (
+        [{"containerID": m[0], "hostID": m[1], "size": m[2]} for m in map(IDMapping._make, given)] for given in mappings
+    )
+    return {"id": id, "image": ref, "labels": dict(labels or {}), "uid_mappings": uids, "gid_mappings": gids}
+
+
+def extension(name: str, value: Mapping[str, Any] | bytes, *, type_url: str | None = None) -> Option:
+    """Stores a value of the caller's own with the container (``WithContainerExtension``).
+
+    Args:
+        name: the extension's name.
+        value: a mapping, which is stored as JSON, or bytes of any encoding.
+        type_url: the name of the value's type, by which containerd's typeurl decodes it; name unless given.
+
+    Raises:
+        InvalidArgumentError: value is a mapping that has no form in JSON.
+    """
+    data = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else to_json("value", value)
+    return Option(
+        "extension", {"name": name, "type_url": type_url or name, "value": base64.b64encode(data).decode("ascii")}
+    )
 
 
 def sandbox(id: str) -> Option:
-    """Puts the container into a sandbox of containerd's (``WithSandbox``)."""
+    """Puts the container into a sandbox of containerd's (``WithSandbox``); containerd 1.6 has none and ignores it."""
     return Option("sandbox", id)

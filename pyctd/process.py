@@ -78,7 +78,8 @@ class Process:
 
         Raises:
             DeadlineExceededError: it has not exited in time.
-            NotFoundError: it was deleted before anybody waited for it.
+            NotFoundError: it was deleted before anybody waited for it, or it ended while the daemon was away and that
+                is containerd 2, which then forgets the task and its exit code.
         """
         if self._exit is None:
             self._exit = exit_status(_native.call("process_wait", timeout, self._handle))

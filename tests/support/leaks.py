@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyctd
 from pyctd import _native
 
 SETTLE = 20.0
@@ -85,6 +86,11 @@ def fifos(directory: Path) -> set[str]:
 def bundles(directory: Path) -> set[str]:
     """The containers' directories in every state directory of the tests."""
     return {str(path) for path in directory.glob("*/bundles/*/*")}
+
+
+def bundles_of(client: pyctd.Client) -> list[str]:
+    """The containers' directories of one client."""
+    return sorted(path.name for path in Path(client.state_dir).glob("*"))
 
 
 @dataclass

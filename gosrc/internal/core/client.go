@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -190,6 +192,7 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	if err != nil {
 		return Result{}, err
 	}
+	bundle := newBundle(filepath.Join(cl.stateDir, request.ID))
 	var ctr libcontainerdtypes.Container
 	if request.Replace {
 		ctr, err = libcontainerd.ReplaceContainer(ctx, cl.moby, request.ID, spec, request.Shim, runtimeOptions, opts...)
@@ -197,9 +200,31 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 		ctr, err = cl.moby.NewContainer(ctx, request.ID, spec, request.Shim, runtimeOptions, opts...)
 	}
 	if err != nil {
+		if kind.Of(err) == kind.InvalidArgument {
+			bundle.remove()
+		}
 		return Result{}, err
 	}
 	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr})}, nil
+}
+
+// bundle is a container's directory before libcontainerd makes it. It makes it before containerd looks at the container,
+// and leaves it when containerd then refuses.
+type bundle struct {
+	path   string
+	exists bool
+}
+
+func newBundle(path string) bundle {
+	_, err := os.Lstat(path)
+	return bundle{path, err == nil}
+}
+
+// remove takes away a directory that is new and empty: one with anything in it is somebody's.
+func (b bundle) remove() {
+	if !b.exists {
+		_ = os.Remove(b.path)
+	}
 }
 
 func asJSON(v any) (Result, error) {
