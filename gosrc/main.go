@@ -168,6 +168,18 @@ func pyctd_cancel(op C.int64_t) (failed C.int32_t) {
 	return C.int32_t(kind.OK)
 }
 
+//export pyctd_stdio_set_config
+func pyctd_stdio_set_config(stdio C.pyctd_handle, terminal C.int32_t, stdin *C.pyctd_cchar, stdinLen C.size_t, stdout *C.pyctd_cchar, stdoutLen C.size_t, stderr *C.pyctd_cchar, stderrLen C.size_t) (failed C.int32_t) {
+	defer guard(&failed, C.int32_t(kind.Internal))
+	c := current.Load()
+	if c == nil {
+		return C.int32_t(kind.Closed)
+	}
+	return C.int32_t(kind.Of(c.SetStdioConfig(uint64(stdio), core.IOConfig{
+		Terminal: terminal != 0, Stdin: text(stdin, stdinLen), Stdout: text(stdout, stdoutLen), Stderr: text(stderr, stderrLen),
+	})))
+}
+
 //export pyctd_event_ack
 func pyctd_event_ack(token C.uint64_t, errText *C.pyctd_cchar, length C.size_t) (failed C.int32_t) {
 	defer guard(&failed, C.int32_t(kind.Internal))

@@ -236,6 +236,12 @@ int64_t pyctd_task_create_checkpoint(pyctd_handle queue, int64_t timeout_ns, pyc
 
 /* -- stdio: the DirectIO of a callback --------------------------------------------------------------------------- */
 
+/* What cio.IO.Config is to answer in place of the DirectIO's own: the streams that containerd gives to the process, each
+ * a path or a URI (file:, binary:), empty for none. To be called during on_stdio, which then answers
+ * PYCTD_STDIO_ATTACHED. 0 or a pyctd_kind. */
+int32_t pyctd_stdio_set_config(pyctd_handle stdio, int32_t terminal, const char *stdin_path, size_t stdin_path_len,
+                               const char *stdout_path, size_t stdout_path_len, const char *stderr_path,
+                               size_t stderr_path_len);
 /* Completes when the other side has opened the FIFO. value: a new descriptor, blocking, close-on-exec, for the FIFO
  * that Go opened; the caller closes it. */
 int64_t pyctd_stdio_open(pyctd_handle queue, int64_t timeout_ns, pyctd_handle stdio, int32_t stream);

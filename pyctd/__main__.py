@@ -9,12 +9,9 @@ import logging
 import os
 import queue
 import shlex
-import shutil
 import signal
 import sys
-import termios
 import threading
-import tty
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -142,11 +139,10 @@ def _run(args: argparse.Namespace) -> int:
         Engine(args.address) as engine,
         engine.client() as client,
         _container(client, name, wanted) as container,
-        _raw_terminal(args.tty and args.interactive),
-        _forwarded_signals(args.tty) as forward_to,
+        _forwarded_signals() as forward_to,
     ):
         try:
-            task = container.start(attach_stdio=stdio.inherit(stdin=args.interactive))
+            task = container.start(attach_stdio=_streams(args))
         except Error as error:
             print(f"pyctd: {error}", file=sys.stderr)
             return _start_failure(str(error))
@@ -197,25 +193,26 @@ def _exec(task: Task, id: str, text: str, wanted: dict[str, object]) -> None:
             print(f"pyctd: --exec {text!r} exited with {code}", file=sys.stderr)
 
 
+def _streams(args: argparse.Namespace) -> stdio.StdioCallback:
+    """A person's terminal, or whatever else this program has for streams."""
+    if args.tty and os.isatty(1) and (os.isatty(0) or not args.interactive):
+        return stdio.terminal(stdin=args.interactive)
+    return stdio.inherit(stdin=args.interactive)
+
+
 @contextlib.contextmanager
-def _forwarded_signals(terminal: bool) -> Iterator[Callable[[Task], None]]:
+def _forwarded_signals() -> Iterator[Callable[[Task], None]]:
     """Sends this process's signals on to the task that it is told; what arrives earlier waits.
 
     The third request to end kills: an init process may ignore the others.
     """
     arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
-    if terminal:
-        numbers.append(signal.SIGWINCH)
 
     def forward(task: Task) -> None:
         ends = 0
         while number := arrived.get():
             with contextlib.suppress(Error):
-                if number == signal.SIGWINCH:
-                    size = shutil.get_terminal_size()
-                    task.resize(size.columns, size.lines)
-                    continue
                 ends += number in (signal.SIGINT, signal.SIGTERM)
                 task.kill(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
 
@@ -226,8 +223,6 @@ def _forwarded_signals(terminal: bool) -> Iterator[Callable[[Task], None]]:
 
     threads: list[threading.Thread] = []
     before = {number: signal.signal(number, lambda n, _: arrived.put(n)) for number in numbers}
-    if terminal:
-        arrived.put(signal.SIGWINCH)
     try:
         yield forward_to
     finally:
@@ -236,20 +231,6 @@ def _forwarded_signals(terminal: bool) -> Iterator[Callable[[Task], None]]:
         arrived.put(0)
         for thread in threads:
             thread.join()
-
-
-@contextlib.contextmanager
-def _raw_terminal(wanted: bool) -> Iterator[None]:
-    """Lets the container's terminal, not ours, interpret what is typed."""
-    if not wanted or not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 if __name__ == "__main__":

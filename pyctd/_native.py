@@ -360,6 +360,13 @@ def acknowledge(token: int, error: str) -> None:
         _state.lib.pyctd_event_ack(token, text, len(text))
 
 
+def set_stdio_config(handle: int, terminal: bool, stdin: str, stdout: str, stderr: str) -> None:
+    """Gives the process other streams than its FIFOs; for the stdio callback of that handle, while it runs."""
+    args = _flatten((int(terminal), stdin, stdout, stderr))
+    if failed := load().pyctd_stdio_set_config(handle, *args):
+        raise errors.BY_KIND[failed]("the streams of a process are set before it is made")
+
+
 def counts() -> Counts:
     """What is alive on the Go side; all 0 while it is not loaded."""
     if not usable():

@@ -92,7 +92,7 @@ class Container:
             StdioError: attach_stdio raised.
         """
         made, attachment = directio.run(
-            attach_stdio, lambda cookie: _native.call("container_task", timeout, self._handle, cookie)
+            attach_stdio, lambda cookie: _native.call("container_task", timeout, self._handle, cookie), existing=True
         )
         return Task(self.id, self.id, made, attachment)
 

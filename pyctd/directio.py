@@ -13,13 +13,14 @@ import itertools
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from . import _native, errors
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from .process import Process
 
 __all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream"]
 
@@ -29,8 +30,7 @@ STDIN, STDOUT, STDERR = range(3)
 _FAILED, _ATTACHED, _NONE = range(3)
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """Go's ``cio.Config``: whether there is a terminal, and the FIFOs' paths (empty: no such stream)."""
 
     terminal: bool
@@ -40,10 +40,11 @@ class Config:
 
 
 class IO(Protocol):
-    """Go's ``cio.IO``. An exception that its methods raise is logged."""
+    """Go's ``cio.IO``. An exception that its methods raise is logged, but for ``config``'s, which fails the call."""
 
     def config(self) -> Config:
-        """The streams that the process was given."""
+        """The streams that containerd is to give the process: those of ``DirectIO.config``, or others, such as a log
+        URI for stdout (``file:///…``, ``binary:///…``). Asked once, when the callback has returned."""
 
     def cancel(self) -> object:
         """Gives up streams that are not open yet. The process has ended, or was never made."""
@@ -171,11 +172,23 @@ StdioCallback = Callable[[DirectIO], IO | None]
 """libcontainerd's ``StdioCallback``."""
 
 
+class ReadyIO:
+    """What pyctd's own IOs are told beyond Go's calls."""
+
+    def made(self, process: Process, existing: bool) -> None:
+        """The process is there; existing tells that it ran already, and was attached to. Not on a thread of Go's."""
+
+    def drain(self) -> bool:
+        """The process has ended: waits for the end of its output, within a bound. Whether it came."""
+        return True
+
+
 class Attachment:
     """One use of a callback: from the call that passes it to the last call of its IO."""
 
-    def __init__(self, callback: StdioCallback | None) -> None:
+    def __init__(self, callback: StdioCallback | None, existing: bool) -> None:
         self.callback = callback
+        self.existing = existing
         self.io: IO | None = None
         self.error: BaseException | None = None
         self.cookie = 0
@@ -187,21 +200,29 @@ class Attachment:
         """The process was not made: no call will come any more."""
         _attachments.pop(self.cookie, None)
 
-    def drain(self) -> None:
-        """Lets a ready IO read what its ended process has left, within a bound."""
-        drain = getattr(self.io, "drain", None)
-        if drain is not None:
-            drain()
+    @property
+    def ready(self) -> ReadyIO:
+        """The IO, where it is a ready one; else one that does nothing."""
+        return self.io if isinstance(self.io, ReadyIO) else ReadyIO()
 
 
 _cookies = itertools.count(1)
 _attachments: dict[int, Attachment] = {}
 
 
-def _checked(io: Any) -> IO | None:
-    """What a callback answered, if containerd's client can call it."""
-    if io is not None and not all(callable(getattr(io, name, None)) for name in ("cancel", "wait", "close")):
-        raise TypeError(f"a stdio callback must return an object with cancel, wait and close, or None, not {io!r:.200}")
+def _checked(io: Any, native: _native.NativeStdio) -> IO | None:
+    """What a callback answered, if containerd's client can call it; its config is handed to Go."""
+    if io is None:
+        return None
+    if not all(callable(getattr(io, name, None)) for name in ("config", "cancel", "wait", "close")):
+        raise TypeError(
+            f"a stdio callback must return an object with config, cancel, wait and close, or None, not {io!r:.200}"
+        )
+    config = io.config()
+    if not isinstance(config, Config):
+        raise TypeError(f"config() must return a pyctd.Config, not {config!r:.200}")
+    if config != Config(native.terminal, native.stdin, native.stdout, native.stderr):
+        _native.set_stdio_config(native.handle, *config)
     return io  # type: ignore[no-any-return]
 
 
@@ -211,7 +232,7 @@ def attach(cookie: int, native: _native.NativeStdio) -> int:
     if attachment is None or attachment.callback is None:
         return _FAILED
     try:
-        attachment.io = _checked(attachment.callback(DirectIO(native)))
+        attachment.io = _checked(attachment.callback(DirectIO(native)), native)
     except BaseException as error:  # raised again by the call that passed the callback
         attachment.error = error
         _attachments.pop(cookie, None)
@@ -236,9 +257,11 @@ def io_call(cookie: int, call: int) -> None:
         _log.exception("%s of %r raised", name, attachment.io)
 
 
-def run(callback: Any, start: Callable[[int], _native.Completion]) -> tuple[_native.Completion, Attachment]:
+def run(
+    callback: Any, start: Callable[[int], _native.Completion], existing: bool = False
+) -> tuple[_native.Completion, Attachment]:
     """Makes a call that takes a stdio callback; what the callback raised becomes the cause of the call's error."""
-    attachment = Attachment(callback)
+    attachment = Attachment(callback, existing)
     try:
         return start(attachment.cookie), attachment
     except errors.StdioError as error:

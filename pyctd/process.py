@@ -49,6 +49,7 @@ class Process:
         self._handle = _native.Handle(made.value, f"{type(self).__name__.lower()} {id!r}")
         self._attachment = attachment
         self._exit: ExitStatus | None = None
+        attachment.ready.made(self, attachment.existing)
 
     def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:
         """Sends a signal (Go: ``Process.Kill``).
@@ -83,7 +84,7 @@ class Process:
         """
         if self._exit is None:
             self._exit = exit_status(_native.call("process_wait", timeout, self._handle))
-            self._attachment.drain()
+            self._attachment.ready.drain()
         return self._exit
 
     def delete(self, *, timeout: float | None = None) -> ExitStatus:

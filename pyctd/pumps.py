@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import select
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .directio import Config, DirectIO, Stream
+from . import errors
+from .directio import Config, DirectIO, ReadyIO, Stream
+
+if TYPE_CHECKING:
+    from .process import Process
 
 __all__ = ["Pump", "PumpedIO", "Reader", "Sink", "Writer", "readers", "write_to", "writers"]
 
@@ -25,16 +31,22 @@ Sink = Callable[[bytes], object]
 
 
 class Pump(threading.Thread):
-    """Moves one stream's bytes on a thread of its own, and can be stopped at any moment."""
+    """Moves one stream's bytes on a thread of its own, and can be stopped at any moment.
+
+    The stream is the pump's: it closes it when it ends, and nobody else does meanwhile, so that no descriptor is used
+    that has become another file's.
+    """
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(name=f"pyctd-{stream.name}", daemon=True)
-        self._stream = stream
+        self.stream = stream
+        self.at_end: Callable[[Pump], object] = lambda pump: None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._lock = threading.Lock()
         self._ended = False
 
     def stop(self) -> None:
+        """Ends the pump once it has moved what is there already."""
         with self._lock:
             if not self._ended:
                 os.eventfd_write(self._wake, 1)
@@ -42,14 +54,15 @@ class Pump(threading.Thread):
     def run(self) -> None:
         try:
             with contextlib.suppress(OSError, ValueError):  # never opened, or its other end is gone
-                self.pump(self._stream.fileno())
+                self.pump(self.stream.fileno())
         except Exception:
             _log.exception("%s ended early", self.name)
         finally:
             with self._lock:
                 self._ended = True
                 os.close(self._wake)
-            self._stream.close()
+            self.stream.close()
+            self.at_end(self)
 
     def ready(self, fd: int, event: int) -> bool:
         """Waits for fd; False when stopped."""
@@ -63,29 +76,48 @@ class Pump(threading.Thread):
 
 
 class Reader(Pump):
-    def __init__(self, stream: Stream, sink: Sink, at_end: Callable[[], object] = lambda: None) -> None:
+    """Hands what a stream brings to a receiver. While that does not return the stream fills, and then the process
+    waits, as with any pipe."""
+
+    def __init__(self, stream: Stream, sink: Sink, at_eof: Callable[[], object] = lambda: None) -> None:
         super().__init__(stream)
         self._sink = sink
-        self._at_end = at_end
+        self._at_eof = at_eof
 
     def pump(self, fd: int) -> None:
         try:
             while self.ready(fd, select.POLLIN):
-                data = os.read(fd, CHUNK)
-                if not data:
+                if not self._move(fd, CHUNK):
                     return
-                self._deliver(data)
+            self._empty(fd)
         finally:
-            self._at_end()
+            self._at_eof()
 
-    def _deliver(self, data: bytes) -> None:
-        try:
-            self._sink(data)
-        except Exception:  # the process must not stall because its reader failed
-            _log.exception("the receiver of %s raised", self.name)
+    def _empty(self, fd: int) -> None:
+        """Reads what was in the pipe when the pump was stopped, and no more: whoever holds the other end may write on
+        for ever."""
+        left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        while left > 0 and poll.poll(0):
+            moved = self._move(fd, left)
+            if not moved:
+                return
+            left -= moved
+
+    def _move(self, fd: int, limit: int) -> int:
+        data = os.read(fd, limit)
+        if data:
+            try:
+                self._sink(data)
+            except Exception:  # the process must not stall because its reader failed
+                _log.exception("the receiver of %s raised", self.name)
+        return len(data)
 
 
 class Writer(Pump):
+    """Writes bytes, or what a descriptor brings, and then closes the stream."""
+
     def __init__(self, stream: Stream, source: bytes | int) -> None:
         super().__init__(stream)
         self._source = source
@@ -114,15 +146,49 @@ class Writer(Pump):
         return True
 
 
-class PumpedIO:
-    """The IO of a process whose streams are pumped."""
+class PumpedIO(ReadyIO):
+    """The IO of a process whose streams are pumped.
+
+    Args:
+        dio: the process's streams.
+        pumps: what moves them.
+        opened: what the pumps use; closed when the last of them has ended.
+    """
 
     def __init__(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> None:
         self._dio = dio
         self._pumps = pumps
         self._opened = opened
+        self._lock = threading.Lock()
+        self._left = len(pumps)
+        self._close_stdin: Callable[[], object] | None = None
+        self._stdin_ended = False
+        if not pumps:
+            opened.close()
         for pump in pumps:
+            pump.at_end = self._pump_ended
             pump.start()
+
+    def _pump_ended(self, pump: Pump) -> None:
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+            close_stdin = self._close_stdin
+            self._stdin_ended |= isinstance(pump, Writer)
+        if isinstance(pump, Writer) and close_stdin is not None:
+            _tell(close_stdin)
+        if last:
+            self._opened.close()
+
+    def made(self, process: Process, existing: bool) -> None:
+        """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to."""
+        if not existing:
+            return
+        with self._lock:
+            self._close_stdin = process.close_stdin
+            ended = self._stdin_ended
+        if ended:
+            _tell(process.close_stdin)
 
     def config(self) -> Config:
         return self._dio.config()
@@ -132,30 +198,41 @@ class PumpedIO:
 
     def drain(self) -> bool:
         """Waits for the ends of stdout and stderr, at most GRACE seconds; whether they came."""
-        until = time.monotonic() + GRACE
-        for pump in self._readers():
-            pump.join(max(0.0, until - time.monotonic()))
-        return not any(pump.is_alive() for pump in self._readers())
+        return _join([pump for pump in self._pumps if isinstance(pump, Reader)])
 
     def wait(self) -> None:
         if not self.drain():
             _log.warning(
-                "output of an ended process was cut off: something it left behind holds %s", self.config().stdout
+                "%s did not end with its process within %g s: something that the process left behind holds it, "
+                "or its receiver blocks",
+                self.config().stdout,
+                GRACE,
             )
-            for pump in self._readers():
-                pump.stop()
-
-    def _readers(self) -> list[Pump]:
-        return [pump for pump in self._pumps if isinstance(pump, Reader) and pump is not threading.current_thread()]
 
     def close(self) -> None:
         for pump in self._pumps:
             pump.stop()
-        for pump in self._pumps:
-            if pump is not threading.current_thread():
-                pump.join(GRACE)
-        self._dio.close()
-        self._opened.close()
+        _join(self._pumps)  # whoever attaches to the streams next is then their only reader
+        taken = [pump.stream for pump in self._pumps]
+        for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
+            if stream is not None and stream not in taken:
+                stream.close()
+
+
+def _join(pumps: list[Pump]) -> bool:
+    """Waits for pumps to end, at most GRACE seconds; whether they did. One whose receiver blocks goes on without us."""
+    others = [pump for pump in pumps if pump is not threading.current_thread()]
+    until = time.monotonic() + GRACE
+    for pump in others:
+        pump.join(max(0.0, until - time.monotonic()))
+    return not any(pump.is_alive() for pump in others)
+
+
+def _tell(close_stdin: Callable[[], object]) -> None:
+    try:
+        close_stdin()
+    except errors.Error as error:  # containerd answers so when the process has ended by itself
+        _log.debug("closing stdin: %s", error)
 
 
 def readers(dio: DirectIO, out: Sink, err: Sink) -> list[Pump]:

@@ -19,8 +19,21 @@ from typing import BinaryIO, Union
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
 from .errors import InvalidArgumentError
 from .pumps import Pump, PumpedIO, Reader, readers, write_to, writers
+from .terminal import TerminalIO
 
-__all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream", "capture", "files", "inherit", "lines", "null"]
+__all__ = [
+    "IO",
+    "Config",
+    "DirectIO",
+    "StdioCallback",
+    "Stream",
+    "capture",
+    "files",
+    "inherit",
+    "lines",
+    "null",
+    "terminal",
+]
 
 _log = logging.getLogger("pyctd.stdio")
 
@@ -38,8 +51,11 @@ class _Callback:
     def __call__(self, dio: DirectIO) -> IO | None:
         with contextlib.ExitStack() as opened:
             pumps = self._pumps(dio, opened)
-            self._io = PumpedIO(dio, pumps, opened.pop_all())
+            self._io = self._make(dio, pumps, opened.pop_all())
         return self._io
+
+    def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
+        return PumpedIO(dio, pumps, opened)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         raise NotImplementedError
@@ -71,6 +87,8 @@ class capture(_Callback):
         super().__init__()
         if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
             raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
+        if limit is not None and limit < 0:
+            raise InvalidArgumentError(f"limit must be None or a number of bytes from 0 up, not {limit!r}")
         self.with_stdin = stdin is not None
         self.truncated = False
         self._stdin = None if stdin is None else bytes(stdin)
@@ -196,3 +214,43 @@ class inherit(_Callback):
         sys.stdout.flush()
         sys.stderr.flush()
         return [*readers(dio, write_to(1), write_to(2)), *writers(dio, 0 if self.with_stdin else None)]
+
+
+class terminal(_Callback):
+    """Lends a person's terminal to a process that has one of its own (``terminal`` in its spec).
+
+    What is typed goes to the process as it is, Ctrl-C too: the terminal is in raw mode from the moment that the process
+    is there until it has ended, or this program has, whatever ends it. The process's terminal has the size of the
+    person's, then and whenever that changes; at once where the call was made on the main thread, which may listen for
+    SIGWINCH, else within half a second.
+
+    Args:
+        stdin: whether what is typed goes to the process; if not, the terminal stays as it is.
+        input: the terminal that is typed on: a descriptor, or a file that has one.
+        output: the terminal that is written on, likewise.
+
+    Raises:
+        InvalidArgumentError: input (where stdin is wanted) or output is no terminal.
+    """
+
+    def __init__(self, *, stdin: bool = True, input: int | BinaryIO = 0, output: int | BinaryIO = 1) -> None:
+        super().__init__()
+        self.with_stdin = stdin
+        self._input = _terminal("input", input, "inherit(stdin=True)") if stdin else None
+        self._output = _terminal("output", output, "inherit()")
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        if not dio.config().terminal:
+            raise InvalidArgumentError("the process has no terminal: set terminal=True in its spec, or use inherit()")
+        sys.stdout.flush()
+        return [*readers(dio, write_to(self._output), write_to(None)), *writers(dio, self._input)]
+
+    def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
+        return TerminalIO(dio, pumps, opened, self._input, self._output)
+
+
+def _terminal(what: str, file: int | BinaryIO, instead: str) -> int:
+    fd = file if isinstance(file, int) else file.fileno()
+    if not os.isatty(fd):
+        raise InvalidArgumentError(f"{what} must be a terminal, which descriptor {fd} is not: use {instead} for others")
+    return fd

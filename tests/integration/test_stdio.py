@@ -264,7 +264,7 @@ def test_a_callback_that_calls_back(box: Box, client: pyctd.Client) -> None:
 
 
 def test_a_callback_that_answers_nonsense(box: Box) -> None:
-    with pytest.raises(pyctd.StdioError, match="must return an object with cancel, wait and close") as caught:
+    with pytest.raises(pyctd.StdioError, match="must return an object with config, cancel, wait and close") as caught:
         box.container("/bin/true").start(attach_stdio=lambda dio: 7)  # type: ignore[arg-type, return-value]
     assert isinstance(caught.value.__cause__, TypeError)
 

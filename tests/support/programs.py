@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
+
 PRELUDE = """\
 import os, signal, sys, threading, time
 import pyctd
@@ -49,6 +51,23 @@ class Programs:
         text = PRELUDE + textwrap.dedent(code)
         command = [sys.executable, *(["-X", "dev"] if dev else []), "-c", text, *self.args, *args]
         return under_way(command, text=True, **options)
+
+    @contextlib.contextmanager
+    def on_a_terminal(self, code: str, *args: str, rows: int = 24, columns: int = 80) -> Iterator[pexpect.spawn[str]]:
+        """A program on the tests' daemon, with a terminal of its own that the test types on and reads."""
+        text = PRELUDE + textwrap.dedent(code)
+        program = pexpect.spawn(
+            sys.executable,
+            ["-c", text, *self.args, *args],
+            timeout=20,
+            encoding="utf-8",
+            dimensions=(rows, columns),
+            cwd="/",
+        )
+        try:
+            yield program
+        finally:
+            program.close(force=True)
 
     def run(self, code: str, *args: str, timeout: float = 30, dev: bool = False) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of a program that must end in time."""

@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
@@ -17,8 +18,11 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// DirectIO is cio's, under a name that the C layer can use without importing cio.
-type DirectIO = cio.DirectIO
+// cio's types, under names that the C layer can use without importing cio.
+type (
+	DirectIO = cio.DirectIO
+	IOConfig = cio.Config
+)
 
 // Stream names one of the three.
 type Stream int32
@@ -37,6 +41,7 @@ type stdio struct {
 	cookie uint64
 	handle uint64
 	dio    *cio.DirectIO
+	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
 	once   sync.Once
 }
 
@@ -82,7 +87,12 @@ func none(dio *cio.DirectIO) (cio.IO, error) {
 }
 
 // Config is cio.IO's.
-func (s *stdio) Config() cio.Config { return s.dio.Config() }
+func (s *stdio) Config() cio.Config {
+	if config := s.config.Load(); config != nil {
+		return *config
+	}
+	return s.dio.Config()
+}
 
 // Cancel is cio.IO's.
 func (s *stdio) Cancel() {
@@ -149,6 +159,15 @@ func (s *stdio) pipe(stream Stream) (any, error) {
 }
 
 func (c *Core) stdio(h uint64) (*stdio, error) { return handle.Get[*stdio](&c.handles, h) }
+
+// SetStdioConfig sets what the IO's Config answers.
+func (c *Core) SetStdioConfig(h uint64, config cio.Config) error {
+	s, err := c.stdio(h)
+	if err == nil {
+		s.config.Store(&config)
+	}
+	return err
+}
 
 // OpenStdio waits for a stream's FIFO to be open at both ends and returns a descriptor of its own for it.
 func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, error) {

@@ -1,0 +1,168 @@
+"""A person's terminal, lent to a process: raw mode, its size, and its way back to what it was."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import queue
+import signal
+import subprocess
+import termios
+import threading
+import tty
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from . import errors
+from .directio import DirectIO
+from .pumps import Pump, PumpedIO, Reader
+
+if TYPE_CHECKING:
+    from .process import Process
+
+__all__ = ["TerminalIO"]
+
+#: Puts a terminal back when the program that it was started by ends without having done so itself, killed for example:
+#: then its stdin ends before a line has come.
+_GUARD = 'read -r _ || stty "$0" <&1'
+
+
+class RawMode:
+    """Raw mode of a terminal, until ``leave`` or the end of this program, whatever ends it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+        self._before = termios.tcgetattr(fd)
+        self._guard: subprocess.Popen[bytes] | None = None
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no stty: the ordinary ways back remain
+            saved = subprocess.run(["stty", "-g"], stdin=fd, capture_output=True, check=True).stdout.decode().strip()
+            self._guard = subprocess.Popen(
+                ["sh", "-c", _GUARD, saved],
+                stdin=subprocess.PIPE,
+                stdout=fd,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # what is typed, and a hang-up, must not end it before us
+            )
+        self._left = False
+        atexit.register(self.leave)
+        tty.setraw(fd, termios.TCSANOW)
+
+    def leave(self) -> None:
+        """Puts the terminal back as it was; a second time does nothing."""
+        with self._lock:
+            if self._left:
+                return
+            self._left = True
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+        if self._guard is not None:
+            self._guard.communicate(b"\n")
+        atexit.unregister(self.leave)
+
+
+_resizers: list[Resizer] = []
+
+
+@functools.cache
+def _hear_of_sizes() -> None:
+    """Wakes the resizers on SIGWINCH, beside whatever handled it before. Raises ValueError off the main thread."""
+    before = signal.getsignal(signal.SIGWINCH)
+
+    def changed(number: int, frame: FrameType | None) -> None:
+        for resizer in tuple(_resizers):
+            resizer.look.put(True)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGWINCH, changed)
+
+
+class Resizer(threading.Thread):
+    """Gives a process the size of a terminal, and each new one.
+
+    It does so on a thread of its own, for a signal's handler runs in the midst of the call that it interrupts; nor may
+    a handler take a lock, hence the simple queue.
+    """
+
+    INTERVAL = 0.5
+    """Seconds between two looks, where no signal can be heard: only the main thread may ask for them."""
+
+    def __init__(self, fd: int, process: Process) -> None:
+        super().__init__(name="pyctd-resize", daemon=True)
+        self.look: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._fd = fd
+        self._process = process
+        self._interval: float | None = None
+        try:
+            _hear_of_sizes()
+        except ValueError:
+            self._interval = self.INTERVAL
+        self.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self.look.put(False)
+
+    def run(self) -> None:
+        size: os.terminal_size | None = None
+        _resizers.append(self)
+        goes_on = True
+        while goes_on:
+            with contextlib.suppress(OSError, errors.Error):  # the terminal or the process is gone
+                if (now := os.get_terminal_size(self._fd)) != size:
+                    size = now
+                    self._process.resize(size.columns, size.lines)
+            with contextlib.suppress(queue.Empty):
+                goes_on = self.look.get(timeout=self._interval)
+        _resizers.remove(self)
+
+
+class TerminalIO(PumpedIO):
+    """The IO of a process that has a person's terminal.
+
+    Args:
+        dio, pumps, opened: as ``PumpedIO``'s.
+        input: the descriptor of the terminal to make raw; None leaves it as it is.
+        output: the descriptor of the terminal whose size the process gets.
+    """
+
+    def __init__(
+        self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack, input: int | None, output: int
+    ) -> None:
+        self._input = input
+        self._output = output
+        self._raw: RawMode | None = None
+        self._resizer: Resizer | None = None
+        self._over = False
+        super().__init__(dio, pumps, opened)
+
+    def made(self, process: Process, existing: bool) -> None:
+        super().made(process, existing)
+        with self._lock:
+            if self._over:
+                return
+            if self._input is not None:
+                self._raw = RawMode(self._input)
+            self._resizer = Resizer(self._output, process)
+
+    def _pump_ended(self, pump: Pump) -> None:
+        if isinstance(pump, Reader):  # the process has let go of its terminal
+            self._give_back()
+        super()._pump_ended(pump)
+
+    def close(self) -> None:
+        self._give_back()
+        super().close()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._over = True
+            raw, self._raw = self._raw, None
+            resizer, self._resizer = self._resizer, None
+        if resizer is not None:
+            resizer.stop()
+        if raw is not None:
+            raw.leave()
