@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +12,6 @@ from support import leaks
 from support.box import Box, eventually
 
 import pyctd
-
-
-def test_stdin_comes_to_its_end(box: Box) -> None:
-    status, out = box.run("/bin/cat", stdin=b"through and through\n")
-    assert (status.exit_code, out.stdout) == (0, b"through and through\n")
-
-
-def test_empty_stdin(box: Box) -> None:
-    status, out = box.run("/bin/cat", stdin=b"")
-    assert (status.exit_code, out.stdout) == (0, b"")
-
-
-def test_stdin_that_nobody_reads(box: Box) -> None:
-    status, _ = box.run("/bin/true", stdin=b"x" * (1 << 20))
-    assert status.exit_code == 0
-
-
-def test_stdin_closed_early_under_stress(box: Box) -> None:
-    """Older versions lost the CloseIO of a stdin that was closed before the start, and cat never ended."""
-    task, _ = box.start()
-    failures: list[object] = []
-
-    def cat(worker: int) -> None:
-        for i in range(10):
-            process = task.exec(
-                f"cat-{worker}-{i}",
-                pyctd.spec.process(["/bin/cat"]),
-                attach_stdio=pyctd.stdio.capture(stdin=b""),
-                timeout=60,
-            )
-            try:
-                if process.wait(timeout=30).exit_code:
-                    failures.append((worker, i))
-            except pyctd.DeadlineExceededError:
-                failures.append((worker, i, "never ended"))
-                process.kill(9)
-                process.wait(timeout=10)
-            process.delete(timeout=30)
-
-    workers = [threading.Thread(target=cat, args=(worker,)) for worker in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert failures == []
-
-
-def test_stdin_closed_before_the_start(box: Box) -> None:
-    for _ in range(5):
-
-        def close_at_once(dio: pyctd.DirectIO) -> pyctd.IO:
-            assert dio.stdin
-            dio.stdin.close()
-            return dio
-
-        container = box.container("/bin/cat")
-        task = container.start(with_stdin=True, attach_stdio=close_at_once)
-        assert task.wait(timeout=20).exit_code == 0
-        task.delete()
-        container.delete()
-
-
-def test_big_streams_both_ways(box: Box) -> None:
-    data = os.urandom(1 << 20) * 16
-    status, out = box.run("/bin/cat", stdin=data)
-    assert status.exit_code == 0
-    assert out.stdout == data
 
 
 def test_stdout_and_stderr_are_apart(box: Box) -> None:
@@ -280,55 +211,68 @@ def test_a_child_that_keeps_stdout_does_not_hang_delete(box: Box) -> None:
     assert out.stdout == b"parent\n"
 
 
-def test_attach_task_from_another_client(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
-    """What a program does that comes back after its own end: the task's further output is its."""
-    box.ids.append(run_id)
-    first = make_client()
-    got: list[str] = []
-    script = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
-    first.new_container(run_id, box.spec("/bin/sh", "-c", script)).start(attach_stdio=pyctd.stdio.lines(got.append))
-    eventually(lambda: len(got) >= 2)
-    first.close()
-    out = pyctd.stdio.capture()
-    second = make_client()
-    task = second.load_container(run_id).attach_task(out, timeout=5)
-    eventually(lambda: out.stdout.count(b"\n") > 3)
-    time.sleep(0.3)  # the deadline of the call is none of the streams
-    seen = out.stdout.count(b"\n")
-    eventually(lambda: out.stdout.count(b"\n") > seen)
-    task.kill("KILL")
-    assert task.wait(timeout=10).exit_code == 137
-    task.delete(timeout=10)
-
-
-def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"))
-        container.start(attach_stdio=pyctd.stdio.capture())
-    out = pyctd.stdio.capture()
-    task = make_client().load_container(run_id).attach_task(out, timeout=0.5)
-    time.sleep(0.8)
-    seen = len(out.stdout)
-    eventually(lambda: len(out.stdout) > seen)
-    task.force_delete(timeout=10)
-
-
-def test_attach_task_with_a_callback_that_raises(box: Box, client: pyctd.Client) -> None:
-    task, out = box.start("/bin/sh", "-c", "echo up; sleep 600")
-    eventually(lambda: out.stdout)
-
-    def refuse(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        raise RuntimeError("no")
-
-    with pytest.raises(pyctd.StdioError) as caught:
-        client.load_container(task.container_id).attach_task(refuse)
-    assert isinstance(caught.value.__cause__, RuntimeError)
-    assert task.status().status == "running"
-
-
 def test_a_terminal_has_one_stream(box: Box) -> None:
     status, out = box.run("/bin/sh", "-c", "echo out; echo err >&2; tty", terminal=True)
     assert status.exit_code == 0
     assert out.stdout == b"out\r\nerr\r\n/dev/pts/0\r\n"
     assert out.stderr == b""
+
+
+class OwnIO:
+    """An IO of the caller's own, that gives the process other streams than its FIFOs."""
+
+    def __init__(self, config: pyctd.Config) -> None:
+        self._config = config
+        self.calls: list[str] = []
+
+    def config(self) -> pyctd.Config:
+        self.calls.append("config")
+        return self._config
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+
+    def wait(self) -> None:
+        self.calls.append("wait")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_an_ios_own_config_is_what_the_process_gets(box: Box, tmp_path: Path) -> None:
+    """containerd's shim takes a file: URI, and writes both streams there itself."""
+    log = f"file://{tmp_path}/log"
+    own = OwnIO(pyctd.Config(False, "", log, log))
+    container = box.container("/bin/sh", "-c", "echo out; echo err >&2")
+    task = container.start(attach_stdio=lambda dio: own)
+    assert own.calls == ["config"]
+    assert task.wait(timeout=10).exit_code == 0
+    task.delete(timeout=20)
+    assert own.calls == ["config", "cancel", "wait", "close"]
+    container.delete()
+    assert sorted((tmp_path / "log").read_bytes().split()) == [b"err", b"out"]
+
+
+def test_an_ios_calls_when_the_start_fails(box: Box) -> None:
+    own = OwnIO(pyctd.Config(False, "", "", ""))
+    with pytest.raises(pyctd.Error, match="no such file"):
+        box.container("/bin/nothing").start(attach_stdio=lambda dio: own)
+    assert own.calls == ["config", "cancel", "close"]
+
+
+@pytest.mark.parametrize("config", [None, "stdout", (False, "", "", "")])
+def test_an_io_whose_config_is_none(box: Box, client: pyctd.Client, config: Any) -> None:
+    with pytest.raises(pyctd.StdioError, match=r"config\(\) must return a pyctd.Config"):
+        box.container("/bin/true").start(attach_stdio=lambda dio: OwnIO(config))
+    assert not leaks.fifos(Path(client.state_dir))
+
+
+def test_an_io_whose_config_raises(box: Box, client: pyctd.Client) -> None:
+    class Bad(OwnIO):
+        def config(self) -> pyctd.Config:
+            raise OSError("no config today")
+
+    with pytest.raises(pyctd.StdioError, match="no config today") as caught:
+        box.container("/bin/true").start(attach_stdio=lambda dio: Bad(pyctd.Config(False, "", "", "")))
+    assert isinstance(caught.value.__cause__, OSError)
+    assert not leaks.fifos(Path(client.state_dir))

@@ -1,0 +1,213 @@
+"""attach_task: what a program does that comes back to a task that runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import leaks
+from support.box import Box, eventually
+from support.programs import Programs
+
+import pyctd
+
+COUNT = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+
+
+@pytest.fixture
+def programs(box: Box) -> Programs:
+    return Programs(box.client.address, box.client.namespace, box.client.state_dir, box.rootfs)
+
+
+@pytest.mark.parametrize("end", ["kill", "exit"])
+def test_another_process_attaches_when_the_first_is_gone(box: Box, programs: Programs, run_id: str, end: str) -> None:
+    box.ids.append(run_id)
+    code = """
+        client = connect()
+        container = client.new_container(rest[0], spec("/bin/sh", "-c", rest[1]))
+        task = container.start(attach_stdio=pyctd.stdio.lines(lambda line: print(line, flush=True)))
+        sys.stdin.readline()
+        client.close()
+    """
+    with programs.popen(code, run_id, COUNT, stdin=-1) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "line 1\n"
+        if end == "kill":
+            first.kill()
+        else:
+            assert first.stdin
+            first.stdin.write("\n")
+            first.stdin.flush()
+        first.wait(timeout=20)
+        last = int((["0", *re.findall(r"line (\d+)\n", first.stdout.read())])[-1])
+    code = """
+        with connect() as client:
+            seen = []
+            task = client.load_container(rest[0]).attach_task(pyctd.stdio.lines(seen.append), timeout=10)
+            while len(seen) < 5:
+                time.sleep(0.05)
+            task.kill("KILL")
+            status = task.wait(timeout=10)
+            task.delete(timeout=10)
+            print(status.exit_code, *seen)
+    """
+    status, out, err = programs.run(code, run_id)
+    assert (status, err) == (0, "")
+    exit_code, *words = out.split()
+    numbers = [int(word) for word in words if word != "line"]
+    assert exit_code == "137"
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "further output, whole and in order"
+    assert numbers[0] > last
+
+
+def test_what_a_task_writes_while_nobody_reads_is_not_lost(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "sleep 0.5; echo unread; sleep 600"))
+        task = container.start(attach_stdio=pyctd.stdio.capture())
+    time.sleep(1)
+    out = pyctd.stdio.capture()
+    task = box.client.load_container(run_id).attach_task(out, timeout=10)
+    eventually(lambda: out.stdout == b"unread\n")
+    task.force_delete(timeout=10)
+
+
+def test_an_attached_stdin_comes_to_its_end(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+    """libcontainerd tells containerd of the end of no stdin but those that it made; a ready callback sees to it."""
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/cat"))
+        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+    out = pyctd.stdio.capture(stdin=b"from afar\n")
+    task = box.client.load_container(run_id).attach_task(out, timeout=10)
+    assert task.wait(timeout=10).exit_code == 0
+    assert out.stdout == b"from afar\n"
+    task.delete(timeout=10)
+
+
+def test_an_attached_stdin_in_the_callers_hands(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
+    """As in Go: closing the stream ends no stdin that another program may write to, and close_stdin does."""
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/cat"))
+        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+    held: list[pyctd.DirectIO] = []
+
+    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
+        held.append(dio)
+        return dio
+
+    task = box.client.load_container(run_id).attach_task(keep, timeout=10)
+    dio = held[0]
+    assert dio.stdin
+    assert dio.stdout
+    dio.stdin.write(b"ping\n")
+    assert dio.stdout.read(5) == b"ping\n"
+    dio.stdin.close()
+    with pytest.raises(pyctd.DeadlineExceededError):
+        task.wait(timeout=0.5)
+    task.close_stdin()
+    assert task.wait(timeout=10).exit_code == 0
+    task.delete(timeout=10)
+
+
+def test_the_fifos_of_an_attached_task_have_its_name(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/cat"))
+        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+    bundle = f"{box.client.state_dir}/{run_id}"
+    assert leaks.fifos(Path(bundle)) == {f"{bundle}/{run_id}-{s}" for s in ("stdin", "stdout", "stderr")}
+    configs: list[pyctd.Config] = []
+
+    def look(dio: pyctd.DirectIO) -> pyctd.IO:
+        configs.append(dio.config())
+        return dio
+
+    task = box.client.load_container(run_id).attach_task(look, timeout=10)
+    assert configs == [pyctd.Config(False, *(f"{bundle}/{run_id}-{s}" for s in ("stdin", "stdout", "stderr")))]
+    assert "init" not in "".join(map(str, configs))
+    task.force_delete(timeout=10)
+    assert not leaks.fifos(Path(bundle))
+
+
+def test_attach_to_no_task(box: Box, client: pyctd.Client) -> None:
+    container = box.container()
+    called: list[pyctd.DirectIO] = []
+    with pytest.raises(pyctd.NotFoundError, match="error getting containerd task for container: .*not found"):
+        client.load_container(container.id).attach_task(called.append)
+    assert called == []
+
+
+def test_attach_with_a_terminal(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+    box.ids.append(run_id)
+    with make_client() as first:
+        script = "trap 'stty size' WINCH; while :; do sleep 0.05; done"
+        container = first.new_container(run_id, box.spec("/bin/sh", "-c", script, terminal=True))
+        container.start(attach_stdio=pyctd.stdio.capture())
+    out = pyctd.stdio.capture()
+    task = box.client.load_container(run_id).attach_task(out, timeout=10)
+    time.sleep(0.2)  # for the trap
+    task.resize(120, 50)
+    eventually(lambda: out.stdout == b"50 120\r\n")
+    os.kill(task.pid, signal.SIGKILL)
+    assert task.wait(timeout=10).exit_code == 137
+    task.delete(timeout=10)
+
+
+def test_attach_task_from_another_client(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+    """What a program does that comes back after its own end: the task's further output is its."""
+    box.ids.append(run_id)
+    first = make_client()
+    got: list[str] = []
+    script = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+    first.new_container(run_id, box.spec("/bin/sh", "-c", script)).start(attach_stdio=pyctd.stdio.lines(got.append))
+    eventually(lambda: len(got) >= 2)
+    first.close()
+    out = pyctd.stdio.capture()
+    second = make_client()
+    task = second.load_container(run_id).attach_task(out, timeout=5)
+    eventually(lambda: out.stdout.count(b"\n") > 3)
+    time.sleep(0.3)  # the deadline of the call is none of the streams
+    seen = out.stdout.count(b"\n")
+    eventually(lambda: out.stdout.count(b"\n") > seen)
+    task.kill("KILL")
+    assert task.wait(timeout=10).exit_code == 137
+    task.delete(timeout=10)
+
+
+def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"))
+        container.start(attach_stdio=pyctd.stdio.capture())
+    out = pyctd.stdio.capture()
+    task = make_client().load_container(run_id).attach_task(out, timeout=0.5)
+    time.sleep(0.8)
+    seen = len(out.stdout)
+    eventually(lambda: len(out.stdout) > seen)
+    task.force_delete(timeout=10)
+
+
+def test_attach_task_with_a_callback_that_raises(box: Box, client: pyctd.Client) -> None:
+    task, out = box.start("/bin/sh", "-c", "echo up; sleep 600")
+    eventually(lambda: out.stdout)
+
+    def refuse(dio: pyctd.DirectIO) -> pyctd.IO | None:
+        raise RuntimeError("no")
+
+    with pytest.raises(pyctd.StdioError) as caught:
+        client.load_container(task.container_id).attach_task(refuse)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert task.status().status == "running"
