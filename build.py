@@ -1,4 +1,4 @@
-"""Builds both native parts of pyctd, and is the PEP 517 backend that does so.
+"""Builds both native parts of pyctd and the data of ``pyctd.spec``, and is the PEP 517 backend that does so.
 
 ``pyctd/libpyctd.so`` is the Go library, a plain c-shared one, built by setuptools-golang. ``pyctd/_ffi.abi3.so`` is
 CFFI's out-of-line module (API mode), compiled against ``gosrc/pyctd.h`` and linked to the first, which it finds beside
@@ -29,6 +29,9 @@ from setuptools import Extension, build_meta  # noqa: E402
 from setuptools.build_meta import *  # noqa: E402, F403
 from setuptools.command.bdist_wheel import bdist_wheel as _bdist_wheel  # noqa: E402
 from setuptools.command.build_ext import build_ext as _build_ext  # noqa: E402
+from setuptools.command.build_py import build_py as _build_py  # noqa: E402
+
+import build_data  # noqa: E402
 
 GO_LIBRARY = Extension("pyctd.libpyctd", ["gosrc/main.go"])
 
@@ -82,6 +85,19 @@ class build_ext(_build_ext):
         super().build_extensions()
         # cgo writes a header of its own beside the library; pyctd.h is the one that counts.
         Path(self.get_ext_fullpath(GO_LIBRARY.name)).with_suffix(".h").unlink(missing_ok=True)
+
+
+class build_py(_build_py):
+    """Adds to the package what build_data takes from Go modules."""
+
+    def run(self) -> None:
+        super().run()
+        set_go_environment()
+        # An editable installation reads the checkout, where these files are ignored by git.
+        self.data = build_data.write((ROOT if self.editable_mode else Path(self.build_lib)) / "pyctd")
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *getattr(self, "data", [])]
 
 
 class bdist_wheel(_bdist_wheel):

@@ -8,5 +8,5 @@ setup(
     ext_modules=[build.GO_LIBRARY],
     cffi_modules=["build.py:ffibuilder"],
     build_golang={"root": "github.com/pyctd/pyctd", "strip": True},
-    cmdclass={"build_ext": build.build_ext, "bdist_wheel": build.bdist_wheel},
+    cmdclass={"build_ext": build.build_ext, "build_py": build.build_py, "bdist_wheel": build.bdist_wheel},
 )

@@ -19,6 +19,7 @@ require (
 require (
 	github.com/google/uuid v1.6.0
 	github.com/moby/buildkit v0.25.2
+	github.com/moby/sys/user v0.4.0
 	github.com/sirupsen/logrus v1.9.3
 	golang.org/x/sys v0.33.0
 	google.golang.org/protobuf v1.36.9
@@ -50,7 +51,6 @@ require (
 	github.com/moby/sys/mountinfo v0.7.2 // indirect
 	github.com/moby/sys/sequential v0.6.0 // indirect
 	github.com/moby/sys/signal v0.7.1 // indirect
-	github.com/moby/sys/user v0.4.0 // indirect
 	github.com/moby/sys/userns v0.1.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect

@@ -18,6 +18,8 @@ from .container import Container
 from .errors import ClosedError, InvalidArgumentError
 from .events import BY_NUMBER, Backend, Event, EventInfo, EventStream, Handler
 from .options import Option
+from .spec import SpecLike
+from .spec._given import spec_json
 from .types import Version, to_datetime
 
 __all__ = ["RUNC_SHIM", "Client", "check_address"]
@@ -101,7 +103,7 @@ class Client:
     def new_container(
         self,
         id: str,
-        spec: Mapping[str, Any],
+        spec: SpecLike,
         shim: str = RUNC_SHIM,
         runtime_options: Mapping[str, Any] | None = None,
         opts: Sequence[Option] = (),
@@ -112,7 +114,8 @@ class Client:
 
         Args:
             id: an identifier of containerd's: letters and digits, with single ``.``, ``_``, ``-`` between; 76 at most.
-            spec: an OCI runtime spec with at least ``root``, ``process`` and ``linux``; see ``pyctd.spec.default``.
+            spec: an OCI runtime spec with at least ``root``, ``process`` and ``linux``, as a mapping, JSON text, or the
+                path of a file or a bundle; see ``pyctd.spec.default`` and ``pyctd.spec.SpecLike``.
             shim: the runtime's name.
             runtime_options: the runtime's options by name, such as ``{"BinaryName": "/usr/bin/crun"}``, converted as
                 dockerd does (Go: ``shimopts.Generate``).
@@ -121,14 +124,15 @@ class Client:
 
         Raises:
             ConflictError: the id is in use.
-            InvalidArgumentError: the id, the spec or an option is malformed.
+            InvalidArgumentError: the id, the spec or an option is malformed; a fault of the spec is named by its JSON
+                path.
         """
         return self._new_container(0, id, spec, shim, runtime_options, opts, timeout)
 
     def replace_container(
         self,
         id: str,
-        spec: Mapping[str, Any],
+        spec: SpecLike,
         shim: str = RUNC_SHIM,
         runtime_options: Mapping[str, Any] | None = None,
         opts: Sequence[Option] = (),
@@ -147,7 +151,7 @@ class Client:
         self,
         replace: int,
         id: str,
-        spec: Mapping[str, Any],
+        spec: SpecLike,
         shim: str,
         runtime_options: Mapping[str, Any] | None,
         opts: Sequence[Option],
@@ -162,7 +166,7 @@ class Client:
             self._handle,
             replace,
             id,
-            to_json("spec", spec),
+            spec_json(spec),
             shim,
             b"" if runtime_options is None else to_json("runtime_options", runtime_options),
             b"[" + b",".join(to_json("opts", {"name": opt.name, "value": opt.value}) for opt in opts) + b"]",

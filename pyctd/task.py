@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from . import _native, directio
-from ._json import to_json
 from .directio import StdioCallback
 from .process import Process
+from .spec import SpecLike
+from .spec._given import process_json, resources_json
 from .types import ProcessInfo, Stats, Summary, to_datetime
 
 __all__ = ["Task"]
@@ -57,7 +56,7 @@ class Task(Process):
     def exec(
         self,
         process_id: str,
-        spec: Mapping[str, Any],
+        spec: SpecLike,
         with_stdin: bool = False,
         attach_stdio: StdioCallback | None = None,
         *,
@@ -67,7 +66,7 @@ class Task(Process):
 
         Args:
             process_id: an identifier of containerd's, not in use in this task.
-            spec: an OCI ``process`` object; see ``pyctd.spec.process``.
+            spec: an OCI ``process`` object, as a mapping, JSON text or a file's path; see ``pyctd.spec.process``.
             with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: it runs without streams.
             timeout: seconds that it may take.
@@ -78,21 +77,25 @@ class Task(Process):
             StdioError: attach_stdio raised.
         """
         stdin = int(with_stdin or directio.wants_stdin(attach_stdio))
-        process = to_json("process spec", spec)
+        process = process_json(spec)
         made, attachment = directio.run(
             attach_stdio,
             lambda cookie: _native.call("task_exec", timeout, self._handle, process_id, process, stdin, cookie),
         )
         return Process(process_id, self.container_id, made, attachment)
 
-    def update_resources(self, resources: Mapping[str, Any], *, timeout: float | None = None) -> None:
+    def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
         """Changes the task's limits (Go: ``Task.UpdateResources``).
 
         Args:
-            resources: an OCI ``linux.resources`` object, such as ``{"memory": {"limit": 64 << 20}}``, in bytes.
+            resources: an OCI ``linux.resources`` object, such as ``{"memory": {"limit": 64 << 20}}``, in bytes, as a
+                mapping, JSON text or a file's path; see ``pyctd.spec.resources``.
             timeout: seconds that it may take.
+
+        Raises:
+            InvalidArgumentError: resources is malformed; a fault is named by its JSON path.
         """
-        _native.call("task_update_resources", timeout, self._handle, to_json("resources", resources))
+        _native.call("task_update_resources", timeout, self._handle, resources_json(resources))
 
     def create_checkpoint(
         self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None

@@ -200,11 +200,11 @@ def test_update_resources(box: Box) -> None:
 
 def test_update_resources_that_fail(box: Box) -> None:
     task, _ = box.start()
-    bad: list[Any] = [None, [], "x"]
+    bad: list[Any] = [None, [], b"[]"]
     for resources in bad:
         with pytest.raises(pyctd.InvalidArgumentError, match="resources must be"):
             task.update_resources(resources)
-    with pytest.raises(pyctd.InvalidArgumentError):
+    with pytest.raises(pyctd.InvalidArgumentError, match="resources.memory.limit must be integer, not 'much'"):
         task.update_resources({"memory": {"limit": "much"}})
     with pytest.raises(pyctd.Error):
         task.update_resources({"memory": {"limit": 1}})

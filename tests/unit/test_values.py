@@ -1,8 +1,7 @@
-"""What needs no daemon: errors, events, specs, options, signals, arguments."""
+"""What needs no daemon: errors, events, options, signals, arguments."""
 
 from __future__ import annotations
 
-import json
 import signal
 from datetime import datetime, timezone
 from pathlib import Path
@@ -84,48 +83,6 @@ def test_signals(given: int | str, number: int) -> None:
 def test_signals_that_are_none(given: Any) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match="signal must be"):
         signal_number(given)
-
-
-def test_default_spec(tmp_path: Path) -> None:
-    spec = pyctd.spec.default(rootfs=tmp_path, args=["/bin/echo", "hello"], env={"A": "b"}, cwd="/tmp", hostname="box")
-    assert spec["root"] == {"path": str(tmp_path), "readonly": False}
-    assert spec["process"]["args"] == ["/bin/echo", "hello"]
-    assert spec["process"]["cwd"] == "/tmp"
-    assert "A=b" in spec["process"]["env"]
-    assert any(e.startswith("PATH=") for e in spec["process"]["env"])
-    assert spec["hostname"] == "box"
-    assert {n["type"] for n in spec["linux"]["namespaces"]} >= {"mount", "pid", "ipc", "uts"}
-    assert json.loads(json.dumps(spec)) == spec
-
-
-def test_default_specs_share_nothing() -> None:
-    first = pyctd.spec.default("/", ["a"])
-    first["linux"]["maskedPaths"].append("/x")
-    first["process"]["capabilities"]["bounding"].clear()
-    second = pyctd.spec.default("/", ["a"])
-    assert "/x" not in second["linux"]["maskedPaths"]
-    assert second["process"]["capabilities"]["bounding"]
-
-
-def test_default_spec_makes_a_relative_root_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert pyctd.spec.default("here", ["a"])["root"]["path"] == str(tmp_path / "here")
-
-
-def test_process_keeps_a_path_that_is_given() -> None:
-    env = pyctd.spec.process(["a"], env=["PATH=/only"])["env"]
-    assert env == ["PATH=/only"]
-
-
-@pytest.mark.parametrize("args", [[], "echo hello", b"echo", [1], [None]])
-def test_process_without_a_command(args: Any) -> None:
-    with pytest.raises(pyctd.InvalidArgumentError, match="args must be"):
-        pyctd.spec.process(args)
-
-
-def test_process_with_a_relative_directory() -> None:
-    with pytest.raises(pyctd.InvalidArgumentError, match="cwd must be an absolute path"):
-        pyctd.spec.process(["a"], cwd="tmp")
 
 
 def test_options_are_plain_values() -> None:

@@ -1,0 +1,14 @@
+"""OCI runtime specs: dockerd's default one to start from, with what is set daily as keywords.
+
+A spec is a plain dict; nothing here is needed to write another, and none of it loads the Go library. What
+``Client.new_container``, ``Task.exec`` and ``Task.update_resources`` take is a ``SpecLike``, checked against the OCI
+schema before it goes to Go.
+"""
+
+from ._default import default
+from ._given import SpecLike
+from ._mounts import bind, tmpfs
+from ._process import process
+from ._resources import resources
+
+__all__ = ["SpecLike", "bind", "default", "process", "resources", "tmpfs"]

@@ -1,0 +1,70 @@
+"""Checks against the OCI schema, with the JSON path of the fault.
+
+The schema ignores names that it does not know, as OCI says, and Go drops them; a limit with a slip in its name would be
+no limit. So a name that is nearly a known one is a fault here. Go takes names in any case, OCI does not: that too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from fastjsonschema import JsonSchemaValueException
+
+__all__ = ["check"]
+
+_LIKE = 0.8
+"""How alike two names are, as difflib measures it, when one is taken for a slip of the other."""
+_LONGER = 2
+"""Characters that the one may have more: ``netDevices``, of a later OCI, is no slip of ``devices``."""
+
+
+def check(kind: str, value: Any) -> None:
+    """Raises InvalidArgumentError where value is no spec, process or resources, whichever kind says.
+
+    It is to hold only what json.loads makes.
+    """
+    # Here, so that a mere import of pyctd does without.
+    from fastjsonschema import JsonSchemaValueException
+
+    from . import _schema
+
+    try:
+        _schema.validate({kind: value})
+    except JsonSchemaValueException as fault:
+        raise InvalidArgumentError(_said(fault)) from None
+    _check_names(kind, value, _schema.PROPERTIES[kind], _schema.PROPERTIES)
+
+
+def _said(fault: JsonSchemaValueException) -> str:
+    if fault.rule == "required" and fault.name is not None:
+        path = fault.name.removeprefix("data.")
+        missing = [name for name in fault.rule_definition if name not in fault.value]
+        why = ": libcontainerd needs its root, process and linux, OCI its ociVersion" if path == "spec" else ""
+        return f"{path} has no {', '.join(json.dumps(name) for name in missing)}{why}"
+    hint = ": leave the name out where there is nothing to say" if fault.value is None else ""
+    return f"{fault.message.removeprefix('data.')}, not {fault.value!r:.200}{hint}"
+
+
+def _check_names(path: str, value: Any, known: dict[str, str], kinds: dict[str, dict[str, str]]) -> None:
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_names(f"{path}[{number}]", item, known, kinds)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in known:
+                _check_unknown(path, name, known)
+            elif known[name]:
+                _check_names(f"{path}.{name}", inner, kinds[known[name]], kinds)
+
+
+def _check_unknown(path: str, name: str, known: dict[str, str]) -> None:
+    lower = {candidate.lower(): candidate for candidate in known if abs(len(candidate) - len(name)) <= _LONGER}
+    for near in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_LIKE):
+        raise InvalidArgumentError(
+            f'{path}.{name} is unknown to OCI and would be ignored: did you mean "{lower[near]}"?'
+        )

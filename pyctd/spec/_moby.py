@@ -1,0 +1,53 @@
+"""What the build took from moby's code: its default spec, PATH and capabilities."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import os
+from typing import Any
+
+__all__ = ["capabilities", "default_spec", "path"]
+
+
+def default_spec() -> dict[str, Any]:
+    """moby's ``oci.DefaultLinuxSpec()``, as it would be on this machine; the caller's own."""
+    spec: dict[str, Any] = json.loads(_text())["spec"]
+    spec["linux"]["maskedPaths"] += _thermal_throttles()
+    return spec
+
+
+def path() -> str:
+    """dockerd's PATH."""
+    return str(_packed()["path"])
+
+
+def capabilities() -> list[str]:
+    """All capabilities that moby knows, in the order of their numbers."""
+    return list(_packed()["capabilities"])
+
+
+@functools.cache
+def _text() -> str:
+    return (importlib.resources.files(__package__) / "moby.json").read_text()
+
+
+@functools.cache
+def _packed() -> dict[str, Any]:
+    packed: dict[str, Any] = json.loads(_text())
+    return packed
+
+
+@functools.cache
+def _thermal_throttles() -> list[str]:
+    """What moby masks for each CPU that there may be: with them a container could see what others do."""
+    try:
+        with open("/sys/devices/system/cpu/possible") as file:
+            ranges = [[int(end) for end in part.split("-")] for part in file.read().strip().split(",")]
+    except (OSError, ValueError):
+        return []
+    paths = [
+        f"/sys/devices/system/cpu/cpu{cpu}/thermal_throttle" for ends in ranges for cpu in range(ends[0], ends[-1] + 1)
+    ]
+    return [path for path in paths if os.path.exists(path)]

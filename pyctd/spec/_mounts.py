@@ -1,0 +1,89 @@
+"""Mounts: those that people add, and how they go with moby's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidArgumentError
+
+__all__ = ["bind", "merged", "tmpfs"]
+
+
+def bind(
+    source: str | os.PathLike[str],
+    target: str,
+    *,
+    read_only: bool = False,
+    recursive: bool = True,
+    propagation: str = "rprivate",
+) -> dict[str, Any]:
+    """A mount of a file or directory of the host, with what dockerd sets for ``-v``.
+
+    Args:
+        source: what is mounted; made absolute. runc refuses one that is not there.
+        target: where to, an absolute path in the container.
+        read_only: whether it can't be written to. What is mounted below source stays as it is on the host; dockerd,
+            where kernel and runc can, makes that read-only as well: the mount option ``rro`` instead of ``ro``.
+        recursive: whether what is mounted below source comes along.
+        propagation: ``private``, ``shared``, ``slave``, or those with an ``r`` in front.
+
+    Raises:
+        InvalidArgumentError: target is not absolute, or there is no such propagation.
+    """
+    modes = [r + mode for r in ("", "r") for mode in ("private", "shared", "slave")]
+    if propagation not in modes:
+        raise InvalidArgumentError(f"propagation must be one of {', '.join(modes)}, not {propagation!r}")
+    options = ["rbind" if recursive else "bind", *(["ro"] if read_only else []), propagation]
+    return {"destination": _target(target), "type": "bind", "source": os.path.abspath(source), "options": options}
+
+
+def tmpfs(target: str, *, size: int | None = None, mode: int | None = None, executable: bool = False) -> dict[str, Any]:
+    """A mount of memory, with what dockerd sets for ``--tmpfs``.
+
+    Args:
+        target: where to, an absolute path in the container.
+        size: bytes that it may take; None leaves the kernel's default, half of the memory.
+        mode: permissions of its root, such as ``0o700``; None leaves 0o1777. Where target is a directory already, runc
+            before 1.2 takes that one's.
+        executable: whether what is in it can be executed.
+
+    Raises:
+        InvalidArgumentError: target is not absolute, or a number is out of range.
+    """
+    options = ["nosuid", "nodev", "rprivate"]
+    if not executable:
+        options.insert(0, "noexec")
+    for name, value, text, most in (("size", size, "d", 2**63 - 1), ("mode", mode, "o", 0o7777)):
+        if value is not None:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+                raise InvalidArgumentError(f"{name} must be a number from 1 to {most:#{text}}, not {value!r}")
+            options.append(f"{name}={value:{text}}")
+    return {"destination": _target(target), "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def merged(defaults: list[dict[str, Any]], mounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """moby's mounts and the given ones, as dockerd puts them together (Go: ``withMounts``).
+
+    A given mount takes the place of moby's on the same path, and one on /dev that of all below it. The given ones come
+    in the order of their depth, so that none hides another.
+    """
+    for mount in mounts:
+        if not isinstance(mount, Mapping) or not isinstance(mount.get("destination"), str):
+            raise InvalidArgumentError(
+                f'mounts must be OCI mounts with a "destination", as of spec.bind, not {mount!r:.200}'
+            )
+    targets = {mount["destination"] for mount in mounts}
+    kept = [
+        mount
+        for mount in defaults
+        if mount["destination"] not in targets and not ("/dev" in targets and mount["destination"].startswith("/dev/"))
+    ]
+    return kept + sorted(map(dict, mounts), key=lambda mount: os.path.normpath(mount["destination"]).count("/"))
+
+
+def _target(path: str) -> str:
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise InvalidArgumentError(f"target must be an absolute path in the container, not {path!r}")
+    return path

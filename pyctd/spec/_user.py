@@ -1,0 +1,129 @@
+"""Users, found as dockerd finds them (Go: ``daemon.getUser`` and moby/sys/user's ``GetExecUserPath``)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import InvalidArgumentError
+
+__all__ = ["User", "resolved"]
+
+User = str | int | tuple[int, int]
+
+_ID_MAX = 2**31 - 1
+_LINKS_MAX = 40
+"""As many as the kernel follows."""
+
+
+def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> dict[str, Any]:
+    """The ``process.user`` of a user such as ``"nobody"``, ``"1000:1000"``, ``1000`` or ``(1000, 1000)``.
+
+    As in dockerd a user who stands in the root's ``/etc/passwd`` has the group given there and, unless a group is
+    named, those of ``/etc/group``; a number that does not stand there has group 0.
+
+    Raises:
+        InvalidArgumentError: there is no such user or group, or a name is given without a root to look it up in.
+    """
+    name, group, *_ = [*_text(user).split(":"), ""]
+    name = name or "0"
+    number, gid, groups = _number(name), 0, []
+    names = [line for line in _lines(rootfs, "etc/group") if not line[0].startswith("#")]
+    # A number is never a name, not even where a user is called so.
+    found = next(
+        (
+            line
+            for line in _lines(rootfs, "etc/passwd")
+            if (line[0] == name if number is None else _at(line, 2) == number)
+        ),
+        None,
+    )
+    if found is not None:
+        number, gid = _at(found, 2), _at(found, 3)
+        groups = [_at(line, 2) for line in names if found[0] and found[0] in ":".join(line[3:4]).split(",")]
+    elif number is None:
+        raise _unknown("user", name, rootfs, "etc/passwd")
+    if group:
+        gid, groups = _group(group, names, rootfs), []
+    for more in additional_gids:
+        if isinstance(more, bool) or not isinstance(more, int) or not 0 <= more <= _ID_MAX:
+            raise InvalidArgumentError(f"additional_gids must be numbers from 0 to {_ID_MAX}, not {more!r}")
+    return {"uid": number, "gid": gid, "additionalGids": [gid, *groups, *additional_gids]}
+
+
+def _text(user: User) -> str:
+    if isinstance(user, str):
+        return user
+    numbers = (user,) if isinstance(user, int) else user
+    if isinstance(user, bool) or not isinstance(numbers, tuple) or len(numbers) not in (1, 2):
+        raise InvalidArgumentError(f'user must be "name", "1000:1000", 1000 or (1000, 1000), not {user!r}')
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InvalidArgumentError(f"user must be a tuple of two numbers, a uid and a gid, not {user!r}")
+    return ":".join(map(str, numbers))
+
+
+def _number(text: str) -> int | None:
+    if not re.fullmatch("-?[0-9]{1,20}", text):
+        return None
+    if not 0 <= int(text) <= _ID_MAX:
+        raise InvalidArgumentError(f"user and group ids must be in the range from 0 to {_ID_MAX}, not {text}")
+    return int(text)
+
+
+def _group(name: str, lines: list[list[str]], rootfs: str | None) -> int:
+    gid = _number(name)
+    if gid is not None:
+        return gid
+    found = next((line for line in lines if line[0] == name), None)
+    if found is None:
+        raise _unknown("group", name, rootfs, "etc/group")
+    return _at(found, 2)
+
+
+def _at(line: list[str], field: int) -> int:
+    """A number of a line; 0 where there is none, as in moby."""
+    return int(line[field]) if len(line) > field and re.fullmatch("[+-]?[0-9]{1,18}", line[field]) else 0
+
+
+def _lines(rootfs: str | None, file: str) -> list[list[str]]:
+    """The fields of a file's lines; none where it is not there, as in dockerd."""
+    if rootfs is None or not os.path.isfile(path := _inside(rootfs, file)):
+        return []
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+            stripped = (line.strip() for line in lines)
+            return [line.split(":") for line in stripped if line]
+    except OSError:
+        return []
+
+
+def _inside(rootfs: str, file: str) -> str:
+    """Where a file of the root is, its links followed as in the container: never out of it."""
+    steps, path, links = file.split("/")[::-1], [rootfs], 0
+    while steps:
+        step = steps.pop()
+        if step == "..":
+            del path[max(1, len(path) - 1) :]
+        elif step not in ("", "."):
+            try:
+                target = os.readlink(os.path.join(*path, step))
+            except OSError:  # no link, or nothing at all
+                path.append(step)
+                continue
+            if (links := links + 1) > _LINKS_MAX:
+                break
+            if target.startswith("/"):
+                del path[1:]
+            steps += target.split("/")[::-1]
+    return os.path.join(*path)
+
+
+def _unknown(what: str, name: str, rootfs: str | None, file: str) -> InvalidArgumentError:
+    if rootfs is None:
+        return InvalidArgumentError(
+            f"{what} {name!r} can't be looked up without a root file system: give rootfs, or a number"
+        )
+    return InvalidArgumentError(f"unable to find {what} {name!r} in /{file} of {rootfs!r}")
