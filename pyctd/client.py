@@ -16,7 +16,7 @@ from . import _host, _native
 from ._json import to_json
 from .container import Container
 from .errors import ClosedError, InvalidArgumentError
-from .events import BY_NUMBER, Backend, Event, EventInfo, EventStream, Handler
+from .events import BY_NUMBER, Backend, Chosen, Event, EventFilter, EventInfo, EventStream, EventType, Handler
 from .options import Option
 from .spec import SpecLike
 from .spec._given import spec_json
@@ -82,6 +82,7 @@ class Client:
         self._handler = backend.process_event if isinstance(backend, Backend) else backend
         self._streams: set[EventStream] = set()
         self._lock = threading.Lock()
+        self._handler_errors = 0
         cookie = next(_cookies)
         _host.receivers[cookie] = self
         made = _native.call("client_new", timeout, self.address, namespace, self.state_dir, cookie)
@@ -173,11 +174,33 @@ class Client:
         )
         return Container(id, _native.Handle(made.value, f"container {id!r}"))
 
-    def events(self) -> EventStream:
-        """Iterates over the events from now on; each call has an iterator of its own, beside the backend."""
+    @property
+    def handler_errors(self) -> int:
+        """How many times the backend has raised. Each is logged by ``pyctd.events``, and by libcontainerd too."""
+        return self._handler_errors
+
+    def events(
+        self,
+        *,
+        container_id: Chosen[str] = None,
+        process_id: Chosen[str] = None,
+        event: Chosen[EventType | str] = None,
+    ) -> EventStream:
+        """Iterates over the events from now on; each call has an iterator of its own, beside the backend.
+
+        Args:
+            container_id: only those of this container, or of these.
+            process_id: only those of this process, or of these: an exec's id, or the container's for its init process.
+                Events of the whole container (oom, paused, resumed) have an empty one.
+            event: only those of this type, or of these.
+
+        Raises:
+            InvalidArgumentError: there is no such type of event.
+            ClosedError: the client is closed.
+        """
         if self._handle.closed:
             raise ClosedError(f"client of {self.address} is closed")
-        stream = EventStream(self._streams.discard)
+        stream = EventStream(EventFilter.of(container_id, process_id, event), self._streams.discard)
         self._streams.add(stream)
         return stream
 
@@ -205,6 +228,8 @@ class Client:
                 self._handler(native.container_id, kind, info)
         except BaseException as error:  # whatever a handler does, the next event must come
             failed = f"{type(error).__name__}: {error}"
+            with self._lock:
+                self._handler_errors += 1
             _log.exception("the handler of events raised")
         finally:
             _native.acknowledge(native.token, failed)

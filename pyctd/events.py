@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
-from typing import NamedTuple, Protocol, Union, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, Union, runtime_checkable
+
+from .errors import InvalidArgumentError
 
 __all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler"]
 
@@ -79,6 +81,46 @@ class Backend(Protocol):
 Handler = Union[Backend, Callable[[str, EventType, EventInfo], object]]  # noqa: UP007 (Python 3.10 cannot "or" a protocol with a generic callable at run time)
 """A backend, or a plain callable in its place."""
 
+_T = TypeVar("_T", bound=str)
+Chosen = Union[_T, Iterable[_T], None]  # noqa: UP007 (as above)
+"""One, several, or None for all."""
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events a stream takes: those that are in each of the sets. None is every one."""
+
+    container_ids: frozenset[str] | None
+    process_ids: frozenset[str] | None
+    events: frozenset[EventType] | None
+
+    @classmethod
+    def of(cls, container_id: Chosen[str], process_id: Chosen[str], event: Chosen[EventType | str]) -> EventFilter:
+        """The filter of the arguments of ``Client.events``. Raises InvalidArgumentError."""
+        kinds = _chosen("event", event)
+        try:
+            events = None if kinds is None else frozenset(map(EventType, kinds))
+        except ValueError as error:
+            raise InvalidArgumentError(f"{error}: there are {', '.join(EventType)}") from None
+        return cls(_chosen("container_id", container_id), _chosen("process_id", process_id), events)
+
+    def takes(self, event: Event) -> bool:
+        return (
+            (self.events is None or event.event in self.events)
+            and (self.container_ids is None or event.container_id in self.container_ids)
+            and (self.process_ids is None or event.info.process_id in self.process_ids)
+        )
+
+
+def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
+    if given is None:
+        return None
+    chosen = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
+    for one in chosen:
+        if not isinstance(one, str):
+            raise InvalidArgumentError(f"{what} must be a str or several of them, not {given!r:.200}")
+    return frozenset(chosen)
+
 
 class EventStream:
     """Iterates over a client's events as they come; ends when it or its client is closed.
@@ -86,14 +128,17 @@ class EventStream:
     It holds what has not been read yet, without bound: close it when it is done with, or use it as a context manager.
     """
 
-    def __init__(self, on_close: Callable[[EventStream], object]) -> None:
+    def __init__(self, filter: EventFilter, on_close: Callable[[EventStream], object]) -> None:
+        self._filter = filter
         self._on_close = on_close
         self._events: deque[Event] = deque()
         self._changed = threading.Condition()
         self._closed = False
 
     def put(self, event: Event) -> None:
-        """Adds an event. For pyctd's own use."""
+        """Adds an event, if the stream takes it. For pyctd's own use."""
+        if not self._filter.takes(event):
+            return
         with self._changed:
             if not self._closed:
                 self._events.append(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,17 @@ from support.busybox import make_rootfs
 
 import pyctd
 from pyctd import _native
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Lets the fixtures know whether their test has failed."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +81,15 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     _native.load()
     before = leaks.Snapshot.take(base)
     yield
-    left = leaks.settle(before, base)
+    failed = request.node.stash.get(FAILED, False)
+    left = leaks.settle(before, base, 1 if failed else leaks.SETTLE)
     if left:
         leaks.kill_shims(base)
         for fifo in leaks.fifos(base):
             os.unlink(fifo)
         for bundle in leaks.bundles(base):
             shutil.rmtree(bundle, ignore_errors=True)
+    if left and not failed:  # the traceback of a test that failed keeps what was in its frames
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 

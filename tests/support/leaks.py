@@ -133,9 +133,9 @@ class Snapshot:
         return found
 
 
-def settle(before: Snapshot, directory: Path) -> list[str]:
+def settle(before: Snapshot, directory: Path, seconds: float) -> list[str]:
     """Waits until nothing is left beyond ``before``; what is left at last."""
-    until = time.monotonic() + SETTLE
+    until = time.monotonic() + seconds
     while (left := Snapshot.take(directory).beyond(before)) and time.monotonic() < until:
         time.sleep(0.05)
     return left
