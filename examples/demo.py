@@ -66,8 +66,8 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
 
     say("what runs in it, and what it uses")
     print("pids:", [process.pid for process in task.pids()])
-    stats = task.stats()
-    print("stats:", stats.type, {name: value for name, value in stats.metrics.items() if name == "pids"})
+    metrics = task.stats().metrics
+    print("cgroup", "v2" if isinstance(metrics, pyctd.metrics.CgroupV2Metrics) else "v1", metrics.pids)
 
     say("a kill, and how it ended")
     task.kill(signal.SIGKILL)

@@ -1,5 +1,7 @@
 """containerd for Python, with dockerd's own behaviour: moby's libcontainerd client, behind CFFI."""
 
+from typing import TYPE_CHECKING
+
 from . import options, spec, stdio
 from .client import Client
 from .container import Container
@@ -28,6 +30,19 @@ from .events import Backend, Event, EventInfo, EventStream, EventType
 from .process import Process
 from .task import Task
 from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version
+
+if TYPE_CHECKING:
+    from . import metrics
+else:
+
+    def __getattr__(name: str) -> object:
+        """Loads ``pyctd.metrics`` once it is asked for."""
+        if name == "metrics":
+            import importlib
+
+            return importlib.import_module(".metrics", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "IO",
@@ -67,6 +82,7 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "Version",
+    "metrics",
     "options",
     "spec",
     "stdio",

@@ -36,17 +36,37 @@ class Task(Process):
         _native.call("task_resume", timeout, self._handle)
 
     def stats(self, *, timeout: float | None = None) -> Stats:
-        """The task's cgroup metrics (Go: ``Task.Stats``)."""
+        """What the task uses, from its cgroup (Go: ``Task.Stats``).
+
+        The metrics are a ``pyctd.metrics.CgroupV1Metrics`` or a ``pyctd.metrics.CgroupV2Metrics``, as the machine has
+        it; ``isinstance`` tells which. A task that has ended still has them, until it is deleted.
+
+        Raises:
+            NotFoundError: the task is deleted.
+            UnimplementedError: the shim sends metrics of another type, which the error names.
+            UnknownError: likewise, where the type is not known to libcontainerd either.
+        """
+        from . import metrics
+
         done = _native.call("task_stats", timeout, self._handle)
-        data = json.loads(done.data)
-        return Stats(to_datetime(done.sec, done.nsec), data["type"], data["metrics"])
+        return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
 
     def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
-        """The processes inside the task, by their ids on the host (Go: ``Task.Pids``)."""
+        """The processes inside the task, its execs' too, by their ids on the host (Go: ``Task.Pids``).
+
+        A task that has ended has none.
+
+        Raises:
+            NotFoundError: the task is deleted.
+        """
         return [ProcessInfo(**process) for process in json.loads(_native.call("task_pids", timeout, self._handle).data)]
 
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
-        """Go's ``Task.Summary``, which has nothing to tell on Linux: an empty list."""
+        """Go's ``Task.Summary``, which has nothing to tell on Linux: an empty list.
+
+        Raises:
+            NotFoundError: the task is deleted.
+        """
         return [Summary(**item) for item in json.loads(_native.call("task_summary", timeout, self._handle).data)]
 
     def force_delete(self, *, timeout: float | None = None) -> None:
@@ -85,15 +105,23 @@ class Task(Process):
         return Process(process_id, self.container_id, made, attachment)
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
-        """Changes the task's limits (Go: ``Task.UpdateResources``).
+        """Changes limits of a task that is created, running or paused (Go: ``Task.UpdateResources``).
+
+        What is not given stays as it is. runc changes limits of ``memory`` (``limit``, ``reservation`` and ``swap``, in
+        bytes; -1 takes one away), of ``cpu`` (``shares``; ``quota`` and ``period`` in microseconds; ``cpus`` and
+        ``mems`` as lists such as ``"0-2,7"``), ``pids.limit``, ``blockIO.weight``, and on cgroup v2 what ``unified``
+        names. The rest of the object, such as ``devices`` and ``hugepageLimits``, changes nothing and is no error.
 
         Args:
-            resources: an OCI ``linux.resources`` object, such as ``{"memory": {"limit": 64 << 20}}``, in bytes, as a
-                mapping, JSON text or a file's path; see ``pyctd.spec.resources``.
+            resources: an OCI ``linux.resources`` object, such as ``{"memory": {"limit": 64 << 20}}``, as a mapping,
+                JSON text or a file's path; see ``pyctd.spec.resources``.
             timeout: seconds that it may take.
 
         Raises:
-            InvalidArgumentError: resources is malformed; a fault is named by its JSON path.
+            InvalidArgumentError: resources is malformed; the fault is named by its JSON path.
+            NotFoundError: the task is deleted.
+            UnknownError: runc or the kernel does not take a value, such as a memory limit below what is in use or a CPU
+                that the machine does not have, or the task has ended. Other limits of the same call may be changed.
         """
         _native.call("task_update_resources", timeout, self._handle, resources_json(resources))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .metrics import Metrics
 
 __all__ = ["ExitStatus", "ProcessInfo", "Stats", "Status", "Summary", "Version"]
 
@@ -75,14 +78,12 @@ class Stats:
     """A task's metrics, as libcontainerd's ``Stats``.
 
     Attributes:
-        read: when they were read, in UTC.
-        type: ``io.containerd.cgroups.v1.Metrics`` or ``io.containerd.cgroups.v2.Metrics``.
-        metrics: the metrics under their protobuf field names, zeros left out: ``metrics["memory"]["usage"]``…
+        read: when they were read, in UTC; None when containerd does not say.
+        metrics: what was read: a ``pyctd.metrics.CgroupV1Metrics`` or a ``pyctd.metrics.CgroupV2Metrics``.
     """
 
     read: datetime | None
-    type: str
-    metrics: Mapping[str, Any] = field(repr=False)
+    metrics: Metrics
 
 
 @dataclass(frozen=True)

@@ -158,59 +158,6 @@ def test_force_delete_twice(box: Box) -> None:
         task.force_delete()
 
 
-def test_stats(box: Box) -> None:
-    task, _ = box.start()
-    stats = task.stats()
-    assert stats.type in ("io.containerd.cgroups.v1.Metrics", "io.containerd.cgroups.v2.Metrics")
-    assert stats.read is not None
-    assert stats.metrics["memory"]["usage"]
-    assert stats.metrics["pids"]["current"] >= 1
-    assert "metrics" not in repr(stats)
-
-
-def test_stats_pids_and_summary_of_an_ended_task(box: Box) -> None:
-    task, _ = box.start("/bin/true")
-    task.wait(timeout=10)
-    task.delete()
-    for call in (task.stats, task.pids, task.summary):
-        with pytest.raises(pyctd.NotFoundError):
-            call()
-
-
-def test_pids(box: Box) -> None:
-    task, out = box.start("/bin/sh", "-c", "sleep 600 & echo ready; wait")
-    eventually(lambda: out.stdout)
-    pids = [p.pid for p in task.pids()]
-    assert task.pid in pids
-    assert len(pids) == 2
-    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-def test_summary_is_empty_on_linux(box: Box) -> None:
-    task, _ = box.start()
-    assert task.summary() == []
-
-
-def test_update_resources(box: Box) -> None:
-    task, _ = box.start()
-    task.update_resources({"memory": {"limit": 64 << 20}})
-    metrics = task.stats().metrics["memory"]
-    assert metrics.get("usage_limit") == 64 << 20 or metrics["usage"]["limit"] == 64 << 20
-
-
-def test_update_resources_that_fail(box: Box) -> None:
-    task, _ = box.start()
-    bad: list[Any] = [None, [], b"[]"]
-    for resources in bad:
-        with pytest.raises(pyctd.InvalidArgumentError, match="resources must be"):
-            task.update_resources(resources)
-    with pytest.raises(pyctd.InvalidArgumentError, match="resources.memory.limit must be integer, not 'much'"):
-        task.update_resources({"memory": {"limit": "much"}})
-    with pytest.raises(pyctd.Error):
-        task.update_resources({"memory": {"limit": 1}})
-    assert task.status().status == "running"
-
-
 def test_resize(box: Box) -> None:
     out = pyctd.stdio.capture()
     task = box.container("/bin/sh", "-c", "echo up; read x; stty size", terminal=True).start(

@@ -232,6 +232,11 @@ func (c *Core) Stats(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	return statsResult(stats)
+}
+
+// statsResult has the metrics under their protobuf field names: the struct tags of the generated code.
+func statsResult(stats *libcontainerdtypes.Stats) (Result, error) {
 	name, err := typeurl.TypeURL(stats.Metrics)
 	if err != nil {
 		return Result{}, err
