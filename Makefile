@@ -12,6 +12,9 @@ GO = PATH="$$PATH:$(CURDIR)/$(BIN)" GOTOOLCHAIN=local go
 CONTAINERD_2 := $(VENV)/containerd-2
 CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
 
+# A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
+CRIU := $(VENV)/criu
+
 .PHONY: help setup build demo test test-go test-python test-containerd-2 lint wheel clean
 
 help: ## list the targets
@@ -48,10 +51,13 @@ $(VENV)/go: | $(BIN)/python
 test-go: build $(VENV)/go
 	cd gosrc && $(GO) test ./...
 
-# From tests/, so that what is tested is the installed wheel and not the sources beside it.
-PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+$(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
+	@tests/tools/criu.sh $(CRIU) || echo "the tests that need CRIU will be skipped"
 
-test-python: build
+# From tests/, so that what is tested is the installed wheel and not the sources beside it.
+PYTEST = cd tests && PATH="$(1)$(CURDIR)/$(CRIU):$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+
+test-python: build $(CRIU)/criu
 	$(call PYTEST,) .
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
@@ -61,7 +67,7 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	  -o $(CURDIR)/$(CONTAINERD_2)/ tool
 	@touch $@
 
-test-containerd-2: build $(CONTAINERD_2)/built
+test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu
 	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) integration
 
 lint: build ## check style and types

@@ -154,6 +154,9 @@ func pyctd_queue_drain(queue C.pyctd_handle, out *C.pyctd_completion, capacity C
 		if len(from.Data) > 0 {
 			completion.data, completion.len = (*C.char)(C.CBytes(from.Data)), C.size_t(len(from.Data))
 		}
+		if len(from.Detail) > 0 {
+			completion.detail, completion.detail_len = (*C.char)(C.CBytes(from.Detail)), C.size_t(len(from.Detail))
+		}
 		unsafe.Slice(out, len(done))[i] = completion
 	}
 	return C.int64_t(len(done))

@@ -58,6 +58,8 @@ typedef struct {
     int32_t nsec;
     char *data;        /* UTF-8: Go's err.Error() when kind is not OK, else the operation's payload or NULL; */
     size_t len;        /* the caller frees it with pyctd_free */
+    char *detail;      /* UTF-8: what an error's text does not tell, such as the reason in CRIU's log, or NULL; */
+    size_t detail_len; /* the caller frees it with pyctd_free */
 } pyctd_completion;
 
 typedef enum {

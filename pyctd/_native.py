@@ -43,6 +43,7 @@ class Completion(NamedTuple):
     sec: int
     nsec: int
     data: bytes
+    detail: bytes = b""
 
 
 class Counts(NamedTuple):
@@ -248,11 +249,16 @@ class _Queue:
         if count < 0:
             raise errors.BY_KIND[-count]("the completion queue is closed")
         done = self.out
-        data = b""
-        if done.data:
-            data = _state.ffi.buffer(done.data, done.len)[:]
-            _state.lib.pyctd_free(done.data)
-        return done.kind, Completion(done.code, done.value, done.sec, done.nsec, data)
+        data, detail = _take_bytes(done.data, done.len), _take_bytes(done.detail, done.detail_len)
+        return done.kind, Completion(done.code, done.value, done.sec, done.nsec, data, detail)
+
+
+def _take_bytes(data: Any, length: int) -> bytes:
+    if not data:
+        return b""
+    taken: bytes = _state.ffi.buffer(data, length)[:]
+    _state.lib.pyctd_free(data)
+    return taken
 
 
 # Queues that no call uses now. One for each thread would be kept for as long as the thread lives, and Go's threads, on
@@ -336,7 +342,8 @@ def call(name: str, timeout: float | None, *args: str | bytes | int | Handle) ->
     if kind:
         if _state.closed:
             _end_daemon_thread()
-        raise errors.BY_KIND.get(kind, errors.UnknownError)(completion.data.decode("utf-8", "replace"))
+        reason = errors.CriuError(completion.detail.decode("utf-8", "replace")) if completion.detail else None
+        raise errors.BY_KIND.get(kind, errors.UnknownError)(completion.data.decode("utf-8", "replace")) from reason
     return completion
 
 

@@ -35,14 +35,19 @@ class Container:
         It is ``Container.Start`` of libcontainerd before it was split into ``NewTask`` and ``Task.Start``.
 
         Args:
-            checkpoint_dir: a checkpoint to restore from, as ``Task.create_checkpoint`` writes it; empty for none.
+            checkpoint_dir: a checkpoint to restore from, as ``Task.create_checkpoint`` writes it; empty for none. It
+                stays, so that it can be restored again, and the container may be any with the same spec.
             with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
-            timeout: seconds that it may take.
+            timeout: seconds that it may take. CRIU is not cut off by it in a restore: the task is deleted once CRIU has
+                come to its end.
 
         Raises:
-            AlreadyExistsError: the container has a task.
-            UnknownError: the runtime could not start the process; the text is the runtime's.
+            AlreadyExistsError: the container has a task, or another program restores the same checkpoint right now.
+            InvalidArgumentError: checkpoint_dir is no directory with a checkpoint.
+            NotFoundError: checkpoint_dir does not exist, or there is no ``criu`` to restore it.
+            UnknownError: the runtime could not start the process; the text is the runtime's. Where CRIU could not
+                restore, ``__cause__`` is a ``CriuError`` with its reason, as in ``Task.create_checkpoint``.
             StdioError: attach_stdio raised.
         """
         return self._new_task(checkpoint_dir, with_stdin, attach_stdio, 1, timeout)

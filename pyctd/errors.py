@@ -7,6 +7,7 @@ __all__ = [
     "CanceledError",
     "ClosedError",
     "ConflictError",
+    "CriuError",
     "DeadlineExceededError",
     "Error",
     "FailedPreconditionError",
@@ -85,6 +86,13 @@ class ClosedError(Error):
 
 class StdioError(Error):
     """A stdio callback raised; ``__cause__`` is what it raised."""
+
+
+class CriuError(Error):
+    """What CRIU says of a checkpoint or a restore that failed, a line for each error in its log.
+
+    It is not raised by itself: it is the ``__cause__`` of the error that the call raises, and so in its traceback.
+    """
 
 
 class ForkedError(Error):

@@ -7,6 +7,7 @@ import os
 
 from . import _native, directio
 from .directio import StdioCallback
+from .errors import InvalidArgumentError
 from .process import Process
 from .spec import SpecLike
 from .spec._given import process_json, resources_json
@@ -130,13 +131,27 @@ class Task(Process):
     ) -> None:
         """Writes a checkpoint of the task with CRIU (Go: ``Task.CreateCheckpoint``).
 
+        It needs ``criu`` (version 4 or later for Linux 6), ``iptables`` and ``tar`` on containerd's PATH. The task
+        stands still meanwhile. File systems are not part of a checkpoint: to be restored, it needs a container with the
+        same spec and root file system.
+
         Args:
-            directory: where to, for ``Container.start(checkpoint_dir=…)``.
-            exit: whether the task ends with it.
-            timeout: seconds that it may take.
+            directory: where to, for ``Container.start(checkpoint_dir=…)``: an empty directory, or one that does not
+                exist yet, which is made as dockerd makes it. It holds the task's memory, and is empty or gone again
+                after an error.
+            exit: whether the task ends with it, killed by SIGKILL: its exit code is 137.
+            timeout: seconds that it may take. CRIU is not cut off by it: the checkpoint goes on to its end, and so does
+                the task after it, unless exit.
 
         Raises:
+            AlreadyExistsError: the directory has files in it.
             FailedPreconditionError: exit with a container from ``load_container``, where libcontainerd ignores it.
+            InvalidArgumentError: the directory is a file, or can't be written to.
+            NotFoundError: there is no ``criu``, or no such task.
+            UnknownError: CRIU failed, or the task is not running. In the former case ``__cause__`` is a ``CriuError``
+                with CRIU's own reason, where its log can be read: by root on the daemon's machine. The task runs on.
         """
+        if not os.fspath(directory):
+            raise InvalidArgumentError("directory must be the path of a directory for the checkpoint, not empty")
         path = os.path.abspath(directory)
         _native.call("task_create_checkpoint", timeout, self._handle, path, int(exit))

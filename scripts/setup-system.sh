@@ -13,6 +13,7 @@ PATH=$PATH:/usr/sbin:/sbin
 need containerd containerd
 need runc runc
 need /bin/busybox busybox-static
+need iptables iptables # CRIU locks the network with it
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
 need git git

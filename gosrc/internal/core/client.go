@@ -32,6 +32,7 @@ type Client struct {
 	core     *Core
 	cookie   uint64
 	stateDir string
+	place    string // the daemon and the namespace
 	daemon   *containerd.Client
 	moby     libcontainerdtypes.Client
 	ctx      context.Context
@@ -40,6 +41,8 @@ type Client struct {
 	mu      sync.Mutex
 	streams map[*stdio]struct{} // attached and not yet closed
 	closed  bool
+	left    *leftovers
+	used    sync.WaitGroup // by work that must not lose the daemon in its middle
 }
 
 // connect dials a daemon as dockerd does.
@@ -64,8 +67,8 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
 			grpc.WithContextDialer(dialer.ContextDialer),
-			grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor),
-			grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
+			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, cleanUp),
+			grpc.WithChainStreamInterceptor(grpcerrors.StreamClientInterceptor, upload),
 		}),
 		containerd.WithTimeout(timeout),
 	)
@@ -84,7 +87,8 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 		return Result{}, err
 	}
 	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
-	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, daemon: daemon, streams: map[*stdio]struct{}{}}
+	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, place: address + "\x00" + namespace, daemon: daemon, left: &events.left,
+		streams: map[*stdio]struct{}{}}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
 	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)
 	if err == nil {
@@ -112,7 +116,25 @@ func (cl *Client) close() {
 	for s := range streams {
 		s.detach()
 	}
-	_ = cl.daemon.Close()
+	go func() {
+		cl.used.Wait()
+		_ = cl.daemon.Close()
+	}()
+}
+
+// use runs work that goes on when its caller has gone, and when the client is closed meanwhile. It tells whether the
+// client was open.
+func (cl *Client) use(work func()) bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if !cl.closed {
+		cl.used.Add(1)
+		cl.core.running.Go(func() {
+			defer cl.used.Done()
+			work()
+		})
+	}
+	return !cl.closed
 }
 
 // client finds a client that is open.

@@ -38,14 +38,16 @@ func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, with
 	if err != nil {
 		return Result{}, err
 	}
-	task, err := ctr.moby.NewTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie))
+	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie))
 	if err != nil {
 		return Result{}, err
 	}
 	p := newProcess(ctr, task)
+	p.restores = checkpointDir != ""
+	p.unpacked.Store(unpacked)
 	p.arm() // before the start, so that no exit can be missed
 	if start {
-		if err := task.Start(ctx); err != nil {
+		undo := func(error) {
 			p.close()
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), failedStartTimeout)
 			defer cancel()
@@ -53,8 +55,15 @@ func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, with
 			if err := task.ForceDelete(clean); err != nil {
 				log.G(ctx).WithError(err).WithField("container", ctr.id).Error("failed to delete task after fail start")
 			}
+			p.discard()
+		}
+		if abandoned, err := p.startTask(ctx, task, undo); err != nil {
+			if !abandoned {
+				undo(err)
+			}
 			return Result{}, err
 		}
+		p.discard()
 	}
 	return c.processResult(p), nil
 }

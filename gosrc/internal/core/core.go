@@ -3,6 +3,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -78,6 +79,9 @@ type Core struct {
 
 	mu  sync.Mutex
 	ops map[int64]context.CancelFunc
+
+	checkpoints gates // by directory
+	restores    gates // by daemon and namespace
 
 	dispatcher dispatcher
 	containerd containerdOutput
@@ -159,7 +163,11 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 		})
 		done := queue.Completion{Op: op, Kind: kind.Of(err), Code: result.Code, Value: result.Value, At: result.At, Data: result.Data}
 		if err != nil {
-			done = queue.Completion{Op: op, Kind: done.Kind, Data: []byte(strings.ToValidUTF8(err.Error(), "\uFFFD"))}
+			done = queue.Completion{Op: op, Kind: done.Kind, Data: utf8(err.Error())}
+			var detailed interface{ Detail() string }
+			if errors.As(err, &detailed) {
+				done.Detail = utf8(detailed.Detail())
+			}
 		}
 		c.mu.Lock()
 		delete(c.ops, op)
@@ -170,6 +178,8 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 	})
 	return op, nil
 }
+
+func utf8(text string) []byte { return []byte(strings.ToValidUTF8(text, "\uFFFD")) }
 
 func (c *Core) protect(work func() (Result, error)) (result Result, err error) {
 	defer func() {

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +39,8 @@ type Process struct {
 	exited    chan struct{}
 	status    containerd.ExitStatus // once exited is closed
 	waitErr   error
+	restores  bool         // its start is CRIU's work
+	unpacked  atomic.Value // a directory, see leftovers
 }
 
 func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
@@ -175,6 +178,7 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	p.discard()
 	return exitResult(status), nil
 }
 
@@ -204,7 +208,18 @@ func (c *Core) Status(ctx context.Context, h uint64) (Result, error) {
 
 // StartTask is Task.Start.
 func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
-	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Start(ctx) })
+	task, p, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	settle := func(err error) {
+		if err == nil {
+			p.discard()
+		}
+	}
+	_, err = p.startTask(ctx, task, settle)
+	settle(err)
+	return Result{}, err
 }
 
 // Pause is Task.Pause.
@@ -219,7 +234,15 @@ func (c *Core) Resume(ctx context.Context, h uint64) (Result, error) {
 
 // ForceDelete is Task.ForceDelete.
 func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
-	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.ForceDelete(ctx) })
+	task, p, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := task.ForceDelete(ctx); err != nil {
+		return Result{}, err
+	}
+	p.discard()
+	return Result{}, nil
 }
 
 // Stats is Task.Stats.
@@ -327,16 +350,4 @@ func (c *Core) UpdateResources(ctx context.Context, h uint64, data []byte) (Resu
 		}
 		return t.UpdateResources(ctx, &resources)
 	})
-}
-
-// CreateCheckpoint is Task.CreateCheckpoint.
-func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string, exit bool) (Result, error) {
-	task, p, err := c.task(h)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := p.container.checkExitOption(exit); err != nil {
-		return Result{}, err
-	}
-	return Result{}, task.CreateCheckpoint(ctx, directory, exit)
 }

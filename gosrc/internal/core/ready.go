@@ -20,6 +20,7 @@ type readyEvents struct {
 	containerd.EventService // set once the connection exists
 	once                    sync.Once
 	ready                   chan struct{}
+	left                    leftovers
 }
 
 const probeTopic = "/pyctd/ready"
@@ -50,6 +51,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 					}
 					continue
 				}
+				r.left.see(envelope)
 				select {
 				case out <- envelope:
 				case <-ctx.Done():

@@ -19,6 +19,8 @@ type Completion struct {
 	Value uint64
 	At    time.Time
 	Data  []byte
+	// Detail is what is known of an error beyond its text.
+	Detail []byte
 }
 
 // Queue holds completions until they are drained. Its eventfd is readable while it holds any.

@@ -1,0 +1,66 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+func TestAGateLetsOneInForEachKey(t *testing.T) {
+	var g gates
+	leave, err := g.enter(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := g.enter(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := g.enter(ended, "a"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("two inside: %v", err)
+	}
+	leave()
+	if leave, err = g.enter(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if len(g.gates) != 0 {
+		t.Fatalf("%d gates are kept", len(g.gates))
+	}
+}
+
+func TestCriusReasonIsInItsLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a dir", "criu-dump.log")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("criu failed: type NOTIFY errno 0 path= " + path + ": unknown")
+	begun := time.Now().Add(-time.Minute)
+	if err := withCriuReason(failed, begun); err != failed {
+		t.Fatalf("without a log: %v", err)
+	}
+	log := "(00.01) fine\n(00.02)      1: Error (criu/a.c:1): first\nError (criu/b.c:2): second\n(00.03) Error (criu/b.c:2): second"
+	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var reason *criuError
+	err := withCriuReason(failed, begun)
+	if !errors.As(err, &reason) || reason.Detail() != "Error (criu/a.c:1): first\nError (criu/b.c:2): second" {
+		t.Fatalf("got %+v", reason)
+	}
+	if err.Error() != failed.Error() || kind.Of(err) != kind.Of(failed) {
+		t.Fatalf("text or kind changed: %v", err)
+	}
+	// The log of an earlier checkpoint.
+	if err := withCriuReason(failed, time.Now().Add(time.Minute)); err != failed {
+		t.Fatalf("a stale log is taken: %v", err)
+	}
+}

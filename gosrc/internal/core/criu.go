@@ -1,0 +1,89 @@
+package core
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A criuError is an error of a checkpoint or a restore with what CRIU's own log says of it. Its text is the error's.
+type criuError struct {
+	error
+	reason string
+}
+
+func (e *criuError) Unwrap() error { return e.error }
+
+// Detail is what the completion carries beside the text.
+func (e *criuError) Detail() string { return e.reason }
+
+// criuLog finds the log's path in what the shim says: its copy of the dump's log, or runc's words for the restore's.
+var criuLog = regexp.MustCompile(`(?m)(?:path= |log file: )(/.*/(?:criu-dump|dump|restore)\.log)(?:: unknown)?$`)
+
+// criuMessage is a line of CRIU's log that tells of an error, without its time stamp and process id.
+var criuMessage = regexp.MustCompile(`^(?:\([0-9.]+\)\s*)?(?:[0-9]+:\s*)?(Error \(.*)$`)
+
+// criuMissing is runc's word for it.
+const criuMissing = `exec: "criu": executable file not found`
+
+const maxCriuLines = 20
+
+// withCriuReason adds CRIU's reason to the error of a checkpoint or a restore that began at the time given, as far as
+// its log can be read: it is on the daemon's machine, and root's. It is gone once the task is deleted.
+func withCriuReason(err error, begun time.Time) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if strings.Contains(text, criuMissing) {
+		return &criuError{err, "there is no criu on containerd's PATH: install CRIU there, version 4 or later for Linux 6"}
+	}
+	found := criuLog.FindStringSubmatch(text)
+	if found == nil {
+		return err
+	}
+	if reason := readCriuLog(found[1], begun); reason != "" {
+		return &criuError{err, reason}
+	}
+	return err
+}
+
+// readCriuLog gives the errors in a log, or its last lines where it has none.
+func readCriuLog(path string, begun time.Time) string {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	// A CRIU that fails before it logs leaves the log of an earlier checkpoint in its place.
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(begun) {
+		return ""
+	}
+	var messages, last []string
+	for lines := bufio.NewReader(file); ; {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimRight(line, "\n"); line != "" {
+			last = append(last[max(0, len(last)-maxCriuLines+1):], line)
+			if m := criuMessage.FindStringSubmatch(line); m != nil && !slices.Contains(messages, m[1]) && len(messages) < maxCriuLines {
+				messages = append(messages, m[1])
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return ""
+		}
+	}
+	if len(messages) == 0 {
+		messages = last
+	}
+	return strings.Join(messages, "\n")
+}

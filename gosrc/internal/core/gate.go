@@ -1,0 +1,46 @@
+package core
+
+import (
+	"context"
+	"sync"
+)
+
+// gates let one operation at a time through for each key. The zero value is ready for use.
+type gates struct {
+	mu    sync.Mutex
+	gates map[string]*gate
+}
+
+type gate struct {
+	users int           // inside or waiting
+	token chan struct{} // full while one is inside
+}
+
+// enter waits until nobody else is inside; the caller calls leave when it is done. It gives up when ctx ends.
+func (g *gates) enter(ctx context.Context, key string) (leave func(), err error) {
+	g.mu.Lock()
+	at := g.gates[key]
+	if at == nil {
+		at = &gate{token: make(chan struct{}, 1)}
+		if g.gates == nil {
+			g.gates = map[string]*gate{}
+		}
+		g.gates[key] = at
+	}
+	at.users++
+	g.mu.Unlock()
+	forget := func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if at.users--; at.users == 0 {
+			delete(g.gates, key)
+		}
+	}
+	select {
+	case at.token <- struct{}{}:
+		return func() { <-at.token; forget() }, nil
+	case <-ctx.Done():
+		forget()
+		return nil, ctx.Err()
+	}
+}
