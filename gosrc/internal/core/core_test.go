@@ -162,3 +162,20 @@ type nopFIFO struct{}
 
 func (nopFIFO) Write(p []byte) (int, error) { return len(p), nil }
 func (nopFIFO) Close() error                { return nil }
+
+func TestAContextThatIsEndedByItsCause(t *testing.T) {
+	inner, cancel := context.WithCancelCause(context.Background())
+	ctx := endedByCause(inner)
+	derived, stop := context.WithCancel(ctx)
+	defer stop()
+	if ctx.Err() != nil || derived.Err() != nil {
+		t.Fatal("ended before its time")
+	}
+	cancel(context.DeadlineExceeded)
+	<-derived.Done()
+	for _, err := range []error{ctx.Err(), derived.Err(), endedByCause(inner).Err()} {
+		if err != context.DeadlineExceeded {
+			t.Errorf("ended with %v", err)
+		}
+	}
+}
