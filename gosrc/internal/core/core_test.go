@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -58,12 +59,11 @@ func TestAPanicIsTheOperationsError(t *testing.T) {
 	}
 }
 
-func TestADeadlineAlreadyPastRunsNothing(t *testing.T) {
-	done := start(t, 0, func(context.Context) (Result, error) {
-		t.Error("the work ran")
-		return Result{}, nil
+func TestADeadlineAlreadyPastIsForTheWorkToRefuse(t *testing.T) {
+	done := start(t, 0, func(ctx context.Context) (Result, error) {
+		return Result{}, fmt.Errorf("in its own words: %w", ctx.Err())
 	})
-	if done.Kind != kind.DeadlineExceeded || string(done.Data) != context.DeadlineExceeded.Error() {
+	if done.Kind != kind.DeadlineExceeded || string(done.Data) != "in its own words: context deadline exceeded" {
 		t.Fatalf("got %d %q", done.Kind, done.Data)
 	}
 }
