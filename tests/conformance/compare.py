@@ -12,7 +12,7 @@ from conformance.scenario import Scenario, Step
 
 __all__ = ["Difference", "compare", "kinds", "unexpected"]
 
-_MISSING = "–"
+_MISSING = "-"
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support import leaks
+from support.busybox import make_rootfs
+
 from conformance import table
 from conformance.observer import REFERENCE, Observer
 from conformance.pair import Pair
 from conformance.scenario import Place
 from conformance.sides import Side
-from support import leaks
-from support.busybox import make_rootfs
 
 
 @pytest.fixture(autouse=True)
 def leak() -> None:
-    """The sides are programs of their own; what they leave is part of their traces, and looked at once more at the end."""
+    """The sides are programs of their own: what they leave is in their traces, and looked for once more at the end."""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The observer: ``reference serve``, which looks at disks and daemons for the Python side as it does for the Go side."""
+"""The observer: ``reference serve``, which looks at disk and daemon for the Python side as it does for the Go side."""
 
 from __future__ import annotations
 

@@ -85,9 +85,7 @@ class Runner:
 
     async def open(self) -> None:
         """Makes the client, and waits until its events flow as the reference does."""
-        self.client = await self.face.connect(
-            self.place.address, self.place.namespace, self.place.state, self.events
-        )
+        self.client = await self.face.connect(self.place.address, self.place.namespace, self.place.state, self.events)
         self.events.ready(self.publish)
 
     def publish(self) -> None:
@@ -181,7 +179,7 @@ def main() -> None:
                     f"{options.work}/{number}",
                     f"{options.namespace}-{number:03d}",
                 )
-                drive(Runner(place, scenario, face, observer).run(emit))  # type: ignore[operator]
+                drive(Runner(place, scenario, face, observer).run(emit))
     observer.close()
 
 

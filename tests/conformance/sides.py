@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -55,7 +56,7 @@ class Side:
             "namespace": f"{self._place.namespace}{self._starts}",
         }
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (close closes it)
         return subprocess.Popen(
             [*self._command, *flags],
             stdin=subprocess.PIPE,
@@ -97,10 +98,8 @@ class Side:
         process, self._process = self._process, None
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:

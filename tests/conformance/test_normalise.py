@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from conformance.compare import compare, unexpected
 from conformance.normalise import normalise
 from conformance.scenario import Scenario, Step, expand, merge
@@ -14,7 +15,9 @@ from conformance.scenario import Scenario, Step, expand, merge
 Trace = list[dict[str, Any]]
 
 
-def trace(pid: int = 4711, at: int = 1_700_000_000_123_456_789, namespace: str = "go1-001", dir: str = "/w/go1/1") -> Trace:
+def trace(
+    pid: int = 4711, at: int = 1_700_000_000_123_456_789, namespace: str = "go1-001", dir: str = "/w/go1/1"
+) -> Trace:
     """A short trace of one run; each run has other pids, times and names."""
     event = {"event": "exit", "container_id": "c", "process_id": "c", "pid": pid, "exit_code": 3, "exited_at": at}
     return [
@@ -25,7 +28,12 @@ def trace(pid: int = 4711, at: int = 1_700_000_000_123_456_789, namespace: str =
             "step": 0,
             "after": {"disk": ["drwxr-xr-x 0:0 c", "prwx------ 0:0 c/c-stdout"], "tasks": ["c"]},
         },
-        {"do": "wait", "result": {"exit_code": 3, "exited_at": at, "error": None}, "step": 1, "after": {"tasks": ["c"]}},
+        {
+            "do": "wait",
+            "result": {"exit_code": 3, "exited_at": at, "error": None},
+            "step": 1,
+            "after": {"tasks": ["c"]},
+        },
         {
             "do": "kill",
             "error": {"kind": "not_found", "text": f"no task in {namespace}: {dir}/state/c: process already finished"},
@@ -62,7 +70,10 @@ def test_no_pid_and_no_time_stay_what_they_are() -> None:
     ("text", "normal"),
     [
         ("open /tmp/runc-process123456789: no", "open /tmp/runc-process<random>: no"),
-        ('Unavailable: connection error: desc = "transport: Error while dialing: x"', "Unavailable: connection error: <of the moment>"),
+        (
+            'Unavailable: connection error: desc = "transport: Error while dialing: x"',
+            "Unavailable: connection error: <of the moment>",
+        ),
         ('connection error: desc = "error reading server preface: EOF"', "connection error: <of the moment>"),
         ("mode=1777, 4711 and 0x7f stay", "mode=1777, 4711 and 0x7f stay"),
     ],
@@ -92,7 +103,10 @@ def _set(*path: Any, value: Any) -> Callable[[Trace], None]:
         ("end.events.c[0].process_id", _set(4, "events", "c", 0, "process_id", value="init")),
         ("end.events.c[0].pid", _set(4, "events", "c", 0, "pid", value=999)),
         ("end.events.c[0].exited_at", _set(4, "events", "c", 0, "exited_at", value=5_000_000)),
-        ("step 0 start.result.stdio.stdout", _set(1, "result", "stdio", "stdout", value="/w/py9/7/state/c/init-stdout")),
+        (
+            "step 0 start.result.stdio.stdout",
+            _set(1, "result", "stdio", "stdout", value="/w/py9/7/state/c/init-stdout"),
+        ),
         ("step 0 start.after.disk[1]", _set(1, "after", "disk", 1, value="prwx------ 0:0 c/init-stdout")),
         ("step 0 start.after.disk[0]", _set(1, "after", "disk", 0, value="drwx------ 0:0 c")),
         ("step 1 wait.result.error", _set(2, "result", "error", value="x")),
@@ -114,7 +128,9 @@ def test_an_event_too_many_or_too_few_is_found() -> None:
 
 
 def test_a_step_that_differs_as_said() -> None:
-    meant = Scenario("f::x", "", ["start", "wait", {"kill": {"differs": "it is meant", "expect": {"python": "unknown"}}}])
+    meant = Scenario(
+        "f::x", "", ["start", "wait", {"kill": {"differs": "it is meant", "expect": {"python": "unknown"}}}]
+    )
     mutated = trace()
     mutated[3]["error"]["kind"] = "unknown"
     assert compare(meant, trace(), mutated) == []

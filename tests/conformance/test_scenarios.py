@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from conformance import table
 from conformance.pair import Pair
 from conformance.scenario import DIRECTORY, Scenario, load

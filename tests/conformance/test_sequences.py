@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
 from conformance import table
 from conformance.pair import Outcome, Pair
 from conformance.scenario import DIRECTORY, Scenario
-from hypothesis import HealthCheck, Phase, Verbosity, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "10"))
 FOUND = DIRECTORY / "found.yaml"
@@ -180,11 +182,8 @@ class Sequences(RuleBasedStateMachine):
     def load_nothing(self) -> None:
         self.add("load_container")
 
-    @invariant()
-    def nothing_to_check_yet(self) -> None:
-        """The sequence is made as a whole first, and run at its end."""
-
     def teardown(self) -> None:
+        """Runs the sequence, now that it is whole: this lets hypothesis shrink it step by step."""
         if self.steps:
             type(self).run(self.steps)
 
@@ -219,14 +218,13 @@ def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pyte
         phases=(Phase.generate, Phase.shrink),
     )
     try:
-        from hypothesis import seed as seeded
-
-        run_state_machine_as_test(seeded(int(seed))(Sequences), settings=machine)  # type: ignore[arg-type]
+        run_state_machine_as_test(seeded(int(seed))(Sequences), settings=machine)
     except AssertionError:
         scenario, outcome = last[0]
         found = yaml.safe_load(FOUND.read_text("utf-8")) if FOUND.exists() else {}
         name = f"sequence {len(found) + 1}"
-        found[name] = {"about": f"Found by seed {seed} on containerd {daemon}.", "order": "process", "steps": scenario.steps}
+        about = f"Found by seed {seed} on containerd {daemon}."
+        found[name] = {"about": about, "order": "process", "steps": scenario.steps}
         FOUND.write_text(yaml.safe_dump(found, allow_unicode=True, sort_keys=False), "utf-8")
         texts = [table.side_by_side(scenario, face, differences) for face, differences in outcome.differences.items()]
         pytest.fail(f"kept as {name} in {FOUND}\n" + "\n".join([*outcome.unexpected, *texts]), pytrace=False)
