@@ -183,8 +183,9 @@ async def _close_stream(runner: Runner, args: Args) -> None:
 
 async def _read(runner: Runner, args: Args) -> Any:
     streams = _of_streams(runner, args)
-    streams.until(args.get("stream", "stdout"), args["until"])
-    return streams.print()
+    name = args.get("stream", "stdout")
+    streams.until(name, args["until"])
+    return streams.print()[name]
 
 
 async def _output(runner: Runner, args: Args) -> Any:

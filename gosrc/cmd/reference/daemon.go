@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -56,11 +57,34 @@ func (d *ownDaemon) signal(signal syscall.Signal) error {
 		return err
 	}
 	d.frozen = signal == syscall.SIGSTOP
+	if d.frozen {
+		return d.stopped()
+	}
 	if signal == syscall.SIGKILL || signal == syscall.SIGTERM {
 		_ = d.cmd.Wait()
 		d.cmd = nil
 	}
 	return nil
+}
+
+// stopped returns once each of its threads has stopped: a signal takes its time.
+func (d *ownDaemon) stopped() error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		running := 0
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.cmd.Process.Pid))
+		if err != nil {
+			return err
+		}
+		for _, thread := range threads {
+			if data, err := os.ReadFile(thread); err == nil && !strings.Contains(string(data), ") T ") {
+				running++
+			}
+		}
+		if running == 0 {
+			return nil
+		}
+	}
+	return errors.New("the daemon does not stop")
 }
 
 // parentOf is the parent of a process on this host: of a container's init process, its shim.

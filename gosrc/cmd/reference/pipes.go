@@ -27,16 +27,17 @@ func closeStream(_ context.Context, p *proc, a arguments) (any, error) {
 	return nil, pipe.Close()
 }
 
-// read waits until a stream has brought a text, and prints what both brought.
+// read waits until a stream has brought a text, and prints what it has brought.
 func read(_ context.Context, p *proc, a arguments) (any, error) {
 	var text string
 	if err := json.Unmarshal(a.Until, &text); err != nil {
 		return nil, mistake("%v", err)
 	}
-	if err := p.streams.until(or(a.Stream, "stdout"), text); err != nil {
+	name := or(a.Stream, "stdout")
+	if err := p.streams.until(name, text); err != nil {
 		return nil, mistake("%v", err)
 	}
-	return p.streams.print(), nil
+	return p.streams.print()[name], nil
 }
 
 // output prints what an ended process has written, once its streams have ended.
