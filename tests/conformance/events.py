@@ -14,6 +14,8 @@ from conformance.streams import PATIENCE, Mistake
 __all__ = ["Events"]
 
 PROBE = "conformance-probe"
+QUIET = 0.2
+"""Seconds without an event after which no more are expected."""
 
 
 class Events:
@@ -63,6 +65,18 @@ class Events:
                     return
             if time.monotonic() > until:
                 raise Mistake("events do not flow") from failed
+
+    def settle(self) -> None:
+        """Waits until no event has come for a while: the last ones of a scenario may be on their way."""
+
+        def count() -> int:
+            return sum(map(len, self._of.values()))
+
+        with self._changed:
+            before = -1
+            while before != count():
+                seen = before = count()
+                self._changed.wait_for(lambda seen=seen: count() != seen, QUIET)  # type: ignore[misc]
 
     def print(self, id: str) -> list[dict[str, Any]]:
         """A container's events with all their fields."""

@@ -93,6 +93,7 @@ class Runner:
 
     def end(self) -> dict[str, Any]:
         """What is left."""
+        self.events.settle()
         return {
             "end": self.observer.ask("full", self.place),
             "events": {id: self.events.print(id) for id in self.events.containers()},

@@ -43,7 +43,8 @@ class Scenario:
         about: what it shows.
         steps: as the file has them.
         daemon: ``own``, where it harms its daemon.
-        order: ``process``, where events are compared by process.
+        order: ``process``, where events are compared by process, and moments not at all.
+        events: ``lossy``, where it is chance which events come: some are sent while nobody listens.
         differs: why the whole trace differs, where that is meant.
         daemons: the daemons that it is for; all unless given.
     """
@@ -53,6 +54,7 @@ class Scenario:
     steps: list[Any]
     daemon: str = ""
     order: str = ""
+    events: str = ""
     differs: str = ""
     daemons: list[str] = field(default_factory=list)
 

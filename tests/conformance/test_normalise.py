@@ -72,9 +72,10 @@ def test_no_pid_and_no_time_stay_what_they_are() -> None:
         ("open /tmp/runc-process123456789: no", "open /tmp/runc-process<random>: no"),
         (
             'Unavailable: connection error: desc = "transport: Error while dialing: x"',
-            "Unavailable: connection error: <of the moment>",
+            "Unavailable: <connection error of the moment>",
         ),
-        ('connection error: desc = "error reading server preface: EOF"', "connection error: <of the moment>"),
+        ('connection error: desc = "error reading server preface: EOF"', "<connection error of the moment>"),
+        ("Unavailable: error reading from server: EOF", "Unavailable: <connection error of the moment>"),
         ("mode=1777, 4711 and 0x7f stay", "mode=1777, 4711 and 0x7f stay"),
     ],
 )
@@ -146,6 +147,26 @@ def test_a_scenario_that_differs_as_said() -> None:
     mutated[3]["error"]["text"] = "other"
     assert compare(meant, trace(), mutated) == []
     assert compare(meant, trace(), trace())
+
+
+def test_moments_of_a_concurrent_scenario() -> None:
+    concurrent = Scenario("f::x", "", SCENARIO.steps, order="process")
+    other = trace()
+    other[4]["events"]["c"][0]["exited_at"] = 5_000_000
+    assert compare(concurrent, trace(), other) == []
+    other[4]["events"]["c"][0]["exited_at"] = 0
+    assert compare(concurrent, trace(), other)
+
+
+def test_a_step_whose_outcome_is_one_of_several() -> None:
+    args = {"races": "it is chance", "expect": ["unknown", "not_found"]}
+    meant = Scenario("f::x", "", ["start", "wait", {"kill": args}])
+    mutated = trace()
+    mutated[3]["error"] = {"kind": "unknown", "text": "x"}
+    assert compare(meant, trace(), mutated) == []
+    assert unexpected(meant, "python", "2", mutated) == []
+    mutated[3]["error"]["kind"] = "conflict"
+    assert unexpected(meant, "python", "2", mutated)
 
 
 def test_outcomes_that_were_not_meant() -> None:

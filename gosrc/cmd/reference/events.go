@@ -99,6 +99,29 @@ func (e *events) ready(publish func(context.Context) error) error {
 	}
 }
 
+// quiet is how long no event has to come before no more are expected.
+const quiet = 200 * time.Millisecond
+
+// settle waits until no event comes any more: the last ones of a scenario may be on their way.
+func (e *events) settle() {
+	for before := -1; ; {
+		e.mu.Lock()
+		count, changed := 0, e.changed
+		for _, events := range e.of {
+			count += len(events)
+		}
+		e.mu.Unlock()
+		if count == before {
+			return
+		}
+		before = count
+		select {
+		case <-changed:
+		case <-time.After(quiet):
+		}
+	}
+}
+
 // print gives a container's events with all their fields.
 func (e *events) print(id string, byProcess bool) []object {
 	e.mu.Lock()

@@ -113,6 +113,7 @@ func (r *runner) open(ctx context.Context) (err error) {
 
 // end is what is left.
 func (r *runner) end() object {
+	r.events.settle()
 	events, calls := object{}, object{}
 	for _, id := range r.events.containers() {
 		events[id] = r.events.print(id, r.scenario.Order == "process")

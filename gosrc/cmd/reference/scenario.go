@@ -70,6 +70,7 @@ type arguments struct {
 	Background  string          `json:"background"`   // a name to join by
 	Expect      json.RawMessage `json:"expect"`       // read by the comparison alone, like Differs
 	Differs     json.RawMessage `json:"differs"`
+	Races       json.RawMessage `json:"races"`
 }
 
 var repeated = regexp.MustCompile(`\$\{repeat (\S+) (\d+)\}`)
