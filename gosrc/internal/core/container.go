@@ -92,8 +92,38 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 // untilDone gives a context that lives as long as the client, but ends with ctx if that ends before stop is called.
 func (cl *Client) untilDone(ctx context.Context) (context.Context, func()) {
 	long, cancel := context.WithCancelCause(cl.ctx)
+	if ctx.Err() != nil {
+		cancel(context.Cause(ctx))
+	}
 	unlink := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	return long, func() { unlink() }
+	return endedByCause(long), func() { unlink() }
+}
+
+// causeContext ends with its cause as its error, so that a deadline that ended it is told from a cancellation.
+type causeContext struct {
+	context.Context
+	done chan struct{} // its own: through the one inside, a derived context would see the plain error
+}
+
+func endedByCause(inner context.Context) context.Context {
+	c := causeContext{inner, make(chan struct{})}
+	if inner.Err() != nil {
+		close(c.done)
+	} else {
+		context.AfterFunc(inner, func() { close(c.done) })
+	}
+	return c
+}
+
+func (c causeContext) Done() <-chan struct{} { return c.done }
+
+func (c causeContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Cause(c.Context)
+	default:
+		return nil
+	}
 }
 
 // DeleteContainer is Container.Delete.

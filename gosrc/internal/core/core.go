@@ -155,12 +155,8 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 	c.mu.Unlock()
 	c.running.Go(func() {
 		defer cancel()
-		result, err := c.protect(func() (Result, error) {
-			if err := ctx.Err(); err != nil {
-				return Result{}, err // as containerd's client answers a context that has ended already
-			}
-			return work(ctx)
-		})
+		// A context that has ended already is libcontainerd's to refuse, in its own words and with its own clean-up.
+		result, err := c.protect(func() (Result, error) { return work(ctx) })
 		done := queue.Completion{Op: op, Kind: kind.Of(err), Code: result.Code, Value: result.Value, At: result.At, Data: result.Data}
 		if err != nil {
 			done = queue.Completion{Op: op, Kind: done.Kind, Data: utf8(err.Error())}

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -58,12 +59,11 @@ func TestAPanicIsTheOperationsError(t *testing.T) {
 	}
 }
 
-func TestADeadlineAlreadyPastRunsNothing(t *testing.T) {
-	done := start(t, 0, func(context.Context) (Result, error) {
-		t.Error("the work ran")
-		return Result{}, nil
+func TestADeadlineAlreadyPastIsForTheWorkToRefuse(t *testing.T) {
+	done := start(t, 0, func(ctx context.Context) (Result, error) {
+		return Result{}, fmt.Errorf("in its own words: %w", ctx.Err())
 	})
-	if done.Kind != kind.DeadlineExceeded || string(done.Data) != context.DeadlineExceeded.Error() {
+	if done.Kind != kind.DeadlineExceeded || string(done.Data) != "in its own words: context deadline exceeded" {
 		t.Fatalf("got %d %q", done.Kind, done.Data)
 	}
 }
@@ -162,3 +162,20 @@ type nopFIFO struct{}
 
 func (nopFIFO) Write(p []byte) (int, error) { return len(p), nil }
 func (nopFIFO) Close() error                { return nil }
+
+func TestAContextThatIsEndedByItsCause(t *testing.T) {
+	inner, cancel := context.WithCancelCause(context.Background())
+	ctx := endedByCause(inner)
+	derived, stop := context.WithCancel(ctx)
+	defer stop()
+	if ctx.Err() != nil || derived.Err() != nil {
+		t.Fatal("ended before its time")
+	}
+	cancel(context.DeadlineExceeded)
+	<-derived.Done()
+	for _, err := range []error{ctx.Err(), derived.Err(), endedByCause(inner).Err()} {
+		if err != context.DeadlineExceeded {
+			t.Errorf("ended with %v", err)
+		}
+	}
+}

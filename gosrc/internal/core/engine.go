@@ -35,6 +35,9 @@ type Engine struct {
 
 // StartEngine starts a private containerd. It outlives ctx, which bounds the start only.
 func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err // the supervisor would start a daemon first
+	}
 	// The supervisor looks containerd up in Go's environment, which was copied when the library was loaded.
 	if os.Getenv("PATH") != path {
 		if err := os.Setenv("PATH", path); err != nil {

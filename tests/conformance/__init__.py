@@ -1,0 +1,1 @@
+"""The same scenarios through Go and through Python; docs/conformance.md tells how."""
