@@ -13,18 +13,28 @@ from .types import ExitStatus, Status, to_datetime
 __all__ = ["Process"]
 
 
+LAST_SIGNAL = 64
+"""Linux's last."""
+
+
 def signal_number(signal: int | str | signals.Signals) -> int:
     """A signal's number, from its number or its name with or without SIG. Raises InvalidArgumentError."""
+    number: int | None = None
     if isinstance(signal, str):
         name = signal.upper()
-        if name.isdecimal():
-            return int(name)
         found = getattr(signals, name if name.startswith("SIG") else f"SIG{name}", None)
-        if isinstance(found, signals.Signals):
-            return int(found)
+        if name.isascii() and name.isdecimal():
+            number = int(name)
+        elif isinstance(found, signals.Signals):
+            number = int(found)
     elif isinstance(signal, int) and not isinstance(signal, bool):
-        return int(signal)
-    raise InvalidArgumentError(f"signal must be a number, a signal.Signals or a name such as 'SIGTERM', not {signal!r}")
+        number = int(signal)
+    if number is None or not 0 <= number <= LAST_SIGNAL:
+        raise InvalidArgumentError(
+            f"signal must be a number from 0 to {LAST_SIGNAL}, a signal.Signals or a name such as 'SIGTERM',"
+            f" not {signal!r}"
+        )
+    return number
 
 
 def exit_status(done: _native.Completion) -> ExitStatus:

@@ -75,20 +75,6 @@ def test_events_agree_with_wait(box: Box, recorder: Recorder) -> None:
     assert (info.exit_code, info.exited_at, info.exited_at_ns) == (9, status.exited_at, status.exited_at_ns)
 
 
-def test_out_of_memory(box: Box, recorder: Recorder) -> None:
-    spec = box.spec("/bin/sh", "-c", "sleep 1; tail /dev/zero")  # containerd watches for oom from the start on
-    spec["linux"]["resources"]["memory"] = {"limit": 16 << 20}
-    container = box.of(spec)
-    try:
-        task = container.start()
-    except pyctd.Error as error:
-        pytest.skip(f"this machine's memory cgroup does not permit it: {error}")
-    assert task.wait(timeout=30).exit_code in (1, 137)
-    eventually(lambda: "oom" in recorder.of(container.id), what="an oom event")
-    info = next(info for _, event, info in recorder.seen if event is EventType.OOM)
-    assert (info.container_id, info.process_id, info.pid) == (container.id, "", 0)
-
-
 def test_events_from_the_first_moment(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
     for _ in range(5):
         recorder = Recorder()
@@ -219,3 +205,102 @@ def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Cl
     events_seen += list(events)
     assert [e.event for e in events_seen] == ["create", "start", "exit"]
     assert next(events, None) is None
+
+
+def test_exact_order_per_container_under_load(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    """Sixteen whole lives at once, and a handler that is slow enough for a queue to form."""
+    seen: dict[str, list[tuple[str, str]]] = {}
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        time.sleep(0.005)
+        seen.setdefault(id, []).append((str(event), info.process_id))
+
+    make_client(backend=handler)
+
+    def live(container: pyctd.Container) -> None:
+        task = container.start(timeout=60)
+        for name in ("e1", "e2"):
+            process = task.exec(name, pyctd.spec.process(["/bin/true"]), timeout=60)
+            process.wait(timeout=60)
+            process.delete(timeout=60)
+        task.pause(timeout=60)
+        task.resume(timeout=60)
+        task.kill("KILL", timeout=60)
+        task.wait(timeout=60)
+        task.delete(timeout=60)
+
+    containers = [box.container() for _ in range(16)]
+    threads = [threading.Thread(target=live, args=(container,)) for container in containers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for container in containers:
+        id = container.id
+        execs = [(event, name) for name in ("e1", "e2") for event in ("exec-added", "exec-started", "exit")]
+        whole = [("create", id), ("start", id), *execs, ("paused", ""), ("resumed", ""), ("exit", id)]
+        eventually(lambda id=id, whole=whole: seen.get(id) == whole, 30, f"{seen.get(id)} == {whole}")  # type: ignore[misc]
+
+
+def test_handlers_errors_are_counted(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        if event != "start":
+            raise ValueError(event)
+
+    client = make_client(backend=handler)
+    assert client.handler_errors == 0
+    box.run("/bin/true")
+    eventually(lambda: client.handler_errors == 2, what="two errors")
+
+
+def test_a_filtered_stream_takes_only_what_it_asks_for(box: Box, client: pyctd.Client) -> None:
+    first, second = box.container("/bin/true"), box.container("/bin/sh", "-c", "sleep 0.3; exit 5")
+    with (
+        client.events(container_id=second.id) as of_one,
+        client.events(container_id=[first.id, second.id], event=EventType.EXIT) as exits,
+        client.events(event=["create", "start"]) as kinds,
+        client.events(process_id="e1") as of_exec,
+        client.events(container_id=[]) as nothing,
+    ):
+        for container in (first, second):
+            task = container.start()
+            if container is second:
+                process = task.exec("e1", pyctd.spec.process(["/bin/true"]))
+                process.wait(timeout=10)
+            task.wait(timeout=10)
+        exec_events = ["exec-added", "exec-started", "exit"]
+        assert [of_one.get(10).event for _ in range(6)][:2] == ["create", "start"]
+        assert exits.get(10).container_id == first.id
+        assert [kinds.get(10).event for _ in range(4)] == ["create", "start"] * 2
+        assert [of_exec.get(10).event for _ in range(3)] == exec_events
+        with pytest.raises(TimeoutError):
+            nothing.get(0.1)
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"event": "died"}, "'died' is not a valid EventType: there are unknown, exit, oom, create"),
+        ({"event": 5}, "event must be a str or several of them, not 5"),
+        ({"container_id": [b"a"]}, "container_id must be a str or several of them"),
+    ],
+)
+def test_filters_that_are_none(client: pyctd.Client, filters: dict[str, object], words: str) -> None:
+    with pytest.raises(pyctd.InvalidArgumentError, match=words):
+        client.events(**filters)  # type: ignore[arg-type]
+
+
+def test_time_stamps_to_the_nanosecond(box: Box, recorder: Recorder) -> None:
+    """Go's own time, whole: the datetime beside it has microseconds only."""
+    task, _ = box.start("/bin/true")
+    status = task.wait(timeout=10)
+    eventually(lambda: "exit" in recorder.of(task.container_id))
+    info = recorder.seen[-1][2]
+    assert info.exited_at
+    assert info.exited_at_ns == status.exited_at_ns
+    assert info.exited_at_ns // 1000 == round(info.exited_at.timestamp() * 10**6)
+    stamps = {info.exited_at_ns % 1000}
+    for _ in range(5):
+        process_status, _ = box.run("/bin/true")
+        stamps.add(process_status.exited_at_ns % 1000)
+    assert len(stamps) > 1, "always whole microseconds"

@@ -229,6 +229,57 @@ def test_no_zombie_is_left(task: pyctd.Task) -> None:
     eventually(lambda: not zombies(children(shim) | children(task.pid)), what="no zombies")
 
 
+def test_exec(box: Box) -> None:
+    task, _ = box.start()
+    out = pyctd.stdio.capture()
+    process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "echo out; echo err >&2; exit 5"]), attach_stdio=out)
+    assert not isinstance(process, pyctd.Task)
+    assert (process.id, process.container_id) == ("e1", task.container_id)
+    assert process.pid > 0
+    assert process.wait(timeout=10).exit_code == 5
+    assert (out.stdout, out.stderr) == (b"out\n", b"err\n")
+    assert process.status().status == "stopped"
+    assert process.delete().exit_code == 5
+    with pytest.raises(pyctd.NotFoundError):
+        process.delete()
+    assert task.status().status == "running"
+
+
+def test_exec_into_a_stopped_task(box: Box, client: pyctd.Client) -> None:
+    task, _ = box.start("/bin/true")
+    task.wait(timeout=10)
+    with pytest.raises(pyctd.Error):
+        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+    task.delete()
+    with pytest.raises(pyctd.NotFoundError):
+        task.exec("e2", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+
+
+@pytest.mark.parametrize("spec", [None, [], "sh", {"args": "sh"}, {"args": 5}])
+def test_exec_of_a_spec_that_is_none(box: Box, spec: Any) -> None:
+    task, _ = box.start()
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.exec("e1", spec)
+
+
+def test_exec_ends_with_its_task(box: Box) -> None:
+    task, _ = box.start()
+    process = task.exec("e1", pyctd.spec.process(SLEEP))
+    task.kill(9)
+    assert task.wait(timeout=10).exit_code == 137
+    assert process.wait(timeout=10).exit_code == 137
+    process.delete()
+    task.delete()
+
+
+@pytest.mark.parametrize("id", ["", "../x", "a/b", "x" * 77])
+def test_exec_ids_that_are_none(box: Box, client: pyctd.Client, id: str) -> None:
+    task, _ = box.start()
+    with pytest.raises(pyctd.InvalidArgumentError):
+        task.exec(id, pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
+    assert sorted(p.name for p in Path(client.state_dir).iterdir()) == [task.container_id]
+
+
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 

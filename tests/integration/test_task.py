@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import SLEEP, Box, eventually
+from support.box import Box, eventually
 
 import pyctd
 
@@ -143,14 +143,6 @@ def test_pause_and_resume_that_fail(box: Box) -> None:
             call()
 
 
-def test_force_delete_of_a_paused_task(box: Box) -> None:
-    task, _ = box.start()
-    task.pause()
-    task.force_delete(timeout=20)
-    with pytest.raises(pyctd.NotFoundError):
-        task.status()
-
-
 def test_force_delete_twice(box: Box) -> None:
     task, _ = box.start()
     task.force_delete()
@@ -192,109 +184,6 @@ def test_resize_that_fails(box: Box) -> None:
     task.delete()
     with pytest.raises(pyctd.NotFoundError):
         task.resize(80, 24)
-
-
-def test_exec(box: Box) -> None:
-    task, _ = box.start()
-    out = pyctd.stdio.capture()
-    process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "echo out; echo err >&2; exit 5"]), attach_stdio=out)
-    assert not isinstance(process, pyctd.Task)
-    assert (process.id, process.container_id) == ("e1", task.container_id)
-    assert process.pid > 0
-    assert process.wait(timeout=10).exit_code == 5
-    assert (out.stdout, out.stderr) == (b"out\n", b"err\n")
-    assert process.status().status == "stopped"
-    assert process.delete().exit_code == 5
-    with pytest.raises(pyctd.NotFoundError):
-        process.delete()
-    assert task.status().status == "running"
-
-
-def test_exec_kill(box: Box) -> None:
-    task, _ = box.start()
-    process = task.exec("e1", pyctd.spec.process(SLEEP))
-    process.kill("KILL")
-    assert process.wait(timeout=10).exit_code == 137
-    process.delete()
-    assert task.status().status == "running"
-
-
-def test_exec_with_an_id_in_use(box: Box) -> None:
-    task, _ = box.start()
-    process = task.exec("e1", pyctd.spec.process(SLEEP))
-    with pytest.raises(pyctd.ConflictError, match="id already in use"):
-        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
-    process.kill(9)
-    process.wait(timeout=10)
-    process.delete()
-    again = task.exec("e1", pyctd.spec.process(["/bin/true"]))
-    again.wait(timeout=10)
-    again.delete()
-
-
-@pytest.mark.parametrize("id", ["", "../x", "a/b", "x" * 77])
-def test_exec_ids_that_are_none(box: Box, client: pyctd.Client, id: str) -> None:
-    task, _ = box.start()
-    with pytest.raises(pyctd.InvalidArgumentError):
-        task.exec(id, pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
-    assert sorted(p.name for p in Path(client.state_dir).iterdir()) == [task.container_id]
-
-
-def test_exec_of_a_command_that_is_not_there(box: Box, client: pyctd.Client) -> None:
-    task, _ = box.start()
-    before = sorted(Path(client.state_dir, task.container_id).iterdir())
-    for stdin in (None, b"data"):
-        with pytest.raises(pyctd.Error, match="no such file or directory|executable file not found"):
-            task.exec("e1", pyctd.spec.process(["/bin/nothing"]), attach_stdio=pyctd.stdio.capture(stdin=stdin))
-    assert sorted(Path(client.state_dir, task.container_id).iterdir()) == before
-    process = task.exec("e1", pyctd.spec.process(["/bin/true"]))  # the id is free again
-    process.wait(timeout=10)
-    process.delete()
-
-
-def test_exec_into_a_stopped_task(box: Box, client: pyctd.Client) -> None:
-    task, _ = box.start("/bin/true")
-    task.wait(timeout=10)
-    with pytest.raises(pyctd.Error):
-        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
-    task.delete()
-    with pytest.raises(pyctd.NotFoundError):
-        task.exec("e2", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
-
-
-@pytest.mark.parametrize("spec", [None, [], "sh", {"args": "sh"}, {"args": 5}])
-def test_exec_of_a_spec_that_is_none(box: Box, spec: Any) -> None:
-    task, _ = box.start()
-    with pytest.raises(pyctd.InvalidArgumentError):
-        task.exec("e1", spec)
-
-
-def test_exec_ends_with_its_task(box: Box) -> None:
-    task, _ = box.start()
-    process = task.exec("e1", pyctd.spec.process(SLEEP))
-    task.kill(9)
-    assert task.wait(timeout=10).exit_code == 137
-    assert process.wait(timeout=10).exit_code == 137
-    process.delete()
-    task.delete()
-
-
-def test_many_execs_at_once(box: Box) -> None:
-    task, _ = box.start()
-    codes: dict[int, int] = {}
-
-    def run(i: int) -> None:
-        out = pyctd.stdio.capture(stdin=str(i).encode())
-        process = task.exec(f"e{i}", pyctd.spec.process(["/bin/sh", "-c", "exit $(cat)"]), attach_stdio=out, timeout=60)
-        codes[i] = process.wait(timeout=60).exit_code
-        process.delete(timeout=60)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert codes == {i: i for i in range(12)}
 
 
 def test_repr_shows_the_state(box: Box) -> None:
