@@ -403,8 +403,8 @@ def when_free(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, 
     """A restored task, or None while containerd is still giving up an earlier one."""
     try:
         return restored(container, directory)
-    except pyctd.AlreadyExistsError as error:
-        if "failed to upload" in str(error):
+    except (pyctd.AlreadyExistsError, pyctd.UnknownError) as error:
+        if "failed to upload" in str(error) or (type(error) is pyctd.UnknownError and "file exists" not in str(error)):
             raise
         return None
 

@@ -147,12 +147,23 @@ def test_new_snapshot_of_an_id_in_use(box: Box, image: str) -> None:
         make(box, options.snapshotter(SNAPSHOTTER), options.new_snapshot("root", image), spec=in_snapshot(box))
 
 
-def test_new_snapshot_with_shifted_owners(box: Box, image: str, engine: pyctd.Engine) -> None:
-    for directory in (engine.state, engine.state.parent):
-        directory.chmod(0o711)  # the container's root user has to reach the bundle
+@pytest.fixture
+def reachable(engine: pyctd.Engine) -> Iterator[None]:
+    """Lets the root user of a user namespace reach the bundles of containerd."""
+    directories = (engine.state, engine.state.parent)
+    for directory in directories:
+        directory.chmod(0o711)
+    yield
+    for directory in directories:
+        directory.chmod(0o700)
+
+
+@pytest.mark.usefixtures("reachable")
+def test_new_snapshot_with_shifted_owners(box: Box, image: str) -> None:
     shift = [options.IDMapping(0, 100000, 65536)]
     spec = in_snapshot(box, "/bin/sh", "-c", "stat -c '%u %g' /bin; cat /proc/self/uid_map")
     spec["linux"]["namespaces"].append({"type": "user"})
+    del spec["linux"]["sysctl"]  # what dockerd leaves out of user namespaces, too
     for kind in ("uidMappings", "gidMappings"):
         spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     option = options.new_snapshot("root", image, uid_mappings=shift, gid_mappings=shift)

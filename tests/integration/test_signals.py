@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +19,19 @@ IGNORED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
 LAST = 64
 
 
+def sleeper(task: pyctd.Task, id: str) -> pyctd.Process:
+    """An exec that sleeps by now: for some moments after the start it is still runc, which handles some signals."""
+    process = task.exec(id, pyctd.spec.process([*SLEEP]))
+    eventually(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+    return process
+
+
 def test_every_signal_by_its_number(box: Box) -> None:
     """On an exec, which has each signal's default action; a namespace's init process has none but KILL and STOP."""
     task, _ = box.start()
     ended: dict[int, int] = {}
     for number in range(1, LAST + 1):
-        process = task.exec(f"e{number}", pyctd.spec.process([*SLEEP]))
+        process = sleeper(task, f"e{number}")
         process.kill(number)
         if number in STOPS | IGNORED:
             with pytest.raises(pyctd.DeadlineExceededError):
@@ -41,7 +50,7 @@ def test_every_signal_by_its_number(box: Box) -> None:
 )
 def test_each_form_reaches_the_process(box: Box, given: Any, number: int) -> None:
     task, _ = box.start()
-    process = task.exec("e", pyctd.spec.process([*SLEEP]))
+    process = sleeper(task, "e")
     process.kill(given)
     assert process.wait(timeout=10).exit_code == 128 + number
     process.delete()
@@ -114,11 +123,13 @@ def test_force_delete_in_each_state(box: Box, state: str) -> None:
     container.delete()
 
 
-def test_a_killed_paused_task_ends_when_it_is_resumed(box: Box) -> None:
+def test_a_paused_task_that_is_killed(box: Box) -> None:
+    """runc thaws it for a KILL, or it ends when it is resumed."""
     task, _ = box.start()
     task.pause()
     task.kill("KILL")
-    task.resume()
+    with contextlib.suppress(pyctd.UnknownError, pyctd.NotFoundError):
+        task.resume()
     assert task.wait(timeout=10).exit_code == 137
     task.delete()
 
