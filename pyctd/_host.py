@@ -108,4 +108,4 @@ class Host:
             logger.log(severity, "%s%s", text, suffix, extra={"fields": values})
 
 
-_native.host = Host()
+_native.set_host(Host())

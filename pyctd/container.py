@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 
-from . import _native, directio
+from . import _native, _operations, directio
 from .directio import StdioCallback
 from .task import Task
 
-__all__ = ["Container"]
+__all__ = ["Container", "ContainerCore"]
 
 
-class Container:
+class ContainerCore:
+    """What both faces of a container share."""
+
+    def __init__(self, id: str, handle: _native.Handle) -> None:
+        self.id = id
+        self._handle = handle
+
+    def close(self) -> None:
+        """Releases this object, not the container; garbage collection does so too."""
+        self._handle.close()
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id}{' closed' if self._handle.closed else ''}>"
+
+
+class Container(ContainerCore):
     """A container (Go: ``libcontainerd.Container``), to be had from a ``Client``.
 
     Attributes:
         id: its id.
     """
-
-    def __init__(self, id: str, handle: _native.Handle) -> None:
-        self.id = id
-        self._handle = handle
 
     def start(
         self,
@@ -50,7 +61,7 @@ class Container:
                 restore, ``__cause__`` is a ``CriuError`` with its reason, as in ``Task.create_checkpoint``.
             StdioError: attach_stdio raised.
         """
-        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, 1, timeout)
+        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, True, timeout)
 
     def new_task(
         self,
@@ -61,22 +72,20 @@ class Container:
         timeout: float | None = None,
     ) -> Task:
         """As ``start``, but the task is only created: ``Task.start`` starts it (Go: ``Container.NewTask``)."""
-        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, 0, timeout)
+        return self._new_task(checkpoint_dir, with_stdin, attach_stdio, False, timeout)
 
     def _new_task(
         self,
         checkpoint_dir: str | os.PathLike[str],
         with_stdin: bool,
         attach_stdio: StdioCallback | None,
-        start: int,
+        start: bool,
         timeout: float | None,
     ) -> Task:
-        directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
-        stdin = int(with_stdin or directio.wants_stdin(attach_stdio))
-        made, attachment = directio.run(
-            attach_stdio,
-            lambda cookie: _native.call("container_new_task", timeout, self._handle, directory, stdin, cookie, start),
-        )
+        with directio.attaching(attach_stdio) as attachment:
+            stdin = with_stdin or directio.wants_stdin(attach_stdio)
+            operation = _operations.new_task(self._handle, checkpoint_dir, stdin, attachment.cookie, start)
+            made = _native.run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
 
     def task(self, *, timeout: float | None = None) -> Task:
@@ -96,9 +105,8 @@ class Container:
             NotFoundError: the container has no task.
             StdioError: attach_stdio raised.
         """
-        made, attachment = directio.run(
-            attach_stdio, lambda cookie: _native.call("container_task", timeout, self._handle, cookie), existing=True
-        )
+        with directio.attaching(attach_stdio, existing=True) as attachment:
+            made = _native.run(_operations.task(self._handle, attachment.cookie), timeout)
         return Task(self.id, self.id, made, attachment)
 
     def delete(self, *, timeout: float | None = None) -> None:
@@ -108,11 +116,4 @@ class Container:
             FailedPreconditionError: it has a task still.
             NotFoundError: it is gone already.
         """
-        _native.call("container_delete", timeout, self._handle)
-
-    def close(self) -> None:
-        """Releases this object, not the container; garbage collection does so too."""
-        self._handle.close()
-
-    def __repr__(self) -> str:
-        return f"<Container {self.id}{' closed' if self._handle.closed else ''}>"
+        _native.run(_operations.container_delete(self._handle), timeout)

@@ -12,15 +12,14 @@ import io
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import _native, errors
+from . import _native, _operations, errors
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-    from .process import Process
 
 __all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream"]
 
@@ -81,7 +80,7 @@ class Stream(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
         if self._fd is None and not self._gone:
             try:
-                self._fd = _native.call("stdio_open", None, self._handle, self._which).value
+                self._fd = _native.run(_operations.stdio_open(self._handle, self._which), None)
             except errors.ClosedError:
                 self._gone = True
         return self._fd
@@ -117,7 +116,7 @@ class Stream(io.RawIOBase):
             os.close(fd)
         if _native.usable():
             try:
-                _native.call("stdio_close_stream", None, self._handle, self._which)
+                _native.run(_operations.stdio_close_stream(self._handle, self._which), None)
             except errors.ClosedError:
                 pass  # Go has closed it already
             except errors.Error as error:
@@ -150,7 +149,7 @@ class DirectIO:
 
     def cancel(self) -> None:
         """``DirectIO.Cancel``: gives up streams that the process has not opened."""
-        self._call("stdio_cancel")
+        self._run(_operations.stdio_cancel(self._handle))
 
     def wait(self) -> None:
         """``DirectIO.Wait``: returns at once, as Go's does, since nobody copies these streams but the caller."""
@@ -160,22 +159,35 @@ class DirectIO:
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 stream.close()
-        self._call("stdio_close")
+        self._run(_operations.stdio_close(self._handle))
 
-    def _call(self, name: str) -> None:
+    def _run(self, operation: _native.Operation[None]) -> None:
         if _native.usable():
             with contextlib.suppress(errors.ClosedError):  # Go has closed it already
-                _native.call(name, None, self._handle)
+                _native.run(operation, None)
 
 
 StdioCallback = Callable[[DirectIO], IO | None]
 """libcontainerd's ``StdioCallback``."""
 
 
+class Made:
+    """What a ready IO may do with its process; both block."""
+
+    def __init__(self, process: _native.Handle) -> None:
+        self._process = process
+
+    def resize(self, width: int, height: int) -> None:
+        _native.run(_operations.resize(self._process, width, height), None)
+
+    def close_stdin(self) -> None:
+        _native.run(_operations.close_stdin(self._process), None)
+
+
 class ReadyIO:
     """What pyctd's own IOs are told beyond Go's calls."""
 
-    def made(self, process: Process, existing: bool) -> None:
+    def made(self, process: Made, existing: bool) -> None:
         """The process is there; existing tells that it ran already, and was attached to. Not on a thread of Go's."""
 
     def drain(self) -> bool:
@@ -257,13 +269,12 @@ def io_call(cookie: int, call: int) -> None:
         _log.exception("%s of %r raised", name, attachment.io)
 
 
-def run(
-    callback: Any, start: Callable[[int], _native.Completion], existing: bool = False
-) -> tuple[_native.Completion, Attachment]:
-    """Makes a call that takes a stdio callback; what the callback raised becomes the cause of the call's error."""
+@contextlib.contextmanager
+def attaching(callback: Any, existing: bool = False) -> Iterator[Attachment]:
+    """Around a call that takes a stdio callback: what that raised becomes the cause of the call's error."""
     attachment = Attachment(callback, existing)
     try:
-        return start(attachment.cookie), attachment
+        yield attachment
     except errors.StdioError as error:
         raise errors.StdioError(f"the stdio callback raised {attachment.error!r}") from attachment.error or error
     except BaseException:

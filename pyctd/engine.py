@@ -13,8 +13,9 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from . import _native
-from .client import Client, check_address
+from . import _native, _operations
+from ._clientcore import check_address
+from .client import Client
 from .errors import ClosedError, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
 from .events import Handler
 
@@ -68,14 +69,9 @@ class Engine:
             self.root = self._directory(root)
             self.state = self._directory(state)
             check_address(self.state / "containerd.sock")
-            started = _native.call(
-                "engine_start",
-                timeout,
-                os.fspath(self.root),
-                os.fspath(self.state),
-                log_level,
-                os.environ.get("PATH", os.defpath),
-            )
+            path = os.environ.get("PATH", os.defpath)
+            starting = _operations.engine_start(os.fspath(self.root), os.fspath(self.state), log_level, path)
+            started = _native.run(starting, timeout)
         except BaseException:
             self._remove_directories()
             raise
@@ -105,10 +101,17 @@ class Engine:
         self, namespace: str = "moby", backend: Handler | None = None, *, timeout: float | None = None
     ) -> Client:
         """A client of this engine, whose bundles live in the engine's own state directory."""
+        return Client(self.address, namespace, self.bundles(namespace), backend, timeout=timeout)
+
+    def bundles(self, namespace: str) -> Path | None:
+        """Where the bundles of a namespace live; None is a client's own choice, with a containerd that ran already.
+
+        Raises:
+            ClosedError: the engine is closed.
+        """
         if self._closed:
             raise ClosedError("engine is closed")
-        state_dir = None if self._handle is None else self.state / "bundles" / namespace
-        return Client(self.address, namespace, state_dir, backend, timeout=timeout)
+        return None if self._handle is None else self.state / "bundles" / namespace
 
     def close(self, *, timeout: float | None = None) -> None:
         """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
@@ -123,7 +126,7 @@ class Engine:
             return
         try:
             if _native.usable():
-                _native.call("engine_stop", timeout, self._handle)
+                _native.run(_operations.engine_stop(self._handle), timeout)
         finally:
             self._handle.disown()
             shutil.rmtree(self.state / "bundles", ignore_errors=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeVar, Union, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, Union, runtime_checkable
 
 from .errors import InvalidArgumentError
 
@@ -122,13 +122,10 @@ def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
     return frozenset(chosen)
 
 
-class EventStream:
-    """Iterates over a client's events as they come; ends when it or its client is closed.
+class EventStreamCore:
+    """What both faces of a stream share."""
 
-    It holds what has not been read yet, without bound: close it when it is done with, or use it as a context manager.
-    """
-
-    def __init__(self, filter: EventFilter, on_close: Callable[[EventStream], object]) -> None:
+    def __init__(self, filter: EventFilter, on_close: Callable[[Any], object]) -> None:
         self._filter = filter
         self._on_close = on_close
         self._events: deque[Event] = deque()
@@ -142,7 +139,28 @@ class EventStream:
         with self._changed:
             if not self._closed:
                 self._events.append(event)
-                self._changed.notify()
+                self._notify()
+
+    def _notify(self) -> None:
+        """Wakes whoever waits; called with the lock held."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends the stream; events that were not read yet still can be."""
+        with self._changed:
+            self._closed = True
+            self._notify()
+        self._on_close(self)
+
+
+class EventStream(EventStreamCore):
+    """Iterates over a client's events as they come; ends when it or its client is closed.
+
+    It holds what has not been read yet, without bound: close it when it is done with, or use it as a context manager.
+    """
+
+    def _notify(self) -> None:
+        self._changed.notify_all()
 
     def get(self, timeout: float | None = None) -> Event:
         """The next event, waited for at most ``timeout`` seconds.
@@ -159,13 +177,6 @@ class EventStream:
                 if not self._changed.wait(None if until is None else until - time.monotonic()):
                     raise TimeoutError(f"no event came within {timeout} s")
             return self._events.popleft()
-
-    def close(self) -> None:
-        """Ends the stream; events that were not read yet still can be."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._on_close(self)
 
     def __iter__(self) -> Iterator[Event]:
         return self

@@ -10,13 +10,9 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from . import errors
-from .directio import Config, DirectIO, ReadyIO, Stream
-
-if TYPE_CHECKING:
-    from .process import Process
+from .directio import Config, DirectIO, Made, ReadyIO, Stream
 
 __all__ = ["Pump", "PumpedIO", "Reader", "Sink", "Writer", "readers", "write_to", "writers"]
 
@@ -180,7 +176,7 @@ class PumpedIO(ReadyIO):
         if last:
             self._opened.close()
 
-    def made(self, process: Process, existing: bool) -> None:
+    def made(self, process: Made, existing: bool) -> None:
         """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to."""
         if not existing:
             return

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from . import _native, directio
+from . import _native, _operations, directio
 from .directio import StdioCallback
 from .errors import InvalidArgumentError
 from .process import Process
 from .spec import SpecLike
-from .spec._given import process_json, resources_json
-from .types import ProcessInfo, Stats, Summary, to_datetime
+from .types import ProcessInfo, Stats, Summary
 
 __all__ = ["Task"]
 
@@ -26,15 +24,15 @@ class Task(Process):
             FailedPreconditionError: it is started already.
             UnknownError: the runtime could not start the process; the task stays, to be deleted with ``force_delete``.
         """
-        _native.call("task_start", timeout, self._handle)
+        _native.run(_operations.task_start(self._handle), timeout)
 
     def pause(self, *, timeout: float | None = None) -> None:
         """Freezes every process of the task (Go: ``Task.Pause``)."""
-        _native.call("task_pause", timeout, self._handle)
+        _native.run(_operations.pause(self._handle), timeout)
 
     def resume(self, *, timeout: float | None = None) -> None:
         """Thaws a paused task (Go: ``Task.Resume``)."""
-        _native.call("task_resume", timeout, self._handle)
+        _native.run(_operations.resume(self._handle), timeout)
 
     def stats(self, *, timeout: float | None = None) -> Stats:
         """What the task uses, from its cgroup (Go: ``Task.Stats``).
@@ -47,10 +45,7 @@ class Task(Process):
             UnimplementedError: the shim sends metrics of another type, which the error names.
             UnknownError: likewise, where the type is not known to libcontainerd either.
         """
-        from . import metrics
-
-        done = _native.call("task_stats", timeout, self._handle)
-        return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
+        return _native.run(_operations.stats(self._handle), timeout)
 
     def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
         """The processes inside the task, its execs' too, by their ids on the host (Go: ``Task.Pids``).
@@ -60,7 +55,7 @@ class Task(Process):
         Raises:
             NotFoundError: the task is deleted.
         """
-        return [ProcessInfo(**process) for process in json.loads(_native.call("task_pids", timeout, self._handle).data)]
+        return _native.run(_operations.pids(self._handle), timeout)
 
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
         """Go's ``Task.Summary``, which has nothing to tell on Linux: an empty list.
@@ -68,11 +63,11 @@ class Task(Process):
         Raises:
             NotFoundError: the task is deleted.
         """
-        return [Summary(**item) for item in json.loads(_native.call("task_summary", timeout, self._handle).data)]
+        return _native.run(_operations.summary(self._handle), timeout)
 
     def force_delete(self, *, timeout: float | None = None) -> None:
         """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``)."""
-        _native.call("task_force_delete", timeout, self._handle)
+        _native.run(_operations.force_delete(self._handle), timeout)
 
     def exec(
         self,
@@ -97,12 +92,10 @@ class Task(Process):
             InvalidArgumentError: the id or the spec is malformed.
             StdioError: attach_stdio raised.
         """
-        stdin = int(with_stdin or directio.wants_stdin(attach_stdio))
-        process = process_json(spec)
-        made, attachment = directio.run(
-            attach_stdio,
-            lambda cookie: _native.call("task_exec", timeout, self._handle, process_id, process, stdin, cookie),
-        )
+        with directio.attaching(attach_stdio) as attachment:
+            stdin = with_stdin or directio.wants_stdin(attach_stdio)
+            operation = _operations.exec(self._handle, process_id, spec, stdin, attachment.cookie)
+            made = _native.run(operation, timeout)
         return Process(process_id, self.container_id, made, attachment)
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
@@ -124,7 +117,7 @@ class Task(Process):
             UnknownError: runc or the kernel does not take a value, such as a memory limit below what is in use or a CPU
                 that the machine does not have, or the task has ended. Other limits of the same call may be changed.
         """
-        _native.call("task_update_resources", timeout, self._handle, resources_json(resources))
+        _native.run(_operations.update_resources(self._handle, resources), timeout)
 
     def create_checkpoint(
         self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None
@@ -153,5 +146,4 @@ class Task(Process):
         """
         if not os.fspath(directory):
             raise InvalidArgumentError("directory must be the path of a directory for the checkpoint, not empty")
-        path = os.path.abspath(directory)
-        _native.call("task_create_checkpoint", timeout, self._handle, path, int(exit))
+        _native.run(_operations.create_checkpoint(self._handle, directory, exit), timeout)

@@ -13,14 +13,10 @@ import termios
 import threading
 import tty
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from . import errors
-from .directio import DirectIO
+from .directio import DirectIO, Made
 from .pumps import Pump, PumpedIO, Reader
-
-if TYPE_CHECKING:
-    from .process import Process
 
 __all__ = ["TerminalIO"]
 
@@ -90,7 +86,7 @@ class Resizer(threading.Thread):
     INTERVAL = 0.5
     """Seconds between two looks, where no signal can be heard: only the main thread may ask for them."""
 
-    def __init__(self, fd: int, process: Process) -> None:
+    def __init__(self, fd: int, process: Made) -> None:
         super().__init__(name="pyctd-resize", daemon=True)
         self.look: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._fd = fd
@@ -139,7 +135,7 @@ class TerminalIO(PumpedIO):
         self._over = False
         super().__init__(dio, pumps, opened)
 
-    def made(self, process: Process, existing: bool) -> None:
+    def made(self, process: Made, existing: bool) -> None:
         super().made(process, existing)
         with self._lock:
             if self._over:

@@ -21,7 +21,7 @@ SETTLE = 20.0
 
 def queues() -> int:
     """The completion queues there are: some are kept for reuse, each with a handle and an eventfd."""
-    return sum(type(o) is _native._Queue for o in gc.get_objects())
+    return sum(isinstance(o, _native.Queue) for o in gc.get_objects())
 
 
 def descriptors() -> Counter[str]:

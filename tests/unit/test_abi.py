@@ -81,7 +81,7 @@ class Abi:
 
     def __init__(self) -> None:
         self.lib = _native.load()
-        self.ffi = _native._state.ffi
+        self.ffi = _native.state.ffi
         fd = self.ffi.new("int32_t *")
         self.queue = self.lib.pyctd_queue_new(fd)
         self.fd = fd[0]

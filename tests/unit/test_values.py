@@ -11,9 +11,9 @@ import pytest
 
 import pyctd
 from pyctd import _native, errors
+from pyctd._clientcore import check_address
 from pyctd._json import to_json
-from pyctd.client import check_address
-from pyctd.process import signal_number
+from pyctd._operations import signal_number
 from pyctd.types import to_datetime
 
 

@@ -1,0 +1,137 @@
+"""What both faces of a client share: whom it talks to, and where its events go."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from . import _host, _native, _operations
+from .errors import ClosedError, InvalidArgumentError
+from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore
+from .types import to_datetime
+
+__all__ = ["RUNC_SHIM", "ClientCore", "check_address"]
+
+RUNC_SHIM = "io.containerd.runc.v2"
+SOCKET_PATH_MAX = 107
+"""Bytes that a Unix socket's path may have."""
+
+_log = logging.getLogger("pyctd.events")
+_cookies = itertools.count(1)
+
+
+def check_address(address: str | os.PathLike[str]) -> str:
+    """A socket's path as gRPC needs it. Raises InvalidArgumentError when it can't be one."""
+    path = os.fspath(address).removeprefix("unix://")
+    if not path.startswith("/"):
+        raise InvalidArgumentError(
+            f"address must be the absolute path of containerd's socket, not {path!r}: try {os.path.abspath(path)!r}"
+        )
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+        raise InvalidArgumentError(
+            f"address {path!r} is too long: a Unix socket's path has at most {SOCKET_PATH_MAX} bytes"
+        )
+    return path
+
+
+class ClientCore:
+    """The state of a client. It has a handle once it is connected."""
+
+    def __init__(
+        self, address: str | os.PathLike[str], namespace: str, state_dir: str | os.PathLike[str] | None, backend: Any
+    ) -> None:
+        self.address = check_address(address)
+        self.namespace = namespace
+        self.state_dir = os.path.abspath(f"/run/pyctd/{namespace}" if state_dir is None else state_dir)
+        if backend is not None and not callable(getattr(backend, "process_event", backend)):
+            raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
+        self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
+        self._streams: set[EventStreamCore] = set()
+        self._lock = threading.Lock()
+        self._handler_errors = 0
+        self._connected: _native.Handle | None = None
+        self._cookie = next(_cookies)
+        _host.receivers[self._cookie] = self
+
+    @property
+    def _handle(self) -> _native.Handle:
+        if self._connected is None:
+            raise ClosedError(f"client of {self.address} is not connected")
+        return self._connected
+
+    def _connecting(self) -> _native.Operation[_native.Completion]:
+        return _operations.client_new(self.address, self.namespace, self.state_dir, self._cookie)
+
+    def _take(self, made: _native.Completion) -> None:
+        self._connected = _native.Handle(made.value, f"client of {self.address}")
+
+    @property
+    def handler_errors(self) -> int:
+        """How many times the backend has raised. Each is logged by ``pyctd.events``, and by libcontainerd too."""
+        return self._handler_errors
+
+    def _check_open(self) -> None:
+        if self._handle.closed:
+            raise ClosedError(f"client of {self.address} is closed")
+
+    def listens(self) -> bool:
+        """Whether anybody takes events. For pyctd's own use."""
+        return self._handler is not None or bool(self._streams)
+
+    def receive(self, native: _native.NativeEvent) -> None:
+        """Takes an event from Go and acknowledges it. For pyctd's own use."""
+        kind = BY_NUMBER[native.type] if native.type < len(BY_NUMBER) else BY_NUMBER[0]
+        exited_at = to_datetime(native.sec, native.nsec)
+        exited_at_ns = native.sec * 10**9 + native.nsec
+        event = Event(
+            native.container_id,
+            kind,
+            EventInfo(
+                native.container_id,
+                native.process_id,
+                native.pid,
+                native.exit_code,
+                exited_at,
+                exited_at_ns,
+                native.error,
+            ),
+        )
+        for stream in tuple(self._streams):
+            stream.put(event)
+        self._handle_event(event, native.token)
+
+    def _handle_event(self, event: Event, token: int) -> None:
+        """Runs the handler, if there is one, and acknowledges the event."""
+        failed: BaseException | None = None
+        try:
+            if self._handler is not None:
+                self._handler(*event)
+        except BaseException as error:  # whatever a handler does, the next event must come
+            failed = error
+        self._settle(token, failed)
+
+    def _settle(self, token: int, failed: BaseException | None) -> None:
+        """Acknowledges an event, with what its handler raised."""
+        if failed is not None:
+            with self._lock:
+                self._handler_errors += 1
+            _log.error("the handler of events raised", exc_info=failed)
+        _native.acknowledge(token, "" if failed is None else f"{type(failed).__name__}: {failed}")
+
+    def _close_streams(self) -> None:
+        for stream in tuple(self._streams):
+            stream.close()
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_connected", None)
+        if handle is not None and not handle.closed and _native.usable():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        state = " closed" if getattr(self, "_connected", None) is None or self._handle.closed else ""
+        return f"<Client {getattr(self, 'address', '?')} {getattr(self, 'namespace', '?')}{state}>"

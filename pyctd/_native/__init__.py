@@ -1,0 +1,35 @@
+"""The only package that touches CFFI: calls, callbacks and the lifetimes of handles.
+
+The life of a call: it starts an operation in Go, which answers with its number at once; the operation runs on a
+goroutine; its completion lands on a queue and makes the queue's eventfd readable. ``run`` polls that descriptor, so
+that other threads run and Ctrl-C is heard, and drains the queue; ``pyctd.aio`` adds it to its event loop instead.
+
+The Go library is loaded by the first call that needs it, never by ``import pyctd``: the import stays cheap, and a
+process may fork before it uses pyctd.
+"""
+
+from ._callbacks import Host, NativeEvent, NativeStdio, acknowledge, set_host, set_stdio_config
+from ._calls import Completion, Operation, Queue, disown, idle_queues, outcome, run
+from ._library import Counts, Handle, counts, load, state, usable
+
+__all__ = [
+    "Completion",
+    "Counts",
+    "Handle",
+    "Host",
+    "NativeEvent",
+    "NativeStdio",
+    "Operation",
+    "Queue",
+    "acknowledge",
+    "counts",
+    "disown",
+    "idle_queues",
+    "load",
+    "outcome",
+    "run",
+    "set_host",
+    "set_stdio_config",
+    "state",
+    "usable",
+]

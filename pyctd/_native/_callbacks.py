@@ -1,0 +1,131 @@
+"""What Go calls: on its own threads, and nothing may escape, SystemExit included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol
+
+from .. import errors
+from ._calls import flatten
+from ._library import load, state, usable
+
+__all__ = ["Host", "NativeEvent", "NativeStdio", "acknowledge", "define", "set_host", "set_stdio_config"]
+
+_log = logging.getLogger("pyctd")
+
+
+class NativeEvent(NamedTuple):
+    """A pyctd_event, copied."""
+
+    cookie: int
+    token: int
+    type: int
+    pid: int
+    exit_code: int
+    sec: int
+    nsec: int
+    container_id: str
+    process_id: str
+    error: str | None
+
+
+class NativeStdio(NamedTuple):
+    """A pyctd_stdio, copied."""
+
+    handle: int
+    terminal: bool
+    stdin: str
+    stdout: str
+    stderr: str
+
+
+class Host(Protocol):
+    """What the callbacks reach; each method must neither block for long nor raise."""
+
+    def events(self, events: list[NativeEvent]) -> None: ...
+    def stdio(self, cookie: int, stdio: NativeStdio) -> int: ...
+    def io(self, cookie: int, call: int) -> None: ...
+    def log(self, level: int, text: str, fields: str) -> None: ...
+
+
+_host: Host | None = None
+
+
+def set_host(host: Host) -> None:
+    """Says who takes the callbacks: pyctd._host, which is above this package."""
+    global _host
+    _host = host
+
+
+def _swallow(kind: type[BaseException], value: BaseException, trace: TracebackType) -> None:
+    if not sys.is_finalizing():
+        _log.error("a callback raised", exc_info=(kind, value, trace))
+
+
+def define(ffi: Any) -> None:
+    """Gives CFFI the functions that pyctd_init is to hand to Go."""
+
+    def text(data: Any, length: int) -> str:
+        return str(ffi.buffer(data, length)[:], "utf-8", "replace") if data else ""
+
+    @ffi.def_extern(name="pyctd_py_on_events", onerror=_swallow)  # type: ignore[misc]
+    def on_events(events: Any, count: int) -> None:
+        if _host is not None and usable():
+            _host.events(
+                [
+                    NativeEvent(
+                        e.cookie,
+                        e.token,
+                        e.type,
+                        e.pid,
+                        e.exit_code,
+                        e.sec,
+                        e.nsec,
+                        text(e.container_id, e.container_id_len),
+                        text(e.process_id, e.process_id_len),
+                        text(e.error, e.error_len) if e.error else None,
+                    )
+                    for e in ffi.unpack(events, count)
+                ]
+            )
+
+    @ffi.def_extern(name="pyctd_py_on_stdio", onerror=_swallow, error=0)  # type: ignore[misc]
+    def on_stdio(cookie: int, io: Any) -> int:
+        if _host is None or not usable():
+            return 0
+        return _host.stdio(
+            cookie,
+            NativeStdio(
+                io.stdio,
+                bool(io.terminal),
+                text(io.stdin_path, io.stdin_path_len),
+                text(io.stdout_path, io.stdout_path_len),
+                text(io.stderr_path, io.stderr_path_len),
+            ),
+        )
+
+    @ffi.def_extern(name="pyctd_py_on_io", onerror=_swallow)  # type: ignore[misc]
+    def on_io(cookie: int, io_call: int) -> None:
+        if _host is not None and usable():
+            _host.io(cookie, io_call)
+
+    @ffi.def_extern(name="pyctd_py_on_log", onerror=_swallow)  # type: ignore[misc]
+    def on_log(level: int, message: Any, message_len: int, fields: Any, fields_len: int) -> None:
+        if _host is not None and usable():
+            _host.log(level, text(message, message_len), text(fields, fields_len))
+
+
+def acknowledge(token: int, error: str) -> None:
+    """Lets the next event of the same container come."""
+    if usable():
+        text = error.encode("utf-8", "replace")
+        state.lib.pyctd_event_ack(token, text, len(text))
+
+
+def set_stdio_config(handle: int, terminal: bool, stdin: str, stdout: str, stderr: str) -> None:
+    """Gives the process other streams than its FIFOs; for the stdio callback of that handle, while it runs."""
+    args = flatten((int(terminal), stdin, stdout, stderr))
+    if failed := load().pyctd_stdio_set_config(handle, *args):
+        raise errors.BY_KIND[failed]("the streams of a process are set before it is made")

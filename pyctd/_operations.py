@@ -1,0 +1,223 @@
+"""Each operation of the C ABI once, for both faces: what goes to Go, and what its outcome means."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal as signals
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._json import to_json
+from ._native import Completion, Handle, Operation
+from .errors import InvalidArgumentError
+from .options import Option
+from .spec._given import SpecLike, process_json, resources_json, spec_json
+from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+
+_LAST_SIGNAL = 64
+
+
+def _nothing(done: Completion) -> None:
+    pass
+
+
+def _whole(done: Completion) -> Completion:
+    return done
+
+
+# -- Client ----------------------------------------------------------------------------------------------------------
+
+
+def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Completion]:
+    return Operation("client_new", (address, namespace, state_dir, cookie), _whole)
+
+
+def client_version(client: Handle) -> Operation[Version]:
+    return Operation("client_version", (client,), lambda done: Version(**json.loads(done.data)))
+
+
+def load_container(client: Handle, id: str) -> Operation[Handle]:
+    return Operation("client_load_container", (client, id), lambda done: Handle(done.value, f"container {id!r}"))
+
+
+def new_container(
+    client: Handle,
+    replace: bool,
+    id: str,
+    spec: SpecLike,
+    shim: str,
+    runtime_options: Mapping[str, Any] | None,
+    opts: Sequence[Option],
+) -> Operation[Handle]:
+    for opt in opts:
+        if not isinstance(opt, Option):
+            raise InvalidArgumentError(f"opts must come from pyctd.options, not {opt!r}")
+    options = b",".join(to_json("opts", {"name": opt.name, "value": opt.value}) for opt in opts)
+    return Operation(
+        "client_new_container",
+        (
+            client,
+            int(replace),
+            id,
+            spec_json(spec),
+            shim,
+            b"" if runtime_options is None else to_json("runtime_options", runtime_options),
+            b"[" + options + b"]",
+        ),
+        lambda done: Handle(done.value, f"container {id!r}"),
+    )
+
+
+# -- Container -------------------------------------------------------------------------------------------------------
+
+
+def new_task(
+    container: Handle, checkpoint_dir: str | os.PathLike[str], stdin: bool, cookie: int, start: bool
+) -> Operation[Completion]:
+    directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
+    return Operation("container_new_task", (container, directory, int(stdin), cookie, int(start)), _whole)
+
+
+def task(container: Handle, cookie: int) -> Operation[Completion]:
+    return Operation("container_task", (container, cookie), _whole)
+
+
+def container_delete(container: Handle) -> Operation[None]:
+    return Operation("container_delete", (container,), _nothing)
+
+
+# -- Process ---------------------------------------------------------------------------------------------------------
+
+
+def signal_number(signal: int | str | signals.Signals) -> int:
+    """A signal's number, from its number or its name with or without SIG. Raises InvalidArgumentError."""
+    number: int | None = None
+    if isinstance(signal, str):
+        name = signal.upper()
+        found = getattr(signals, name if name.startswith("SIG") else f"SIG{name}", None)
+        if name.isascii() and name.isdecimal():
+            number = int(name)
+        elif isinstance(found, signals.Signals):
+            number = int(found)
+    elif isinstance(signal, int) and not isinstance(signal, bool):
+        number = int(signal)
+    if number is None or not 0 <= number <= _LAST_SIGNAL:
+        raise InvalidArgumentError(
+            f"signal must be a number from 0 to {_LAST_SIGNAL}, a signal.Signals or a name such as 'SIGTERM',"
+            f" not {signal!r}"
+        )
+    return number
+
+
+def _exit_status(done: Completion) -> ExitStatus:
+    return ExitStatus(
+        done.code, to_datetime(done.sec, done.nsec), done.data.decode() or None, done.sec * 10**9 + done.nsec
+    )
+
+
+def _status(done: Completion) -> Status:
+    return Status(json.loads(done.data)["status"], done.code, to_datetime(done.sec, done.nsec))
+
+
+def kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None]:
+    return Operation("process_kill", (process, signal_number(signal)), _nothing)
+
+
+def resize(process: Handle, width: int, height: int) -> Operation[None]:
+    return Operation("process_resize", (process, width, height), _nothing)
+
+
+def wait(process: Handle) -> Operation[ExitStatus]:
+    return Operation("process_wait", (process,), _exit_status)
+
+
+def process_delete(process: Handle) -> Operation[ExitStatus]:
+    return Operation("process_delete", (process,), _exit_status)
+
+
+def close_stdin(process: Handle) -> Operation[None]:
+    return Operation("process_close_stdin", (process,), _nothing)
+
+
+def status(process: Handle) -> Operation[Status]:
+    return Operation("process_status", (process,), _status)
+
+
+# -- Task ------------------------------------------------------------------------------------------------------------
+
+
+def task_start(task: Handle) -> Operation[None]:
+    return Operation("task_start", (task,), _nothing)
+
+
+def pause(task: Handle) -> Operation[None]:
+    return Operation("task_pause", (task,), _nothing)
+
+
+def resume(task: Handle) -> Operation[None]:
+    return Operation("task_resume", (task,), _nothing)
+
+
+def _stats(done: Completion) -> Stats:
+    from . import metrics  # on first use: it is not needed for anything else
+
+    return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
+
+
+def stats(task: Handle) -> Operation[Stats]:
+    return Operation("task_stats", (task,), _stats)
+
+
+def pids(task: Handle) -> Operation[list[ProcessInfo]]:
+    return Operation("task_pids", (task,), lambda done: [ProcessInfo(**item) for item in json.loads(done.data)])
+
+
+def summary(task: Handle) -> Operation[list[Summary]]:
+    return Operation("task_summary", (task,), lambda done: [Summary(**item) for item in json.loads(done.data)])
+
+
+def force_delete(task: Handle) -> Operation[None]:
+    return Operation("task_force_delete", (task,), _nothing)
+
+
+def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[Completion]:
+    return Operation("task_exec", (task, process_id, process_json(spec), int(stdin), cookie), _whole)
+
+
+def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
+    return Operation("task_update_resources", (task, resources_json(resources)), _nothing)
+
+
+def create_checkpoint(task: Handle, directory: str | os.PathLike[str], exit: bool) -> Operation[None]:
+    return Operation("task_create_checkpoint", (task, os.path.abspath(directory), int(exit)), _nothing)
+
+
+# -- stdio -----------------------------------------------------------------------------------------------------------
+
+
+def stdio_open(stdio: int, stream: int) -> Operation[int]:
+    return Operation("stdio_open", (stdio, stream), lambda done: done.value)
+
+
+def stdio_close_stream(stdio: int, stream: int) -> Operation[None]:
+    return Operation("stdio_close_stream", (stdio, stream), _nothing)
+
+
+def stdio_cancel(stdio: int) -> Operation[None]:
+    return Operation("stdio_cancel", (stdio,), _nothing)
+
+
+def stdio_close(stdio: int) -> Operation[None]:
+    return Operation("stdio_close", (stdio,), _nothing)
+
+
+# -- Engine ----------------------------------------------------------------------------------------------------------
+
+
+def engine_start(root: str, state: str, log_level: str, path: str) -> Operation[Completion]:
+    return Operation("engine_start", (root, state, log_level, path), _whole)
+
+
+def engine_stop(engine: Handle) -> Operation[None]:
+    return Operation("engine_stop", (engine,), _nothing)

@@ -1,0 +1,71 @@
+"""``Container``, awaitable."""
+
+from __future__ import annotations
+
+import os
+
+from .. import _operations, directio
+from ..container import ContainerCore
+from ..directio import StdioCallback
+from ._loop import run
+from .task import Task
+
+__all__ = ["Container"]
+
+
+class Container(ContainerCore):
+    """A container, as ``pyctd.Container``; to be had from a ``Client``.
+
+    Attributes:
+        id: its id.
+    """
+
+    async def start(
+        self,
+        checkpoint_dir: str | os.PathLike[str] = "",
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Task:
+        """As ``pyctd.Container.start`` (Go: ``Container.Start``). The callback is called on a thread of Go's."""
+        return await self._new_task(checkpoint_dir, with_stdin, attach_stdio, True, timeout)
+
+    async def new_task(
+        self,
+        checkpoint_dir: str | os.PathLike[str] = "",
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Task:
+        """As ``pyctd.Container.new_task`` (Go: ``Container.NewTask``)."""
+        return await self._new_task(checkpoint_dir, with_stdin, attach_stdio, False, timeout)
+
+    async def _new_task(
+        self,
+        checkpoint_dir: str | os.PathLike[str],
+        with_stdin: bool,
+        attach_stdio: StdioCallback | None,
+        start: bool,
+        timeout: float | None,
+    ) -> Task:
+        with directio.attaching(attach_stdio) as attachment:
+            stdin = with_stdin or directio.wants_stdin(attach_stdio)
+            operation = _operations.new_task(self._handle, checkpoint_dir, stdin, attachment.cookie, start)
+            made = await run(operation, timeout)
+        return Task(self.id, self.id, made, attachment)
+
+    async def task(self, *, timeout: float | None = None) -> Task:
+        """As ``pyctd.Container.task`` (Go: ``Container.Task``)."""
+        return await self.attach_task(None, timeout=timeout)
+
+    async def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
+        """As ``pyctd.Container.attach_task`` (Go: ``Container.AttachTask``)."""
+        with directio.attaching(attach_stdio, existing=True) as attachment:
+            made = await run(_operations.task(self._handle, attachment.cookie), timeout)
+        return Task(self.id, self.id, made, attachment)
+
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Container.delete`` (Go: ``Container.Delete``)."""
+        await run(_operations.container_delete(self._handle), timeout)

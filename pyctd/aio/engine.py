@@ -1,0 +1,82 @@
+"""``Engine``, awaitable."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from ..engine import Engine as BlockingEngine
+from ..errors import ClosedError
+from ._loop import in_thread
+from .client import AsyncHandler, Client
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """A containerd of one's own, as ``pyctd.Engine``: started by ``async with``, or by ``start``.
+
+    Args:
+        address: the socket of a containerd that runs already.
+        root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
+        state: the directory for what does not, the socket among it; likewise.
+        log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
+        timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
+    """
+
+    def __init__(
+        self,
+        address: str | os.PathLike[str] | None = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+        log_level: str = "warn",
+        timeout: float | None = None,
+    ) -> None:
+        self._start = lambda: BlockingEngine(address, root=root, state=state, log_level=log_level, timeout=timeout)
+        self._engine: BlockingEngine | None = None
+
+    async def start(self) -> Engine:
+        """Starts it, as the construction of a ``pyctd.Engine`` does; a second time does nothing."""
+        if self._engine is None:
+            self._engine = await in_thread(self._start)
+        return self
+
+    @property
+    def _started(self) -> BlockingEngine:
+        if self._engine is None:
+            raise ClosedError("engine is not started: use `async with`, or await start()")
+        return self._engine
+
+    @property
+    def address(self) -> str:
+        """The socket's path."""
+        return self._started.address
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the containerd that was started; None while there is none."""
+        return self._started.pid
+
+    def client(
+        self, namespace: str = "moby", backend: AsyncHandler | None = None, *, timeout: float | None = None
+    ) -> Client:
+        """A client of this engine, to be connected; its bundles live in the engine's own state directory."""
+        return Client(self.address, namespace, self._started.bundles(namespace), backend, timeout=timeout)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Engine.close``."""
+        if self._engine is not None:
+            engine = self._engine
+            await in_thread(lambda: engine.close(timeout=timeout))
+
+    async def __aenter__(self) -> Engine:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<aio.Engine {'not started' if self._engine is None else self._engine.address}>"

@@ -1,0 +1,58 @@
+"""``EventStream``, for ``async for``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any
+
+from ..events import Event, EventFilter, EventStreamCore
+
+__all__ = ["EventStream"]
+
+
+class EventStream(EventStreamCore):
+    """Iterates over a client's events as they come, as ``pyctd.EventStream``; for the event loop that made it."""
+
+    def __init__(self, filter: EventFilter, on_close: Callable[[Any], object]) -> None:
+        super().__init__(filter, on_close)
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+
+    def _notify(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def get(self, timeout: float | None = None) -> Event:
+        """The next event, waited for at most ``timeout`` seconds.
+
+        Raises:
+            TimeoutError: none came in time.
+            StopAsyncIteration: the stream is closed and all its events were read.
+        """
+        while not self._events:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news.clear()
+            if self._events or self._closed:  # it came between the look and the clearing
+                continue
+            try:
+                await asyncio.wait_for(self._news.wait(), timeout)
+            except asyncio.TimeoutError:
+                raise TimeoutError(f"no event came within {timeout} s") from None
+        return self._events.popleft()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        return await self.get()
+
+    async def __aenter__(self) -> EventStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,53 @@
+"""``Process``, awaitable."""
+
+from __future__ import annotations
+
+import signal as signals
+
+from .. import _operations
+from ..process import ProcessCore
+from ..types import ExitStatus, Status
+from ._loop import in_thread, run
+
+__all__ = ["Process"]
+
+
+class Process(ProcessCore):
+    """A process in a container, as ``pyctd.Process``.
+
+    Attributes:
+        id: the exec's id; for a task the container's.
+        container_id: the container's id.
+        pid: its process id on the host.
+    """
+
+    async def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Process.kill`` (Go: ``Process.Kill``)."""
+        await run(_operations.kill(self._handle, signal), timeout)
+
+    async def resize(self, width: int, height: int, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Process.resize`` (Go: ``Process.Resize``)."""
+        await run(_operations.resize(self._handle, width, height), timeout)
+
+    async def wait(self, *, timeout: float | None = None) -> ExitStatus:
+        """As ``pyctd.Process.wait`` (Go: containerd's ``Process.Wait``)."""
+        if self._exit is None:
+            status = await run(_operations.wait(self._handle), timeout)
+            self._exit = status
+            if self._attachment.io is not None:
+                await in_thread(self._attachment.ready.drain)
+        return self._exit
+
+    async def delete(self, *, timeout: float | None = None) -> ExitStatus:
+        """As ``pyctd.Process.delete`` (Go: ``Process.Delete``)."""
+        status = await run(_operations.process_delete(self._handle), timeout)
+        self._exit = status
+        return status
+
+    async def close_stdin(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Process.close_stdin`` (Go: containerd's ``CloseIO`` with ``WithStdinCloser``)."""
+        await run(_operations.close_stdin(self._handle), timeout)
+
+    async def status(self, *, timeout: float | None = None) -> Status:
+        """As ``pyctd.Process.status`` (Go: ``Task.Status``)."""
+        return await run(_operations.status(self._handle), timeout)

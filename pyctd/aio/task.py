@@ -1,0 +1,71 @@
+"""``Task``, awaitable."""
+
+from __future__ import annotations
+
+import os
+
+from .. import _operations, directio
+from ..directio import StdioCallback
+from ..spec import SpecLike
+from ..types import ProcessInfo, Stats, Summary
+from ._loop import run
+from .process import Process
+
+__all__ = ["Task"]
+
+
+class Task(Process):
+    """A running container, as ``pyctd.Task``; to be had from a ``Container``."""
+
+    async def start(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Task.start`` (Go: ``Task.Start``)."""
+        await run(_operations.task_start(self._handle), timeout)
+
+    async def pause(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Task.pause`` (Go: ``Task.Pause``)."""
+        await run(_operations.pause(self._handle), timeout)
+
+    async def resume(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Task.resume`` (Go: ``Task.Resume``)."""
+        await run(_operations.resume(self._handle), timeout)
+
+    async def stats(self, *, timeout: float | None = None) -> Stats:
+        """As ``pyctd.Task.stats`` (Go: ``Task.Stats``)."""
+        return await run(_operations.stats(self._handle), timeout)
+
+    async def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
+        """As ``pyctd.Task.pids`` (Go: ``Task.Pids``)."""
+        return await run(_operations.pids(self._handle), timeout)
+
+    async def summary(self, *, timeout: float | None = None) -> list[Summary]:
+        """As ``pyctd.Task.summary`` (Go: ``Task.Summary``)."""
+        return await run(_operations.summary(self._handle), timeout)
+
+    async def force_delete(self, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Task.force_delete`` (Go: ``Task.ForceDelete``)."""
+        await run(_operations.force_delete(self._handle), timeout)
+
+    async def exec(
+        self,
+        process_id: str,
+        spec: SpecLike,
+        with_stdin: bool = False,
+        attach_stdio: StdioCallback | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Process:
+        """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on a thread of Go's."""
+        with directio.attaching(attach_stdio) as attachment:
+            stdin = with_stdin or directio.wants_stdin(attach_stdio)
+            made = await run(_operations.exec(self._handle, process_id, spec, stdin, attachment.cookie), timeout)
+        return Process(process_id, self.container_id, made, attachment)
+
+    async def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
+        """As ``pyctd.Task.update_resources`` (Go: ``Task.UpdateResources``)."""
+        await run(_operations.update_resources(self._handle, resources), timeout)
+
+    async def create_checkpoint(
+        self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None
+    ) -> None:
+        """As ``pyctd.Task.create_checkpoint`` (Go: ``Task.CreateCheckpoint``)."""
+        await run(_operations.create_checkpoint(self._handle, directory, exit), timeout)
