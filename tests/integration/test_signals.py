@@ -22,7 +22,7 @@ LAST = 64
 def sleeper(task: pyctd.Task, id: str) -> pyctd.Process:
     """An exec that sleeps by now: for some moments after the start it is still runc, which handles some signals."""
     process = task.exec(id, pyctd.spec.process([*SLEEP]))
-    eventually(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+    eventually(lambda: "(sleep) S " in Path(f"/proc/{process.pid}/stat").read_text())
     return process
 
 
@@ -39,7 +39,10 @@ def test_every_signal_by_its_number(box: Box) -> None:
             process.kill("KILL")
             assert process.wait(timeout=10).exit_code == 137
         else:
-            ended[number] = process.wait(timeout=10).exit_code
+            try:
+                ended[number] = process.wait(timeout=10).exit_code
+            except pyctd.DeadlineExceededError:
+                pytest.fail(f"{number} did not end {Path(f'/proc/{process.pid}/status').read_text()}")
         process.delete()
     assert ended == {n: 128 + n for n in range(1, LAST + 1) if n not in STOPS | IGNORED}
 
