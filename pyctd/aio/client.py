@@ -121,10 +121,14 @@ class Client(ClientCore):
         return stream
 
     def _handle_event(self, event: Event, token: int) -> None:
-        if inspect.iscoroutinefunction(self._handler) and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._run_handler, event, token)
-        else:
+        if not inspect.iscoroutinefunction(self._handler):
             super()._handle_event(event, token)
+            return
+        try:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._run_handler, event, token)
+        except RuntimeError as error:  # the loop is closed, and nobody is left to handle anything
+            self._settle(token, error)
 
     def _run_handler(self, event: Event, token: int) -> None:
         assert self._handler is not None

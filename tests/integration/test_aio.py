@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 from support import leaks
-from support.box import SLEEP, unique
+from support.box import SLEEP, eventually, unique
 
 import pyctd
 from pyctd import EventInfo, EventType, aio
@@ -326,3 +326,24 @@ def test_many_loops_one_after_another(case: Case) -> None:
         return (await client.version()).version
 
     assert len({case.run(test) for _ in range(5)}) == 1
+
+
+def test_a_loop_that_ends_before_its_client_is_closed(case: Case) -> None:
+    """Its handler can't run any more, which is logged and counted; nothing stands still for it."""
+
+    async def handler(id: str, event: EventType, info: EventInfo) -> None:
+        await asyncio.sleep(60)
+
+    async def test() -> aio.Client:
+        client = await case.client(backend=handler)
+        task = await (await client.new_container("c", case.spec())).start()
+        task.close()
+        return client
+
+    client = asyncio.run(test())
+    with case.engine.client(case.namespace) as other:
+        container = other.load_container("c")
+        container.task().force_delete()
+        container.delete()
+    eventually(lambda: client.handler_errors == 3, what="create cancelled, start and exit without a loop")
+    asyncio.run(client.close())

@@ -38,12 +38,8 @@ def descriptors() -> Counter[str]:
 
 
 def threads() -> set[str]:
-    """Python's threads, but for Go's, which Python sees as dummies, and the event workers, which go when idle."""
-    return {
-        f"{t.name}-{t.ident}"
-        for t in threading.enumerate()
-        if not isinstance(t, threading._DummyThread) and not t.name.startswith("pyctd-events")
-    }
+    """Python's threads, but for Go's, which Python sees as dummies."""
+    return {f"{t.name}-{t.ident}" for t in threading.enumerate() if not isinstance(t, threading._DummyThread)}
 
 
 def processes(word: str) -> dict[int, str]:
@@ -106,8 +102,6 @@ class Snapshot:
         gc.collect()
         counts = _native.counts()._asdict()
         counts["handles"] -= queues()
-        # Go counts each thread that has called it as a goroutine; the event workers go after some idle seconds.
-        counts["goroutines"] -= sum(t.name.startswith("pyctd-events") for t in threading.enumerate())
         return cls(
             counts,
             descriptors(),
