@@ -46,7 +46,7 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
         print(f"{time.monotonic() - started:6.2f} s  {line}", flush=True)
 
     task = container.start(attach_stdio=pyctd.stdio.lines(show, show))
-    print("exit code:", task.wait(timeout=30).exit_code)
+    print(f"exit code: {task.wait(timeout=30).exit_code}")
     task.delete()
     container.delete()
 
@@ -55,17 +55,17 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     task = container.start()
     out = pyctd.stdio.capture(stdin=b"written by python\n")
     upper = task.exec("upper", pyctd.spec.process(["/bin/tr", "a-z", "A-Z"]), attach_stdio=out)
-    print("exit code:", upper.wait(timeout=30).exit_code, "stdout:", out.stdout)
+    print(f"exit code: {upper.wait(timeout=30).exit_code}, stdout: {out.stdout!r}")
     upper.delete()
 
     say("pause and resume")
     task.pause()
-    print("status:", task.status().status)
+    print(f"status: {task.status().status}")
     task.resume()
-    print("status:", task.status().status)
+    print(f"status: {task.status().status}")
 
     say("what runs in it, and what it uses")
-    print("pids:", [process.pid for process in task.pids()])
+    print(f"pids: {[process.pid for process in task.pids()]}")
     metrics = task.stats().metrics
     print("cgroup", "v2" if isinstance(metrics, pyctd.metrics.CgroupV2Metrics) else "v1", metrics.pids)
 
@@ -79,7 +79,7 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     try:
         client.load_container("stay")
     except pyctd.NotFoundError as error:
-        print("load_container now says:", error)
+        print(f"load_container now says: {error}")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, Hold, eventually
 from support.programs import Programs
 
 import pyctd
@@ -100,14 +100,9 @@ def test_an_attached_stdin_in_the_callers_hands(
     with make_client() as first:
         container = first.new_container(run_id, box.spec("/bin/cat"))
         container.start(with_stdin=True, attach_stdio=lambda dio: dio)
-    held: list[pyctd.DirectIO] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
-    task = box.client.load_container(run_id).attach_task(keep, timeout=10)
-    dio = held[0]
+    hold = Hold()
+    task = box.client.load_container(run_id).attach_task(hold, timeout=10)
+    dio = hold.dio
     assert dio.stdin
     assert dio.stdout
     dio.stdin.write(b"ping\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support import leaks
-from support.box import SLEEP, Box, eventually
+from support.box import SLEEP, Box, Hold, eventually
 
 import pyctd
 
@@ -89,15 +89,10 @@ def test_no_new_privileges(task: pyctd.Task) -> None:
 
 
 def test_tty_has_one_stream_and_a_size(task: pyctd.Task) -> None:
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
+    hold = Hold()
     spec = EXEC(["/bin/sh", "-c", "tty; read x; stty size; echo err >&2"], terminal=True)
-    process = task.exec("tty", spec, with_stdin=True, attach_stdio=keep)
-    dio = held[0]
+    process = task.exec("tty", spec, with_stdin=True, attach_stdio=hold)
+    dio = hold.dio
     assert dio.config().terminal
     assert dio.stderr is None
     process.resize(111, 42)

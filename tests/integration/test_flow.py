@@ -7,11 +7,10 @@ import hashlib
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, Hold, eventually
 
 import pyctd
 
@@ -88,26 +87,21 @@ def test_big_streams_both_ways(box: Box) -> None:
 
 def test_a_gibibyte_through_a_process(box: Box) -> None:
     """Exact to the byte, in and out, in the caller's own hands."""
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
-    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=keep)
+    hold = Hold()
+    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=hold)
     sent, got, length = hashlib.blake2b(), hashlib.blake2b(), 0
 
     def send() -> None:
         for i in range(GIB // len(BLOCK)):
             block = i.to_bytes(8, "big") + BLOCK[8:]
             sent.update(block)
-            assert held[0].stdin.write(block) == len(block)
-        held[0].stdin.close()
+            assert hold.dio.stdin.write(block) == len(block)
+        hold.dio.stdin.close()
 
     writer = threading.Thread(target=send)
     writer.start()
     buffer = memoryview(bytearray(1 << 20))
-    while n := held[0].stdout.readinto(buffer):
+    while n := hold.dio.stdout.readinto(buffer):
         got.update(buffer[:n])
         length += n
     writer.join()
@@ -145,20 +139,15 @@ def test_a_slow_reader_of_stdin_gets_all(box: Box) -> None:
 
 
 def test_stdin_closed_twice(box: Box) -> None:
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
-    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=keep)
-    stdin = held[0].stdin
+    hold = Hold()
+    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=hold)
+    stdin = hold.dio.stdin
     stdin.write(b"once")
     for _ in range(2):
         stdin.close()
     with pytest.raises(ValueError, match="closed"):
         stdin.write(b"again")
-    assert held[0].stdout.read() == b"once"
+    assert hold.dio.stdout.read() == b"once"
     assert task.wait(timeout=10).exit_code == 0
     for _ in range(2):
         task.close_stdin()
@@ -167,37 +156,27 @@ def test_stdin_closed_twice(box: Box) -> None:
 
 def test_writing_to_a_process_that_is_gone(box: Box) -> None:
     """What fits into the FIFO is taken, as by any pipe that somebody holds; the delete closes it."""
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
-    task = box.container("/bin/true").start(with_stdin=True, attach_stdio=keep)
+    hold = Hold()
+    task = box.container("/bin/true").start(with_stdin=True, attach_stdio=hold)
     assert task.wait(timeout=10).exit_code == 0
     with contextlib.suppress(BrokenPipeError):  # where the shim has let go of it already
-        assert held[0].stdin.write(b"x" * 4096) == 4096
+        assert hold.dio.stdin.write(b"x" * 4096) == 4096
     task.delete(timeout=10)
     with pytest.raises(ValueError, match="closed"):
-        held[0].stdin.write(b"x")
+        hold.dio.stdin.write(b"x")
 
 
 def test_a_reader_that_stops_reading_blocks_the_process(box: Box) -> None:
     """As a pipe does: what is beyond its capacity waits in the process, and nothing is lost."""
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
+    hold = Hold()
     total = 1 << 20
-    task = box.container("/bin/sh", "-c", f"head -c {total} /dev/zero; echo end >&2").start(attach_stdio=keep)
-    assert len(held[0].stdout.read(10)) == 10
+    task = box.container("/bin/sh", "-c", f"head -c {total} /dev/zero; echo end >&2").start(attach_stdio=hold)
+    assert len(hold.dio.stdout.read(10)) == 10
     with pytest.raises(pyctd.DeadlineExceededError):
         task.wait(timeout=1)
     assert task.status().status == "running"
-    assert len(held[0].stdout.read()) == total - 10
-    assert held[0].stderr.read() == b"end\n"
+    assert len(hold.dio.stdout.read()) == total - 10
+    assert hold.dio.stderr.read() == b"end\n"
     assert task.wait(timeout=10).exit_code == 0
     task.delete(timeout=10)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, Hold, eventually
 
 import pyctd
 
@@ -111,14 +111,9 @@ def test_fifo_names(box: Box, client: pyctd.Client) -> None:
 
 
 def test_direct_io_in_the_callers_hands(box: Box) -> None:
-    held: list[pyctd.DirectIO] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
-    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=keep)
-    dio: Any = held[0]
+    hold = Hold()
+    task = box.container("/bin/cat").start(with_stdin=True, attach_stdio=hold)
+    dio: Any = hold.dio
     dio.stdin.write(b"ping\n")
     assert dio.stdout.read(5) == b"ping\n"
     assert os.get_inheritable(dio.stdout.fileno()) is False
@@ -136,16 +131,11 @@ def test_direct_io_in_the_callers_hands(box: Box) -> None:
 
 
 def test_close_stdin(box: Box) -> None:
-    held: list[Any] = []
-
-    def keep(dio: pyctd.DirectIO) -> pyctd.IO:
-        held.append(dio)
-        return dio
-
+    hold = Hold()
     task, _ = box.start()
-    process = task.exec("cat", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=keep)
+    process = task.exec("cat", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=hold)
     process.close_stdin()
-    held[0].stdin.close()
+    hold.dio.stdin.close()
     assert process.wait(timeout=10).exit_code == 0
     process.delete()
 

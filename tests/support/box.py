@@ -69,6 +69,16 @@ class Box:
                 container.delete(timeout=10)
 
 
+class Hold:
+    """A stdio callback that leaves a process's streams in the test's hands."""
+
+    dio: Any
+
+    def __call__(self, dio: pyctd.DirectIO) -> pyctd.IO:
+        self.dio = dio
+        return dio
+
+
 def eventually(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
     """What condition returns once that is true."""
     until = time.monotonic() + timeout

@@ -11,7 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 import pyctd
+from support.box import eventually
 
 COUNT = ("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
 """Writes 1, 2, 3 and so on."""
@@ -41,6 +44,9 @@ def why_not() -> str:
     if shutil.which("iptables-restore") is None:
         return "CRIU needs iptables"
     return ""
+
+
+needs_criu = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 def programs_but_criu(directory: Path) -> Path:
@@ -74,3 +80,21 @@ def unpacked() -> set[str]:
     """The directories that containerd has unpacked whole checkpoints into; while it makes one they are empty."""
     parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     return {str(path.parent) for path in parent.glob("ctrd-checkpoint*/inventory.img")}
+
+
+def restored(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int]:
+    """A task restored from a counter's checkpoint, and the first number that it wrote."""
+    out = pyctd.stdio.capture()
+    task = container.start(checkpoint_dir=directory, attach_stdio=out, timeout=60)
+    eventually(lambda: numbers(out))
+    return task, numbers(out)[0]
+
+
+def when_free(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int] | None:
+    """A restored task, or None while containerd is still giving up an earlier one."""
+    try:
+        return restored(container, directory)
+    except (pyctd.AlreadyExistsError, pyctd.UnknownError) as error:
+        if "failed to upload" in str(error) or (type(error) is pyctd.UnknownError and "file exists" not in str(error)):
+            raise
+        return None
