@@ -55,10 +55,10 @@ $(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
 	@tests/tools/criu.sh $(CRIU) || echo "the tests that need CRIU will be skipped"
 
 # From tests/, so that what is tested is the installed wheel and not the sources beside it.
-PYTEST = cd tests && PATH="$(1)$(CURDIR)/$(CRIU):$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
 
 test-python: build $(CRIU)/criu
-	$(call PYTEST,) --ignore=conformance .
+	$(call PYTEST,$(CURDIR)/$(CRIU):) --ignore=conformance .
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@echo "building containerd 2 and its shim for the tests: about a minute"
@@ -68,7 +68,7 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@touch $@
 
 test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu
-	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) integration
+	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(CURDIR)/$(CRIU):) integration
 
 REFERENCE := $(VENV)/reference
 # How many random sequences of steps are tried on each daemon.

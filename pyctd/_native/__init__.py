@@ -9,10 +9,11 @@ process may fork before it uses pyctd.
 """
 
 from ._callbacks import Host, NativeEvent, NativeStdio, acknowledge, set_host, set_stdio_config
-from ._calls import Completion, Operation, Queue, disown, idle_queues, outcome, run
+from ._calls import CANCEL_GRACE, Completion, Operation, Queue, disown, idle_queues, outcome, run
 from ._library import Counts, Handle, counts, load, state, usable
 
 __all__ = [
+    "CANCEL_GRACE",
     "Completion",
     "Counts",
     "Handle",

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .. import errors
 from ._library import Handle, end_daemon_thread, finalize, load, release, state
 
-__all__ = ["Completion", "Operation", "Queue", "disown", "flatten", "idle_queues", "outcome", "run"]
+__all__ = ["CANCEL_GRACE", "Completion", "Operation", "Queue", "disown", "flatten", "idle_queues", "outcome", "run"]
 
 CANCEL_GRACE = 10.0
 """Seconds that an interrupted call waits for Go to tell how its cancelled operation ended."""

@@ -16,9 +16,6 @@ T = TypeVar("T")
 
 BATCH = 256
 """Completions that are drained at once, at most."""
-CANCEL_GRACE = 1.0
-"""Seconds that a cancelled call waits for Go to tell how its operation ended. Few go on without regard to their
-context: a delete that waits for an IO, a restore in CRIU."""
 
 
 class LoopQueue:
@@ -70,8 +67,9 @@ def _queue() -> LoopQueue:
 async def run(operation: _native.Operation[T], timeout: float | None) -> T:
     """Awaits an operation and returns what it came to.
 
-    When the awaiting task is cancelled, so is the operation; once Go has told how it ended, or after a short while, the
-    cancellation goes on. What the operation may have made is released.
+    When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended it
+    with its clean-up: within milliseconds for most. A second cancellation does not wait. What the operation may have
+    made is released.
 
     Raises:
         Error: what went wrong, as the class of its kind with Go's text.
@@ -85,7 +83,7 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
     except asyncio.CancelledError as cancelled:
         queue.cancel(op)
         future.add_done_callback(partial(_disown, operation, cancelled))
-        await asyncio.wait([future], timeout=CANCEL_GRACE)
+        await asyncio.wait([future], timeout=_native.CANCEL_GRACE)
         raise
     return _native.outcome(operation, done)
 

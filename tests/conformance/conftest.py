@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def pair(daemon: str) -> Iterator[Pair]:
     observer.ask("daemon_start", place)
     sides = [
         make(Place(place.address, place.rootfs, "", str(base), ""), str(os.getpid()))
-        for make in (Side.go, lambda where, run: Side.python("sync", where, run))
+        for make in (Side.go, partial(Side.python, "sync"), partial(Side.python, "asyncio"))
     ]
     with ThreadPoolExecutor(len(sides)) as threads:
         yield Pair(sides[0], sides[1:], threads)

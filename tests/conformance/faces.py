@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import threading
 import types
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import pyctd
+import pyctd.aio
 
-__all__ = ["FACES", "Cancelled", "Face", "Sync"]
+__all__ = ["FACES", "Asyncio", "Cancelled", "Face", "Sync"]
+
+T = TypeVar("T")
 
 
 class Cancelled(BaseException):
@@ -65,5 +70,35 @@ def run_blocking(work: Awaitable[Any]) -> Any:
     raise RuntimeError("a blocking face waited")
 
 
-#: The faces by name. pyctd.aio's is to be added here: connect, call with await, cancellation by Task.cancel.
-FACES: dict[str, Callable[[], Face]] = {"sync": Sync}
+class Asyncio(Face):
+    """pyctd.aio, on an event loop in a thread of its own: steps that run at once are coroutines in flight there."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="loop", daemon=True).start()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def connect(self, address: str, namespace: str, state: str, backend: Any) -> Any:
+        return self._run(pyctd.aio.Client(address, namespace, state, backend, timeout=30).connect())
+
+    async def call(self, method: Callable[..., Any], *args: Any, cancel_after: float | None, **options: Any) -> Any:
+        return self._run(self._call(method(*args, **options), cancel_after))
+
+    async def _call(self, call: Coroutine[Any, Any, Any], cancel_after: float | None) -> Any:
+        task = asyncio.ensure_future(call)
+        if cancel_after is not None:
+            await asyncio.wait([task], timeout=cancel_after)
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise Cancelled from None
+
+    async def close(self, client: Any) -> None:
+        self._run(client.close())
+
+
+FACES: dict[str, Callable[[], Face]] = {"sync": Sync, "asyncio": Asyncio}
+"""The faces by name."""

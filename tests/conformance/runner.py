@@ -7,7 +7,6 @@ with words ``FILE::NAME`` on stdin, a line each. It prints JSON, one object a li
 from __future__ import annotations
 
 import argparse
-import asyncio
 import concurrent.futures
 import faulthandler
 import json
@@ -162,7 +161,6 @@ def main() -> None:
     logging.disable()
     face = FACES[options.face]()
     observer = Observer()
-    drive = run_blocking if options.face == "sync" else asyncio.run
     number = 0
 
     def emit(line: dict[str, Any]) -> None:
@@ -180,7 +178,7 @@ def main() -> None:
                     f"{options.work}/{number}",
                     f"{options.namespace}-{number:03d}",
                 )
-                drive(Runner(place, scenario, face, observer).run(emit))
+                run_blocking(Runner(place, scenario, face, observer).run(emit))
     observer.close()
 
 

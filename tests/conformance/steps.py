@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import os
 import shutil
 import signal
@@ -138,9 +138,18 @@ async def _status(runner: Runner, args: Args) -> Any:
     return {"status": status.status, "exit_status": status.exit_status, "exit_time": time_of(status.exit_time) * 1000}
 
 
+def _as_json(value: Any) -> Any:
+    """Metrics as Go's JSON has them: what is zero or absent is left out."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: inner for name, inner in fields.items() if inner not in (None, 0, "", [])}
+    return [_as_json(item) for item in value] if isinstance(value, tuple) else value
+
+
 async def _stats(runner: Runner, args: Args) -> Any:
     stats = await runner.call(args, runner.process(args)[0].stats)
-    metrics = json.loads(json.dumps(stats.metrics))
+    metrics = _as_json(stats.metrics)
+    version = 1 if isinstance(stats.metrics, pyctd.metrics.CgroupV1Metrics) else 2
 
     def at(path: str) -> Any:
         value = metrics
@@ -149,7 +158,7 @@ async def _stats(runner: Runner, args: Args) -> Any:
         return value
 
     return {
-        "type": stats.type,
+        "type": f"io.containerd.cgroups.v{version}.Metrics",
         "read": time_of(stats.read) * 1000,
         "families": sorted(metrics),
         "fields": {path: at(path) for path in args.get("fields", ())},

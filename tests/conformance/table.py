@@ -19,7 +19,7 @@ rows: list[tuple[str, ...]] = []
 
 def _came_to(outcome: Outcome, side: str) -> str:
     if side not in outcome.traces:
-        return "ended" if side == "go" or side in outcome.differences or side == "sync" else "-"
+        return "ended"
     found = kinds(outcome.traces[side])
     errors = len(found) - found.count("ok")
     return f"{len(found)} steps" + (f", {errors} error{'s' * (errors > 1)}" if errors else "")
@@ -46,8 +46,7 @@ def show() -> None:
     count = {word: sum(row[-1] == word for row in rows) for word in ("same", "but as documented", "NO")}
     print(
         f"conformance: {len(rows)} scenarios: {count['same']} the same in Go and in Python, "
-        f"{count['but as documented']} the same but for a documented difference, {count['NO']} not the same. "
-        "Python asyncio: - means that pyctd has no asyncio face yet."
+        f"{count['but as documented']} the same but for a documented difference, {count['NO']} not the same"
     )
 
 

@@ -16,7 +16,9 @@ from pyctd import EventType
 
 STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 IGNORED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
-LAST = 64
+LIBC = {32, 33}
+"""What the C library keeps to itself: where a process is spawned by it, they are ignored from there on down."""
+NUMBERS = [number for number in range(1, 65) if number not in LIBC]
 
 
 def sleeper(task: pyctd.Task, id: str) -> pyctd.Process:
@@ -30,7 +32,7 @@ def test_every_signal_by_its_number(box: Box) -> None:
     """On an exec, which has each signal's default action; a namespace's init process has none but KILL and STOP."""
     task, _ = box.start()
     ended: dict[int, int] = {}
-    for number in range(1, LAST + 1):
+    for number in NUMBERS:
         process = sleeper(task, f"e{number}")
         process.kill(number)
         if number in STOPS | IGNORED:
@@ -39,12 +41,9 @@ def test_every_signal_by_its_number(box: Box) -> None:
             process.kill("KILL")
             assert process.wait(timeout=10).exit_code == 137
         else:
-            try:
-                ended[number] = process.wait(timeout=10).exit_code
-            except pyctd.DeadlineExceededError:
-                pytest.fail(f"{number} did not end {Path(f'/proc/{process.pid}/status').read_text()}")
+            ended[number] = process.wait(timeout=10).exit_code
         process.delete()
-    assert ended == {n: 128 + n for n in range(1, LAST + 1) if n not in STOPS | IGNORED}
+    assert ended == {n: 128 + n for n in NUMBERS if n not in STOPS | IGNORED}
 
 
 @pytest.mark.parametrize(

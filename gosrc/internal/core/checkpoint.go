@@ -29,6 +29,9 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 	if err := p.container.checkExitOption(exit); err != nil {
 		return Result{}, err
 	}
+	if ctx.Err() != nil {
+		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // which refuses in its own words
+	}
 	leave, err := c.checkpoints.enter(ctx, directory)
 	if err != nil {
 		return Result{}, err
