@@ -57,8 +57,16 @@ $(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
 # From tests/, so that what is tested is the installed wheel and not the sources beside it.
 PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
 
-test-python: build $(CRIU)/criu
-	$(call PYTEST,$(CURDIR)/$(CRIU):) --ignore=conformance .
+# A dockerd for the tests of one beside pyctd, likewise.
+DOCKER := $(VENV)/docker
+
+$(DOCKER)/dockerd: tests/tools/dockerd.sh | setup $(BIN)/python
+	@tests/tools/dockerd.sh $(DOCKER) || echo "the tests that need dockerd will be skipped"
+
+TOOLS := $(CURDIR)/$(CRIU):$(CURDIR)/$(DOCKER):
+
+test-python: build $(CRIU)/criu $(DOCKER)/dockerd
+	$(call PYTEST,$(TOOLS)) --ignore=conformance .
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@echo "building containerd 2 and its shim for the tests: about a minute"
@@ -67,8 +75,8 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	  -o $(CURDIR)/$(CONTAINERD_2)/ tool
 	@touch $@
 
-test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu
-	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(CURDIR)/$(CRIU):) integration
+test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu $(DOCKER)/dockerd
+	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(TOOLS)) integration
 
 REFERENCE := $(VENV)/reference
 # How many random sequences of steps are tried on each daemon.

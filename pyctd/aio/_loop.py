@@ -67,8 +67,8 @@ def _queue() -> LoopQueue:
 async def run(operation: _native.Operation[T], timeout: float | None) -> T:
     """Awaits an operation and returns what it came to.
 
-    When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended it
-    with its clean-up: within milliseconds for most. A second cancellation does not wait. What the operation may have
+    When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended
+    it with its clean-up: within milliseconds for most. A second cancellation does not wait. What the operation may have
     made is released.
 
     Raises:

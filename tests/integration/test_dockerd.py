@@ -1,0 +1,115 @@
+"""dockerd as a neighbour: pyctd beside a real one, on the same containerd and in the same namespace."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import docker, leaks
+from support.box import Box, eventually
+from support.docker import Dockerd
+
+import pyctd
+
+pytestmark = pytest.mark.skipif(bool(docker.why_not()), reason=docker.why_not())
+
+
+@pytest.fixture
+def dockerd(own_engine: pyctd.Engine, rootfs: Path) -> Iterator[Dockerd]:
+    directory = own_engine.state.parent / "d"
+    with docker.beside(own_engine, directory, rootfs) as dockerd:
+        yield dockerd
+    assert not leaks.mounts(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def neighbour(own_engine: pyctd.Engine, dockerd: Dockerd) -> Iterator[pyctd.Client]:
+    """pyctd in dockerd's namespace."""
+    with own_engine.client("moby", timeout=20) as client:
+        yield client
+
+
+def run(dockerd: Dockerd, *command: str) -> str:
+    """A container of dockerd's that runs."""
+    return dockerd("run", "-d", "--network", "none", "busybox", *command)
+
+
+def healthy(dockerd: Dockerd, *foreign: str) -> bool:
+    """Whether it answers, and has logged neither a panic nor an error, but for events of containers and execs that are
+    not its own: of those it says that it does not find them."""
+    dockerd("info")
+    bad = re.findall(r"^.*(?:level=(?:error|fatal|panic)|panic: ).*$", dockerd.log(), re.MULTILINE)
+    own = [line for line in bad if not any(re.search(rf"=({id})( |$)", line) for id in foreign)]
+    assert own == []
+    assert all("could not find container" in line or "no such exec" in line for line in bad)
+    return True
+
+
+def test_its_container_is_seen_and_used(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
+    id = run(dockerd, "sleep", "600")
+    told = dockerd.inspect(id)
+    task = neighbour.load_container(id).task()
+    assert (task.pid, task.status().status) == (told["State"]["Pid"], "running")
+    assert task.pid in [process.pid for process in task.pids()]
+    metrics = task.stats().metrics
+    assert metrics.pids
+    assert metrics.pids.current >= 1
+    out = pyctd.stdio.capture(stdin=b"from a neighbour")
+    spec = pyctd.spec.process(["/bin/sh", "-c", "cat; hostname; exit 7"])
+    process = task.exec("neighbour", spec, attach_stdio=out)
+    assert process.wait(timeout=20).exit_code == 7
+    process.delete(timeout=20)
+    assert out.stdout == f"from a neighbour{told['Config']['Hostname']}\n".encode()
+    task.close()
+    assert healthy(dockerd, "neighbour")
+    assert dockerd.inspect(id)["State"]["Running"]
+
+
+def test_its_events_are_heard(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
+    with neighbour.events() as events:
+        id = run(dockerd, "sleep", "600")
+        assert [events.get(20).event for _ in range(2)] == ["create", "start"]
+        assert dockerd("exec", id, "echo", "by docker") == "by docker"
+        execs = [events.get(20) for _ in range(3)]
+        assert [event.event for event in execs] == ["exec-added", "exec-started", "exit"]
+        assert len({event.info.process_id for event in execs}) == 1
+        dockerd("pause", id)
+        dockerd("unpause", id)
+        assert [events.get(20).event for _ in range(2)] == ["paused", "resumed"]
+        dockerd("kill", id)
+        last = events.get(20)
+        assert (last.container_id, last.event, last.info.exit_code) == (id, "exit", 137)
+    assert healthy(dockerd)
+
+
+def test_what_is_done_to_its_container_is_seen_by_dockerd(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
+    id = run(dockerd, "sleep", "600")
+    task = neighbour.load_container(id).task()
+    task.pause()
+    eventually(lambda: dockerd.inspect(id)["State"]["Paused"])
+    task.resume()
+    eventually(lambda: not dockerd.inspect(id)["State"]["Paused"])
+    task.kill("KILL")
+    eventually(lambda: dockerd.inspect(id)["State"]["Status"] == "exited")
+    assert dockerd.inspect(id)["State"]["ExitCode"] == 137
+    task.close()
+    assert healthy(dockerd)
+
+
+def test_containers_of_ones_own_beside_its(
+    dockerd: Dockerd, own_engine: pyctd.Engine, neighbour: pyctd.Client, rootfs: Path
+) -> None:
+    id = run(dockerd, "sleep", "600")
+    box = Box(neighbour, rootfs)
+    status, out = box.run("/bin/sh", "-c", "echo mine; exit 4")
+    assert (status.exit_code, out.stdout) == (4, b"mine\n")
+    assert box.ids[0] not in dockerd("ps", "-aq", "--no-trunc")
+    assert healthy(dockerd, *box.ids)
+    with own_engine.client("moby", timeout=20) as another:
+        assert another.load_container(id).task().status().status == "running"
+    assert dockerd.inspect(id)["State"]["Running"], "closing a client must not touch what runs"
+    assert dockerd("exec", id, "echo", "still there") == "still there"
