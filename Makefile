@@ -81,13 +81,16 @@ test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu $(DOCKER)/dockerd
 REFERENCE := $(VENV)/reference
 # How many random sequences of steps are tried on each daemon.
 SEQUENCES = 10
+# make conformance SEED=N draws the sequences of that seed again.
+SEED =
+CONFORMANCE = export SEQUENCES=$(SEQUENCES); $(call PYTEST,$(1)) $(if $(SEED),--randomly-seed=$(SEED)) conformance
 
 $(REFERENCE): $(shell find gosrc/cmd -name '*.go') gosrc/go.mod | $(VENV)/go
 	cd gosrc && $(GO) build -trimpath -o $(CURDIR)/$@ ./cmd/reference
 
 conformance: build $(REFERENCE) $(CONTAINERD_2)/built ## compare Go and Python: the same scenarios on both daemons
-	export SEQUENCES=$(SEQUENCES); $(call PYTEST,) conformance
-	export SEQUENCES=$(SEQUENCES); $(call PYTEST,$(CURDIR)/$(CONTAINERD_2):) conformance
+	$(call CONFORMANCE)
+	$(call CONFORMANCE,$(CURDIR)/$(CONTAINERD_2):)
 
 lint: build ## check style and types
 	$(BIN)/ruff check

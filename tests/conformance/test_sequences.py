@@ -199,7 +199,7 @@ class Sequences(RuleBasedStateMachine):
 @pytest.mark.skipif(SEQUENCES == 0, reason="SEQUENCES=0")
 @pytest.mark.timeout(60 + 20 * SEQUENCES)
 def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """The seed is pytest-randomly's: -p randomly_seed=N draws the same sequences."""
+    """The seed is pytest-randomly's: --randomly-seed=N draws the same sequences."""
     seed = request.config.getoption("randomly_seed", 0)
     failed: list[tuple[Scenario, Outcome]] = []
 
