@@ -33,15 +33,15 @@ from .task import Task
 from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import aio, metrics
 else:
 
     def __getattr__(name: str) -> object:
-        """Loads ``pyctd.metrics`` once it is asked for."""
-        if name == "metrics":
+        """Loads what has its price once it is asked for: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec)."""
+        if name in ("aio", "metrics"):
             import importlib
 
-            return importlib.import_module(".metrics", __name__)
+            return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -84,6 +84,7 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "Version",
+    "aio",
     "metrics",
     "options",
     "spec",

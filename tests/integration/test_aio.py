@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -347,3 +349,15 @@ def test_a_loop_that_ends_before_its_client_is_closed(case: Case) -> None:
         container.delete()
     eventually(lambda: client.handler_errors == 3, what="create cancelled, start and exit without a loop")
     asyncio.run(client.close())
+
+
+def test_asyncio_is_loaded_when_it_is_asked_for() -> None:
+    lines = (
+        "import sys, pyctd",
+        "assert 'asyncio' not in sys.modules",
+        "assert pyctd.aio.Client",
+        "print('asyncio' in sys.modules)",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd="/")
+    assert (done.stdout, done.stderr) == ("True\n", "")
