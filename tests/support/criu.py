@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import shlex
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import pyctd
-from support.box import eventually
+from support.box import Box, eventually
+from support.ctr import Ctr
 
 COUNT = ("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
 """Writes 1, 2, 3 and so on."""
@@ -90,11 +92,20 @@ def restored(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, i
     return task, numbers(out)[0]
 
 
-def when_free(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int] | None:
-    """A restored task, or None while containerd is still giving up an earlier one."""
+def when_free(box: Box, container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int] | None:
+    """A restored task, or None while containerd is still giving up an earlier one of the container's.
+
+    Where containerd has given it up and has forgotten its own bundle, the container can have no task any more; another
+    one then shows that the checkpoint can still be used.
+    """
     try:
         return restored(container, directory)
-    except (pyctd.AlreadyExistsError, pyctd.UnknownError) as error:
-        if "failed to upload" in str(error) or (type(error) is pyctd.UnknownError and "file exists" not in str(error)):
+    except pyctd.AlreadyExistsError as error:
+        if "failed to upload" in str(error):
             raise
         return None
+    except pyctd.UnknownError as error:
+        if "file exists" not in str(error):
+            raise
+        args = json.loads(Ctr(box.client.address, box.client.namespace)("containers", "info", "--spec", container.id))
+        return restored(box.container(*args["process"]["args"]), directory)

@@ -96,5 +96,5 @@ def test_a_restore_that_runs_out_of_time_in_criu(
             container.start(checkpoint_dir=tmp_path / "checkpoint", timeout=0.5)
         assert criu.stored(engine, "moby") == []
         gate.touch()
-        assert eventually(functools.partial(when_free, container, tmp_path / "checkpoint"))
+        assert eventually(functools.partial(when_free, box, container, tmp_path / "checkpoint"))
         box.clean()

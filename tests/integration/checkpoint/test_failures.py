@@ -189,6 +189,6 @@ def test_restores_that_run_out_of_time(box: Box, tmp_path: Path) -> None:
         container = box.container(*args)
         with contextlib.suppress(pyctd.DeadlineExceededError):
             container.start(checkpoint_dir=tmp_path, timeout=timeout).force_delete(timeout=20)
-        task, first = eventually(functools.partial(when_free, container, tmp_path))
+        task, first = eventually(functools.partial(when_free, box, container, tmp_path))
         assert first == numbers(out)[-1] + 1
         task.force_delete(timeout=20)
