@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -60,9 +61,13 @@ def test_its_container_is_seen_and_used(dockerd: Dockerd, neighbour: pyctd.Clien
     assert metrics.pids.current >= 1
     out = pyctd.stdio.capture(stdin=b"from a neighbour")
     spec = pyctd.spec.process(["/bin/sh", "-c", "cat; hostname; exit 7"])
-    process = task.exec("neighbour", spec, attach_stdio=out)
-    assert process.wait(timeout=20).exit_code == 7
-    process.delete(timeout=20)
+    with neighbour.events(process_id="neighbour", event="exit") as exits:
+        process = task.exec("neighbour", spec, attach_stdio=out)
+        assert exits.get(20).info.exit_code == 7
+    with contextlib.suppress(pyctd.NotFoundError):  # dockerd deletes exited execs, and may be the first to do so
+        process.delete(timeout=20)
+    assert out.wait()
+    process.close()
     assert out.stdout == f"from a neighbour{told['Config']['Hostname']}\n".encode()
     task.close()
     assert healthy(dockerd, "neighbour")
