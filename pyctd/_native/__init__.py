@@ -9,7 +9,7 @@ process may fork before it uses pyctd.
 """
 
 from ._callbacks import Host, NativeEvent, NativeStdio, acknowledge, set_host, set_stdio_config
-from ._calls import CANCEL_GRACE, Completion, Operation, Queue, disown, idle_queues, outcome, run
+from ._calls import CANCEL_GRACE, Completion, Operation, Queue, disown, outcome, run
 from ._library import Counts, Handle, counts, load, state, usable
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "acknowledge",
     "counts",
     "disown",
-    "idle_queues",
     "load",
     "outcome",
     "run",

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .. import errors
 from ._library import Handle, end_daemon_thread, finalize, load, release, state
 
-__all__ = ["CANCEL_GRACE", "Completion", "Operation", "Queue", "disown", "flatten", "idle_queues", "outcome", "run"]
+__all__ = ["CANCEL_GRACE", "Completion", "Operation", "Queue", "disown", "flatten", "outcome", "run"]
 
 CANCEL_GRACE = 10.0
 """Seconds that an interrupted call waits for Go to tell how its cancelled operation ended."""
@@ -172,11 +172,6 @@ class _Waiter(Queue):
 # which callbacks call back into pyctd, live as long as the process.
 _idle: list[_Waiter] = []
 IDLE_LIMIT = 16
-
-
-def idle_queues() -> int:
-    """How many queues, each a handle and a descriptor, are kept for reuse."""
-    return len(_idle)
 
 
 def run(operation: Operation[T], timeout: float | None) -> T:
