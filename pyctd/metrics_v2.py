@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .metrics_v1 import RdmaEntry, RdmaStat  # the same in both messages
+
 __all__ = [
     "CPUStat",
     "CgroupV2Metrics",
@@ -196,34 +198,6 @@ class MemoryEvents:
     max: int = 0
     oom: int = 0
     oom_kill: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RdmaEntry:
-    """One RDMA device.
-
-    Attributes:
-        device: its name, such as ``mlx4_0``.
-        hca_handles: handles: a count; 4294967295 as a limit stands for none.
-        hca_objects: objects: a count; likewise.
-    """
-
-    device: str = ""
-    hca_handles: int = 0
-    hca_objects: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RdmaStat:
-    """RDMA devices (``rdma.*``).
-
-    Attributes:
-        current: what is in use, for each device.
-        limit: the most that may be, for each device.
-    """
-
-    current: tuple[RdmaEntry, ...] = ()
-    limit: tuple[RdmaEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
