@@ -5,7 +5,9 @@ package main
 #include "pyctd.h"
 
 // cgo cannot call a function pointer.
-static void call_on_events(pyctd_callbacks c, const pyctd_event *events, size_t count) { c.on_events(events, count); }
+static void call_on_events(pyctd_callbacks c, const pyctd_event *events, size_t count, const char *strings, size_t strings_len) {
+    c.on_events(events, count, strings, strings_len);
+}
 static int32_t call_on_stdio(pyctd_callbacks c, uint64_t cookie, const pyctd_stdio *io) { return c.on_stdio(cookie, io); }
 static void call_on_io(pyctd_callbacks c, uint64_t cookie, int32_t call) { c.on_io(cookie, call); }
 static void call_on_log(pyctd_callbacks c, int32_t level, const char *text, size_t text_len, const char *fields, size_t fields_len) {
@@ -32,6 +34,7 @@ var eventTypes = map[string]C.int32_t{
 	"exec-started": C.PYCTD_EVENT_EXEC_STARTED,
 	"paused":       C.PYCTD_EVENT_PAUSED,
 	"resumed":      C.PYCTD_EVENT_RESUMED,
+	core.EventGap:  C.PYCTD_EVENT_GAP,
 }
 
 // arena owns the C copies of strings for the length of one callback.
@@ -53,25 +56,27 @@ func (a *arena) free() {
 }
 
 func (h hostCallbacks) Events(events []core.Event) {
-	var strings arena
-	defer strings.free()
-	size := C.size_t(unsafe.Sizeof(C.pyctd_event{}))
-	array := (*C.pyctd_event)(C.calloc(C.size_t(len(events)), size))
-	defer C.free(unsafe.Pointer(array))
-	for i, out := range unsafe.Slice(array, len(events)) {
-		from := events[i]
+	array := make([]C.pyctd_event, len(events))
+	strings := make([]byte, 0, 128*len(events))
+	for i, from := range events {
+		out := &array[i]
 		out.cookie, out.token = C.uint64_t(from.Cookie), C.uint64_t(from.Token)
 		out._type = eventTypes[from.Type] // 0, unknown, for what it does not name
 		out.pid, out.exit_code = C.uint32_t(from.Pid), C.uint32_t(from.ExitCode)
 		if !from.ExitedAt.IsZero() {
 			out.sec, out.nsec = C.int64_t(from.ExitedAt.Unix()), C.int32_t(from.ExitedAt.Nanosecond())
 		}
-		out.container_id, out.container_id_len = strings.copy(from.ContainerID)
-		out.process_id, out.process_id_len = strings.copy(from.ProcessID)
-		out.error, out.error_len = strings.copy(from.Error)
-		unsafe.Slice(array, len(events))[i] = out
+		out.container_id_len, out.process_id_len = C.uint32_t(len(from.ContainerID)), C.uint32_t(len(from.ProcessID))
+		strings = append(append(strings, from.ContainerID...), from.ProcessID...)
+		out.origin = C.int32_t(from.Origin)
+		out.error_len = -1
+		if from.Error != nil {
+			text := from.Error.Error()
+			out.error_len = C.int32_t(len(text))
+			strings = append(strings, text...)
+		}
 	}
-	C.call_on_events(h.c, array, C.size_t(len(events)))
+	C.call_on_events(h.c, unsafe.SliceData(array), C.size_t(len(array)), (*C.char)(unsafe.Pointer(unsafe.SliceData(strings))), C.size_t(len(strings)))
 }
 
 func (h hostCallbacks) Stdio(cookie, stdio uint64, io *core.DirectIO) core.StdioAnswer {

@@ -19,6 +19,7 @@ require (
 require (
 	github.com/google/uuid v1.6.0
 	github.com/moby/buildkit v0.25.2
+	github.com/moby/locker v1.0.1
 	github.com/moby/sys/user v0.4.0
 	github.com/sirupsen/logrus v1.9.3
 	golang.org/x/sys v0.33.0
@@ -46,7 +47,6 @@ require (
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
 	github.com/klauspost/compress v1.18.0 // indirect
-	github.com/moby/locker v1.0.1 // indirect
 	github.com/moby/sys/atomicwriter v0.1.0 // indirect
 	github.com/moby/sys/mountinfo v0.7.2 // indirect
 	github.com/moby/sys/sequential v0.6.0 // indirect

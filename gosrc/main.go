@@ -24,7 +24,7 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-const abiVersion = 1
+const abiVersion = 2
 
 var current atomic.Pointer[core.Core]
 
@@ -76,11 +76,20 @@ func pyctd_init(callbacks *C.pyctd_ccallbacks, logLevel C.int32_t) (failed C.int
 	if current.Load() != nil {
 		return C.int32_t(kind.AlreadyExists)
 	}
+	if err := core.StartPoller(); err != nil {
+		return C.int32_t(kind.Of(err))
+	}
 	// The caller's struct need not outlive this call.
 	if !current.CompareAndSwap(nil, core.New(hostCallbacks{*callbacks}, int32(logLevel))) {
 		return C.int32_t(kind.AlreadyExists)
 	}
 	return C.int32_t(kind.OK)
+}
+
+//export pyctd_set_log_level
+func pyctd_set_log_level(level C.int32_t) (failed C.int32_t) {
+	defer guard(&failed, C.int32_t(kind.Internal))
+	return C.int32_t(kind.Of(core.SetLogLevel(int32(level))))
 }
 
 //export pyctd_shutdown

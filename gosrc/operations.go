@@ -37,6 +37,14 @@ func pyctd_client_load_container(queue C.pyctd_handle, timeout C.int64_t, client
 	})
 }
 
+//export pyctd_client_containers
+func pyctd_client_containers(queue C.pyctd_handle, timeout C.int64_t, client C.pyctd_handle, filters *C.pyctd_cchar, filtersLen C.size_t) C.int64_t {
+	chosen := blob(filters, filtersLen)
+	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
+		return c.Containers(ctx, uint64(client), chosen)
+	})
+}
+
 //export pyctd_client_new_container
 func pyctd_client_new_container(queue C.pyctd_handle, timeout C.int64_t, client C.pyctd_handle, replace C.int32_t, id *C.pyctd_cchar, idLen C.size_t, spec *C.pyctd_cchar, specLen C.size_t, shim *C.pyctd_cchar, shimLen C.size_t, runtimeOptions *C.pyctd_cchar, runtimeOptionsLen C.size_t, opts *C.pyctd_cchar, optsLen C.size_t) C.int64_t {
 	request := core.NewContainerRequest{

@@ -71,31 +71,35 @@ typedef enum {
     PYCTD_EVENT_EXEC_ADDED = 5,
     PYCTD_EVENT_EXEC_STARTED = 6,
     PYCTD_EVENT_PAUSED = 7,
-    PYCTD_EVENT_RESUMED = 8
+    PYCTD_EVENT_RESUMED = 8,
+    PYCTD_EVENT_GAP = 9  /* not of libcontainerd: the connection was lost, and with it events, since sec and nsec; error is
+                          * why. Exits in the gap that containerd tells of when asked follow. */
 } pyctd_event_type;
 
-/* One call of libcontainerd's Backend.ProcessEvent. It stands still, and with it the queue of its container, until
- * pyctd_event_ack(token). The strings are valid during the callback only. */
+/* One call of libcontainerd's Backend.ProcessEvent, or what takes its place after a gap. It stands still, and with it the queue of its container, until
+ * pyctd_event_ack(token). It has no pointers, so that a batch goes over as it is: the strings follow one another in a
+ * block of their own, the first event's container_id, process_id and error, then the second's. */
 typedef struct {
     uint64_t cookie;   /* what pyctd_client_new was given */
     uint64_t token;
+    int64_t sec;       /* time of exit, as in pyctd_completion */
+    int32_t nsec;
     int32_t type;      /* a pyctd_event_type */
     uint32_t pid;
     uint32_t exit_code;
-    int32_t nsec;
-    int64_t sec;       /* time of exit, as in pyctd_completion */
-    const char *container_id;
-    size_t container_id_len;
-    const char *process_id;
-    size_t process_id_len;
-    const char *error; /* EventInfo.Error's text, or NULL */
-    size_t error_len;
+    uint32_t container_id_len;
+    uint32_t process_id_len;
+    int32_t error_len; /* of EventInfo.Error's text, or -1 for nil */
+    int32_t origin;    /* 0 for what came through ProcessEvent; 1 for a gap and the exits found after it, which did not; 2
+                        * for an exit that comes through ProcessEvent late, and was told as 1 already. With 1, an exit that
+                        * containerd knows nothing more of has the exit code 255 and an error */
 } pyctd_event;
 
 /* A cio.DirectIO, as the stdio callback sees it. The strings are valid during the callback only; an empty path means
  * that there is no such stream. */
 typedef struct {
-    pyctd_handle stdio;  /* for pyctd_stdio_*; Go releases it when the IO is closed */
+    pyctd_handle stdio;  /* for pyctd_stdio_*; the callback's to release, where it answers PYCTD_STDIO_ATTACHED: it is
+                          * good beyond the IO's close, so that stdin can still be closed then */
     int32_t terminal;
     const char *stdin_path;
     size_t stdin_path_len;
@@ -127,7 +131,9 @@ typedef enum {
 
 /* Called from Go's threads. Each may call back into this library; none may raise, unwind or longjmp. */
 typedef struct {
-    void (*on_events)(const pyctd_event *events, size_t count);
+    /* A batch of events, and their strings; both valid during the callback only. The next batch comes when each event of
+     * this one is acknowledged, or a millisecond later. */
+    void (*on_events)(const pyctd_event *events, size_t count, const char *strings, size_t strings_len);
     int32_t (*on_stdio)(uint64_t cookie, const pyctd_stdio *io);
     void (*on_io)(uint64_t cookie, int32_t call);
     /* A log record: level is logrus's (0 panic … 6 trace), fields a JSON object. Strings valid during the callback. */
@@ -146,8 +152,11 @@ typedef struct {
 
 /* The version of this ABI: a caller built against another number must not go on. */
 uint32_t pyctd_abi_version(void);
-/* The callbacks of this process. To be called once, before any client is made. log_level as in on_log. */
+/* The callbacks of this process. To be called once, before any client is made. log_level as in on_log. When it answers
+   RESOURCE_EXHAUSTED too few descriptors are left, and it can be called again. */
 int32_t pyctd_init(const pyctd_callbacks *callbacks, int32_t log_level);
+/* Which log records are made from now on. */
+int32_t pyctd_set_log_level(int32_t log_level);
 /* Closes every client, cancels every operation, and waits at most timeout_ns for their goroutines. Engines are not
  * stopped (their daemons end with the process): stop them before. 0, or PYCTD_DEADLINE_EXCEEDED. */
 int32_t pyctd_shutdown(int64_t timeout_ns);
@@ -155,7 +164,7 @@ void pyctd_get_counts(pyctd_counts *out);
 /* Frees data of a pyctd_completion; NULL is fine. */
 void pyctd_free(char *data);
 /* Releases a handle: a client is closed (its connection, its event stream, its streams' descriptors; tasks live on), a
- * queue's descriptor is closed, an engine is left running. 0 or a pyctd_kind. */
+ * queue's descriptor is closed and the operations on it are cancelled, an engine is left running. 0 or a pyctd_kind. */
 int32_t pyctd_release(pyctd_handle handle);
 
 /* -- queues and operations --------------------------------------------------------------------------------------- */
@@ -173,7 +182,8 @@ int32_t pyctd_event_ack(uint64_t token, const char *error, size_t error_len);
 /* -- Client ------------------------------------------------------------------------------------------------------ */
 
 /* libcontainerd.NewClient on a containerd client for the socket at address. Completes once events flow.
- * value: the client's handle. cookie comes back in its events. */
+ * state_dir: where bundles and FIFOs are made, an absolute path. value: the client's handle. cookie comes back in its
+ * events. */
 int64_t pyctd_client_new(pyctd_handle queue, int64_t timeout_ns, const char *address, size_t address_len,
                          const char *ns, size_t ns_len, const char *state_dir, size_t state_dir_len, uint64_t cookie);
 /* data: {"version": …, "revision": …} */
@@ -181,6 +191,12 @@ int64_t pyctd_client_version(pyctd_handle queue, int64_t timeout_ns, pyctd_handl
 /* value: the container's handle. */
 int64_t pyctd_client_load_container(pyctd_handle queue, int64_t timeout_ns, pyctd_handle client, const char *id,
                                     size_t id_len);
+/* containerd's own Containers, of which libcontainerd has nothing. filters: a JSON array of strings in containerd's syntax,
+ * of which a container must match one; empty is none, and all containers. data: a JSON array of {"id": …, "labels": {…},
+ * "image": …, "runtime": …, "snapshotter": …, "snapshot_key": …, "sandbox_id": …, "created_at": [sec, nsec],
+ * "updated_at": [sec, nsec], "spec": {…} or null}. */
+int64_t pyctd_client_containers(pyctd_handle queue, int64_t timeout_ns, pyctd_handle client, const char *filters,
+                                size_t filters_len);
 /* NewContainer, or libcontainerd.ReplaceContainer when replace is not 0. spec: an OCI runtime spec as JSON.
  * runtime_options: a JSON object for moby's shimopts.Generate; empty is none. opts: a JSON array of {"name": …,
  * "value": …}, the containerd.NewContainerOpts in order; empty is none. value: the container's handle. */
@@ -251,13 +267,13 @@ int64_t pyctd_stdio_open(pyctd_handle queue, int64_t timeout_ns, pyctd_handle st
 int64_t pyctd_stdio_close_stream(pyctd_handle queue, int64_t timeout_ns, pyctd_handle stdio, int32_t stream);
 /* DirectIO.Cancel: gives up streams that the other side has not opened yet. */
 int64_t pyctd_stdio_cancel(pyctd_handle queue, int64_t timeout_ns, pyctd_handle stdio);
-/* DirectIO.Close: closes every stream and removes the FIFOs. */
+/* DirectIO.Close: closes every stream and removes the FIFOs; it does not tell containerd that stdin has ended. */
 int64_t pyctd_stdio_close(pyctd_handle queue, int64_t timeout_ns, pyctd_handle stdio);
 
 /* -- Engine ------------------------------------------------------------------------------------------------------ */
 
-/* moby's libcontainerd/supervisor: starts containerd from the PATH given, restarts it when it dies.
- * value: the engine's handle; data: the address of its socket. */
+/* moby's libcontainerd/supervisor: starts containerd from the PATH given, restarts it when it dies. root
+ * and state: its directories, absolute paths. value: the engine's handle; data: the address of its socket. */
 int64_t pyctd_engine_start(pyctd_handle queue, int64_t timeout_ns, const char *root, size_t root_len,
                            const char *state, size_t state_len, const char *log_level, size_t log_level_len,
                            const char *path, size_t path_len);

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/docker/docker/libcontainerd"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/moby/locker"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
@@ -42,6 +42,9 @@ type Client struct {
 	streams map[*stdio]struct{} // attached and not yet closed
 	closed  bool
 	left    *leftovers
+	census  census
+	gaps    sync.Mutex     // one is told at a time
+	order   *locker.Locker // of a container's events, be they news or found after a gap
 	used    sync.WaitGroup // by work that must not lose the daemon in its middle
 }
 
@@ -67,7 +70,7 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
 			grpc.WithContextDialer(dialer.ContextDialer),
-			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, cleanUp),
+			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, cleanUp, noteBundle),
 			grpc.WithChainStreamInterceptor(grpcerrors.StreamClientInterceptor, upload),
 		}),
 		containerd.WithTimeout(timeout),
@@ -80,6 +83,9 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	if err := identifiers.Validate(namespace); err != nil {
 		return Result{}, err
 	}
+	if err := checkDirectory("state", stateDir); err != nil {
+		return Result{}, err
+	}
 	events := newReadyEvents()
 	daemon, err := connect(ctx, address, containerd.WithDefaultNamespace(namespace),
 		containerd.WithServices(containerd.WithEventService(events)))
@@ -88,8 +94,9 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	}
 	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, place: address + "\x00" + namespace, daemon: daemon, left: &events.left,
-		streams: map[*stdio]struct{}{}}
+		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
+	events.gap = func(since time.Time, cause error) { cl.use(func() { cl.tellGap(since, cause) }) }
 	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)
 	if err == nil {
 		err = events.wait(ctx)
@@ -98,6 +105,7 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 		cl.close()
 		return Result{}, err
 	}
+	cl.list(ctx, time.Time{})
 	return Result{Value: c.handles.Put(cl)}, nil
 }
 
@@ -149,14 +157,25 @@ func (cl *Client) check() error {
 
 // ProcessEvent is libcontainerd's Backend.
 func (cl *Client) ProcessEvent(id string, event libcontainerdtypes.EventType, info libcontainerdtypes.EventInfo) error {
-	out := Event{
-		Cookie: cl.cookie, Type: string(event), Pid: info.Pid, ExitCode: info.ExitCode, ExitedAt: info.ExitedAt,
-		ContainerID: id, ProcessID: info.ProcessID,
+	return cl.tell(Event{
+		Type: string(event), Pid: info.Pid, ExitCode: info.ExitCode, ExitedAt: info.ExitedAt,
+		ContainerID: id, ProcessID: info.ProcessID, Error: info.Error,
+	})
+}
+
+// tell hands an event over and returns when it is acknowledged.
+func (cl *Client) tell(event Event) error {
+	cl.order.Lock(event.ContainerID)
+	defer func() { _ = cl.order.Unlock(event.ContainerID) }()
+	if event.Origin == Recovered {
+		if event.Type != EventGap && !cl.census.claim(event) {
+			return nil
+		}
+	} else {
+		event.Origin = cl.census.see(event)
 	}
-	if info.Error != nil {
-		out.Error = info.Error.Error()
-	}
-	return cl.core.dispatcher.process(out, cl.ctx.Done())
+	event.Cookie = cl.cookie
+	return cl.core.dispatcher.process(event, cl.ctx.Done())
 }
 
 // ClientVersion is Client.Version.
@@ -178,11 +197,12 @@ func (c *Core) LoadContainer(ctx context.Context, h uint64, id string) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	ctr, err := cl.moby.LoadContainer(ctx, id)
+	of := bundleOf{id: id}
+	ctr, err := cl.moby.LoadContainer(withBundle(ctx, &of), id)
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, loaded: true})}, nil
+	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, bundle: of.path, loaded: true})}, nil
 }
 
 // NewContainerRequest is what NewContainer takes; its JSON fields are described in pyctd.h.
@@ -198,9 +218,8 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	if err != nil {
 		return Result{}, err
 	}
-	// The id becomes a directory under the state directory before containerd looks at it.
 	if err := identifiers.Validate(request.ID); err != nil {
-		return Result{}, err
+		return Result{}, cl.refuseContainer(ctx, request.ID, err)
 	}
 	spec, err := parseSpec(request.Spec)
 	if err != nil {
@@ -215,6 +234,11 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 		return Result{}, err
 	}
 	bundle := newBundle(filepath.Join(cl.stateDir, request.ID))
+	if err := checkNewBundle(bundle.path, spec); err != nil {
+		return Result{}, err
+	}
+	of := bundleOf{id: request.ID, strict: request.Replace}
+	ctx = withBundle(ctx, &of)
 	var ctr libcontainerdtypes.Container
 	if request.Replace {
 		ctr, err = libcontainerd.ReplaceContainer(ctx, cl.moby, request.ID, spec, request.Shim, runtimeOptions, opts...)
@@ -222,31 +246,15 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 		ctr, err = cl.moby.NewContainer(ctx, request.ID, spec, request.Shim, runtimeOptions, opts...)
 	}
 	if err != nil {
-		if kind.Of(err) == kind.InvalidArgument {
+		if of.refused != nil {
+			return Result{}, of.refused
+		}
+		if k := kind.Of(err); k == kind.InvalidArgument || k == kind.ResourceExhausted { // a message that is too long
 			bundle.remove()
 		}
 		return Result{}, err
 	}
-	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr})}, nil
-}
-
-// bundle is a container's directory before libcontainerd makes it. It makes it before containerd looks at the container,
-// and leaves it when containerd then refuses.
-type bundle struct {
-	path   string
-	exists bool
-}
-
-func newBundle(path string) bundle {
-	_, err := os.Lstat(path)
-	return bundle{path, err == nil}
-}
-
-// remove takes away a directory that is new and empty: one with anything in it is somebody's.
-func (b bundle) remove() {
-	if !b.exists {
-		_ = os.Remove(b.path)
-	}
+	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr, bundle: of.path})}, nil
 }
 
 func asJSON(v any) (Result, error) {

@@ -17,7 +17,8 @@ type Container struct {
 	client *Client
 	id     string
 	moby   libcontainerdtypes.Container
-	loaded bool // from LoadContainer, which does not bring the runtime's options back
+	bundle string // as its label says; empty where it has none
+	loaded bool   // from LoadContainer, which does not bring the runtime's options back
 }
 
 func (c *Core) container(h uint64) (*Container, error) {
@@ -38,7 +39,15 @@ func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, with
 	if err != nil {
 		return Result{}, err
 	}
-	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie))
+	if err := ctr.checkFIFOs(ctr.id); err != nil {
+		return Result{}, err
+	}
+	spare, err := newSpare()
+	if err != nil {
+		return Result{}, err
+	}
+	defer spare.release()
+	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie, spare))
 	if err != nil {
 		return Result{}, err
 	}
@@ -78,10 +87,15 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 	if stdioCookie == 0 {
 		task, err = ctr.moby.Task(ctx)
 	} else {
+		var spare *spare
+		if spare, err = newSpare(); err != nil {
+			return Result{}, err
+		}
+		defer spare.release()
 		// AttachTask opens the FIFOs under its context and for its life: under the call's own, its end would close them.
 		attached, stop := ctr.client.untilDone(ctx)
 		defer stop()
-		task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie))
+		task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie, spare))
 	}
 	if err != nil {
 		return Result{}, err
@@ -131,6 +145,11 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 	ctr, err := c.container(h)
 	if err != nil {
 		return Result{}, err
+	}
+	if ctr.bundle != "" {
+		if err := checkBundleName(ctr.id, ctr.bundle); err != nil {
+			return Result{}, err
+		}
 	}
 	return Result{}, ctr.moby.Delete(ctx)
 }

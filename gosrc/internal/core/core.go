@@ -28,8 +28,19 @@ type Event struct {
 	Pid, ExitCode          uint32
 	ExitedAt               time.Time
 	ContainerID, ProcessID string
-	Error                  string
+	Error                  error
+	Origin                 Origin
 }
+
+// Origin is where an event comes from.
+type Origin int32
+
+// The origins, as in pyctd.h.
+const (
+	News      Origin = iota // libcontainerd
+	Recovered               // a gap in its events, and what ended in one
+	Repeated                // libcontainerd, after all: it was told as recovered already
+)
 
 // StdioAnswer is what the owner of a stdio callback says to a DirectIO.
 type StdioAnswer int32
@@ -78,7 +89,7 @@ type Core struct {
 	closed    atomic.Bool
 
 	mu  sync.Mutex
-	ops map[int64]context.CancelFunc
+	ops map[int64]inFlight
 
 	checkpoints gates // by directory
 	restores    gates // by daemon and namespace
@@ -87,10 +98,16 @@ type Core struct {
 	containerd containerdOutput
 }
 
+// inFlight is an operation that has not ended, and the queue that its outcome goes to.
+type inFlight struct {
+	cancel context.CancelFunc
+	queue  uint64
+}
+
 // New makes a core that calls back through callbacks.
 func New(callbacks Callbacks, logLevel int32) *Core {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]context.CancelFunc{}}
+	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]inFlight{}}
 	c.dispatcher.init(callbacks)
 	c.routeLogs(logLevel)
 	return c
@@ -151,7 +168,7 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 	}
 	op := c.lastOp.Add(1)
 	c.mu.Lock()
-	c.ops[op] = cancel
+	c.ops[op] = inFlight{cancel, q}
 	c.mu.Unlock()
 	c.running.Go(func() {
 		defer cancel()
@@ -202,13 +219,12 @@ func panicError(p any) error {
 // Cancel cancels an operation's context.
 func (c *Core) Cancel(op int64) bool {
 	c.mu.Lock()
-	cancel := c.ops[op]
+	at, ok := c.ops[op]
 	c.mu.Unlock()
-	if cancel == nil {
-		return false
+	if ok {
+		at.cancel()
 	}
-	cancel()
-	return true
+	return ok
 }
 
 // closer is what a released object does last.
@@ -222,6 +238,7 @@ func (c *Core) Release(h uint64) error {
 	}
 	switch o := object.(type) {
 	case *queue.Queue:
+		c.cancelAll(h)
 		for _, done := range o.Close() {
 			c.disown(done)
 		}
@@ -229,6 +246,17 @@ func (c *Core) Release(h uint64) error {
 		o.close()
 	}
 	return nil
+}
+
+// cancelAll cancels the operations of a queue that is being released: nobody is left to hear of them.
+func (c *Core) cancelAll(q uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.ops {
+		if at.queue == q {
+			at.cancel()
+		}
+	}
 }
 
 // disown releases what an operation made and nobody took. A handle has its generation, at least 1, in the upper half; a

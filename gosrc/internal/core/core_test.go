@@ -116,6 +116,59 @@ func TestAnOrphanedResultIsReleased(t *testing.T) {
 	}
 }
 
+func TestReleasingAQueueCancelsItsOperationsOnly(t *testing.T) {
+	c := New(recorder{}, 0)
+	ended := make(chan error, 2)
+	var queues [2]uint64
+	for i := range queues {
+		q, _, err := c.NewQueue()
+		if err != nil {
+			t.Fatal(err)
+		}
+		queues[i] = q
+		if _, err := c.Start(q, -1, func(ctx context.Context) (Result, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return Result{}, ctx.Err()
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, q := range queues {
+		if err := c.Release(q); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if q == queues[0] && len(ended) != 0 {
+			t.Fatal("the other queue's operation ended too")
+		}
+	}
+	c.running.Wait()
+}
+
+func TestALogReaderThatBlocksHoldsNoEventUp(t *testing.T) {
+	r := slowReader{recorder{make(chan Event, 1)}, make(chan struct{}), make(chan struct{})}
+	c := New(r, 0)
+	c.dispatcher.log(record{text: "slowly"})
+	<-r.entered
+	go func() { _ = c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
+	event := <-r.events
+	c.AckEvent(event.Token, "")
+	close(r.leave)
+}
+
+type slowReader struct {
+	recorder
+	entered, leave chan struct{}
+}
+
+func (r slowReader) Log(int32, string, string) {
+	close(r.entered)
+	<-r.leave
+}
+
 func TestAnEventIsHeldUntilItIsAcknowledged(t *testing.T) {
 	r := recorder{make(chan Event, 1)}
 	c := New(r, 0)

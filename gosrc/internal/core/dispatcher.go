@@ -2,29 +2,31 @@ package core
 
 import (
 	"errors"
+	"os"
 	"runtime"
 	"sync"
+	"time"
 )
 
-// maxRecords bounds the log records that wait for a slow reader; events are never dropped.
-const maxRecords = 4096
+// gather is how long events wait at most for the batch before them to be done with. Each batch that goes out disturbs the
+// threads that run handlers; while these get on, few large ones cost less than many small.
+const gather = time.Millisecond
 
-type record struct {
-	level        int32
-	text, fields string
-}
-
-// dispatcher carries events and log records out, in batches, from one goroutine that is locked to its thread: a
-// callback into Python from many threads at once costs far more than the events themselves.
+// dispatcher carries events and log records out: apart, so that a log handler that blocks holds no event up; each in
+// batches, from one goroutine that is locked to its thread, for a callback into Python from many threads at once costs far
+// more than what it carries.
 type dispatcher struct {
 	callbacks Callbacks
 	mu        sync.Mutex
 	wake      *sync.Cond
 	events    []Event
-	records   []record
+	records   *recordCarrier
 	waiting   map[uint64]chan string
 	lastToken uint64
-	started   bool
+	sentToken uint64 // of the last event that went out
+	handled   int    // events that went out and are not acknowledged
+	sentAt    time.Time
+	overdue   *time.Timer // ends the holding back of what came since
 	closed    bool
 }
 
@@ -32,38 +34,72 @@ func (d *dispatcher) init(callbacks Callbacks) {
 	d.callbacks = callbacks
 	d.wake = sync.NewCond(&d.mu)
 	d.waiting = map[uint64]chan string{}
+	d.records = newRecordCarrier(func(r record) { callbacks.Log(r.level, r.text, r.fields) })
+	go d.run()
 }
 
-// start runs the goroutine when there is first something to carry. Called with the lock held.
+// start lets what is new be carried: at once, or with the next batch. Called with the lock held.
 func (d *dispatcher) start() {
-	if !d.started {
-		d.started = true
-		go d.run()
+	if d.ready() {
+		d.wake.Signal()
+	} else if d.overdue == nil {
+		d.overdue = time.AfterFunc(gather-time.Since(d.sentAt), func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.overdue = nil; len(d.events) > 0 {
+				d.start() // or hold back for longer: another batch may have gone out meanwhile
+			}
+		})
 	}
-	d.wake.Signal()
+}
+
+// ready tells whether there is something to carry now. Called with the lock held.
+func (d *dispatcher) ready() bool {
+	return len(d.events) > 0 && (d.handled == 0 || time.Since(d.sentAt) >= gather)
 }
 
 func (d *dispatcher) run() {
 	runtime.LockOSThread()
+	_ = os.WriteFile("/proc/thread-self/comm", []byte("pyctd-events"), 0) // the thread's name, for debuggers
 	for {
-		d.mu.Lock()
-		for len(d.events) == 0 && len(d.records) == 0 && !d.closed {
-			d.wake.Wait()
-		}
-		if d.closed {
-			d.mu.Unlock()
+		events, open := d.next()
+		if !open {
 			return
 		}
-		events, records := d.events, d.records
-		d.events, d.records = nil, nil
-		d.mu.Unlock()
-		if len(events) > 0 {
-			d.callbacks.Events(events)
-		}
-		for _, r := range records {
-			d.callbacks.Log(r.level, r.text, r.fields)
+		d.callbacks.Events(events)
+	}
+}
+
+// next waits for events to carry.
+func (d *dispatcher) next() (events []Event, open bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for !d.ready() && !d.closed {
+		d.wake.Wait()
+	}
+	if d.closed {
+		return nil, false
+	}
+	events, d.events = d.events, nil
+	for _, event := range events {
+		if _, waits := d.waiting[event.Token]; waits {
+			d.handled++
 		}
 	}
+	d.sentToken, d.sentAt = events[len(events)-1].Token, time.Now()
+	return events, true
+}
+
+// take ends the wait for an event. Called with the lock held.
+func (d *dispatcher) take(token uint64) (ack chan string) {
+	ack, waits := d.waiting[token]
+	delete(d.waiting, token)
+	if waits && token <= d.sentToken {
+		if d.handled--; d.ready() {
+			d.wake.Signal()
+		}
+	}
+	return ack
 }
 
 // process hands an event over and returns when it is acknowledged, or when done is closed: libcontainerd's queue keeps
@@ -88,7 +124,7 @@ func (d *dispatcher) process(event Event, done <-chan struct{}) error {
 		}
 	case <-done:
 		d.mu.Lock()
-		delete(d.waiting, event.Token)
+		d.take(event.Token)
 		d.mu.Unlock()
 	}
 	return nil
@@ -96,24 +132,16 @@ func (d *dispatcher) process(event Event, done <-chan struct{}) error {
 
 func (d *dispatcher) acknowledge(token uint64, text string) bool {
 	d.mu.Lock()
-	ack, ok := d.waiting[token]
-	delete(d.waiting, token)
+	ack := d.take(token)
 	d.mu.Unlock()
-	if ok {
-		ack <- text
+	if ack == nil {
+		return false
 	}
-	return ok
+	ack <- text
+	return true
 }
 
-func (d *dispatcher) log(r record) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed || len(d.records) >= maxRecords {
-		return
-	}
-	d.records = append(d.records, r)
-	d.start()
-}
+func (d *dispatcher) log(r record) { d.records.put(r) }
 
 func (d *dispatcher) unacknowledged() int {
 	d.mu.Lock()
@@ -126,6 +154,7 @@ func (d *dispatcher) close() {
 	defer d.mu.Unlock()
 	d.closed = true
 	d.wake.Broadcast()
+	d.records.close()
 }
 
 // AckEvent ends one ProcessEvent with the error's text, "" for nil.

@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/docker/docker/libcontainerd/supervisor"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -37,6 +39,9 @@ type Engine struct {
 func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // the supervisor would start a daemon first
+	}
+	if err := errors.Join(checkDirectory("root", root), checkDirectory("state", state)); err != nil {
+		return Result{}, err
 	}
 	// The supervisor looks containerd up in Go's environment, which was copied when the library was loaded.
 	if os.Getenv("PATH") != path {
@@ -104,6 +109,7 @@ func (c *Core) StopEngine(ctx context.Context, h uint64) (Result, error) {
 	if late := engine.daemon.WaitTimeout(stopTimeout); late != nil {
 		err = errors.Join(err, fmt.Errorf("%w: %w", late, context.DeadlineExceeded))
 	}
+	endShims(engine.daemon.Address())
 	return Result{}, err
 }
 
@@ -156,6 +162,28 @@ func clear(ctx context.Context, address string) error {
 			})
 		}
 		group.Wait()
+		if err := clearOrphans(ctx, daemon); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clearOrphans deletes the tasks that have no container any more, since that was deleted while they were being made.
+// containerd finds a task by its container only, so each gets one, with a spec that is never used.
+func clearOrphans(ctx context.Context, daemon *containerd.Client) error {
+	left, err := daemon.TaskService().List(ctx, &tasksapi.ListTasksRequest{})
+	if err != nil {
+		return err
+	}
+	for _, task := range left.Tasks {
+		ctr, err := daemon.NewContainer(ctx, task.ID, containerd.WithSpec(&specs.Spec{}))
+		if err == nil {
+			err = remove(ctx, ctr)
+		}
+		if err != nil {
+			log.G(ctx).WithError(err).WithField("container", task.ID).Error("failed to delete task without container")
+		}
 	}
 	return nil
 }

@@ -36,7 +36,16 @@ func (h logHook) Fire(entry *logrus.Entry) error {
 func (c *Core) routeLogs(level int32) {
 	logger := log.L.Logger
 	logger.SetOutput(io.Discard)
-	logger.SetLevel(logrus.Level(level))
+	_ = SetLogLevel(level)
 	logger.ReplaceHooks(logrus.LevelHooks{})
 	logger.AddHook(logHook{&c.dispatcher})
+}
+
+// SetLogLevel says which records are made: what nobody will see costs more than many a call.
+func SetLogLevel(level int32) error {
+	if level < int32(logrus.PanicLevel) || level > int32(logrus.TraceLevel) {
+		return invalid(fmt.Errorf("log level must be from 0 to 6, not %d", level))
+	}
+	log.L.Logger.SetLevel(logrus.Level(level))
+	return nil
 }

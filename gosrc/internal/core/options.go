@@ -15,8 +15,19 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// containerOpt decodes one option's value into containerd's option.
-type containerOpt func(ctx context.Context, daemon *containerd.Client, value json.RawMessage) (containerd.NewContainerOpts, error)
+// givenOpt is an option as it comes.
+type givenOpt struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// invalid says which option it is that is wrong.
+func (given givenOpt) invalid(err error) error {
+	return invalid(fmt.Errorf("option %q: %w", given.Name, err))
+}
+
+// containerOpt makes containerd's option of one that is given.
+type containerOpt func(ctx context.Context, daemon *containerd.Client, given givenOpt) (containerd.NewContainerOpts, error)
 
 // The values of options that are JSON objects. parseOption tells a caller which fields there are by these.
 type (
@@ -83,8 +94,8 @@ var containerOpts = map[string]containerOpt{
 }
 
 func plain[T any](option func(T) containerd.NewContainerOpts) containerOpt {
-	return func(_ context.Context, _ *containerd.Client, value json.RawMessage) (containerd.NewContainerOpts, error) {
-		v, err := parseOption[T](value)
+	return func(_ context.Context, _ *containerd.Client, given givenOpt) (containerd.NewContainerOpts, error) {
+		v, err := parseOption[T](given)
 		if err != nil {
 			return nil, err
 		}
@@ -93,8 +104,8 @@ func plain[T any](option func(T) containerd.NewContainerOpts) containerOpt {
 }
 
 func ofImage[T interface{ ref() string }](option func(containerd.Image, T) containerd.NewContainerOpts) containerOpt {
-	return func(ctx context.Context, daemon *containerd.Client, value json.RawMessage) (containerd.NewContainerOpts, error) {
-		v, err := parseOption[T](value)
+	return func(ctx context.Context, daemon *containerd.Client, given givenOpt) (containerd.NewContainerOpts, error) {
+		v, err := parseOption[T](given)
 		if err != nil {
 			return nil, err
 		}
@@ -108,24 +119,24 @@ func ofImage[T interface{ ref() string }](option func(containerd.Image, T) conta
 
 // parseOption decodes an option's value. A field that the option does not have is the caller's mistake, and is answered
 // with those that it has.
-func parseOption[T any](value json.RawMessage) (v T, err error) {
+func parseOption[T any](given givenOpt) (v T, err error) {
 	if t := reflect.TypeFor[T](); t.Kind() == reflect.Struct {
-		var given map[string]json.RawMessage
-		if err := json.Unmarshal(value, &given); err != nil {
-			return v, invalid(err)
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(given.Value, &fields); err != nil {
+			return v, given.invalid(err)
 		}
 		known := make([]string, t.NumField())
 		for i := range known {
 			known[i] = t.Field(i).Tag.Get("json")
 		}
-		for name := range given {
+		for name := range fields {
 			if !slices.Contains(known, name) {
-				return v, invalid(fmt.Errorf("field %q is not known: there are %s", name, strings.Join(known, ", ")))
+				return v, given.invalid(fmt.Errorf("field %q is not known: there are %s", name, strings.Join(known, ", ")))
 			}
 		}
 	}
-	if err := json.Unmarshal(value, &v); err != nil {
-		return v, invalid(err)
+	if err := json.Unmarshal(given.Value, &v); err != nil {
+		return v, given.invalid(err)
 	}
 	return v, nil
 }
@@ -134,10 +145,7 @@ func parseContainerOpts(ctx context.Context, daemon *containerd.Client, data []b
 	if len(data) == 0 {
 		return nil, nil
 	}
-	var named []struct {
-		Name  string
-		Value json.RawMessage
-	}
+	var named []givenOpt
 	if err := json.Unmarshal(data, &named); err != nil {
 		return nil, invalid(fmt.Errorf("opts: %w", err))
 	}
@@ -148,9 +156,9 @@ func parseContainerOpts(ctx context.Context, daemon *containerd.Client, data []b
 			known := slices.Sorted(maps.Keys(containerOpts))
 			return nil, invalid(fmt.Errorf("option %q is not known: there are %s", option.Name, strings.Join(known, ", ")))
 		}
-		opt, err := decode(ctx, daemon, option.Value)
+		opt, err := decode(ctx, daemon, option)
 		if err != nil {
-			return nil, fmt.Errorf("option %q: %w", option.Name, err)
+			return nil, err
 		}
 		opts = append(opts, opt)
 	}

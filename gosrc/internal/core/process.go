@@ -28,6 +28,7 @@ type embedded interface {
 	Wait(context.Context) (<-chan containerd.ExitStatus, error)
 	CloseIO(context.Context, ...containerd.IOCloserOpts) error
 	Status(context.Context) (containerd.Status, error)
+	ID() string
 }
 
 // A Process is a task's init process or an exec.
@@ -91,9 +92,16 @@ func (p *Process) arm() {
 					p.waitErr = panicError(r)
 				}
 			}()
-			p.status, p.waitErr = p.await()
+			if p.status, p.waitErr = p.await(); p.waitErr == nil {
+				p.tellCensus(&p.status)
+			}
 		}()
 	})
+}
+
+// tellCensus notes the exit, whose event may be lost.
+func (p *Process) tellCensus(status *containerd.ExitStatus) {
+	p.container.client.census.exited(processKey{p.container.id, p.moby.(embedded).ID()}, status)
 }
 
 // retryWait is how long a wait rests when the daemon is away.
@@ -179,6 +187,7 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	p.tellCensus(status)
 	p.discard()
 	return exitResult(status), nil
 }
@@ -304,16 +313,6 @@ func (c *Core) Summary(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	// libcontainerd decodes each process's details, which the runc shim does not send; it would dereference nil there.
-	processes, err := task.Pids(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	for _, p := range processes {
-		if p.Info == nil {
-			return asJSON([]struct{}{})
-		}
-	}
 	summaries, err := task.Summary(ctx)
 	if err != nil {
 		return Result{}, err
@@ -331,14 +330,21 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 	if err := parseObject("process spec", spec, &process); err != nil {
 		return Result{}, err
 	}
-	// The exec's id becomes the name of its FIFOs before containerd looks at it: what leads elsewhere is refused here,
-	// anything else by containerd itself.
+	// What can't leave the bundle is left to libcontainerd, which asks containerd before it has made more than FIFOs.
 	if strings.ContainsAny(id, "/\x00") {
 		if err := identifiers.Validate(id); err != nil {
-			return Result{}, err
+			return Result{}, p.container.refuseExec(ctx, id, &process, err)
 		}
 	}
-	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie))
+	if err := p.container.checkFIFOs(id); err != nil {
+		return Result{}, err
+	}
+	spare, err := newSpare()
+	if err != nil {
+		return Result{}, err
+	}
+	defer spare.release()
+	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie, spare))
 	if err != nil {
 		return Result{}, err
 	}

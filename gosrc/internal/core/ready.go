@@ -21,6 +21,12 @@ type readyEvents struct {
 	once                    sync.Once
 	ready                   chan struct{}
 	left                    leftovers
+
+	// gap is called when events flow again: since when they did not, and why. Set before the first subscription.
+	gap   func(since time.Time, cause error)
+	mu    sync.Mutex
+	since time.Time // zero while nothing is lost
+	cause error
 }
 
 const probeTopic = "/pyctd/ready"
@@ -29,10 +35,20 @@ func newReadyEvents() *readyEvents { return &readyEvents{ready: make(chan struct
 
 func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan *events.Envelope, <-chan error) {
 	namespace := "pyctd-" + uuid.NewString()
-	envelopes, errs := r.EventService.Subscribe(ctx, append(filters, "namespace=="+namespace)...)
-	out := make(chan *events.Envelope)
+	envelopes, failed := r.EventService.Subscribe(ctx, append(filters, "namespace=="+namespace)...)
+	out := make(chan *events.Envelope, 64) // so that many events need no change of goroutines for each
 	seen := make(chan struct{})
+	errs := make(chan error, 1)
 	go r.probe(ctx, namespace, seen)
+	go func() {
+		defer close(errs)
+		if err := <-failed; err != nil {
+			if ctx.Err() == nil {
+				r.lose(err)
+			}
+			errs <- err
+		}
+	}()
 	go func() {
 		first := true
 		for {
@@ -48,6 +64,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 						first = false
 						close(seen)
 						r.once.Do(func() { close(r.ready) })
+						r.flow()
 					}
 					continue
 				}
@@ -61,6 +78,25 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 		}
 	}()
 	return out, errs
+}
+
+// lose notes that events are lost from now on.
+func (r *readyEvents) lose(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.since.IsZero() {
+		r.since, r.cause = time.Now(), cause
+	}
+}
+
+// flow notes that a subscription is live.
+func (r *readyEvents) flow() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.since.IsZero() {
+		r.gap(r.since, r.cause)
+		r.since, r.cause = time.Time{}, nil
+	}
 }
 
 func (r *readyEvents) probe(ctx context.Context, namespace string, seen <-chan struct{}) {

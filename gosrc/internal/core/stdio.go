@@ -39,19 +39,23 @@ const (
 type stdio struct {
 	client *Client
 	cookie uint64
+	spare  *spare
 	handle uint64
 	dio    *cio.DirectIO
 	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
+	told   sync.Once                  // the other side, that it is closed
 	once   sync.Once
+	err    error
 }
 
 // attach makes the StdioCallback that asks the other side.
-func (cl *Client) attach(cookie uint64) libcontainerdtypes.StdioCallback {
+func (cl *Client) attach(cookie uint64, spare *spare) libcontainerdtypes.StdioCallback {
 	return func(dio *cio.DirectIO) (cio.IO, error) {
 		if cookie == 0 {
+			spare.release()
 			return none(dio)
 		}
-		s := &stdio{client: cl, cookie: cookie, dio: dio}
+		s := &stdio{client: cl, cookie: cookie, spare: spare, dio: dio}
 		s.handle = cl.core.handles.Put(s)
 		cl.mu.Lock()
 		open := !cl.closed
@@ -67,10 +71,12 @@ func (cl *Client) attach(cookie uint64) libcontainerdtypes.StdioCallback {
 		case StdioAttached:
 			return s, nil
 		case StdioNone:
-			s.forget()
+			s.drop()
+			spare.release()
 			return none(dio)
 		}
-		s.forget()
+		s.drop()
+		spare.release()
 		if !open {
 			return nil, kind.ErrClosed
 		}
@@ -96,6 +102,7 @@ func (s *stdio) Config() cio.Config {
 
 // Cancel is cio.IO's.
 func (s *stdio) Cancel() {
+	s.spare.release()
 	s.dio.Cancel()
 	s.client.core.callbacks.IO(s.cookie, IOCancel)
 }
@@ -109,18 +116,31 @@ func (s *stdio) Wait() {
 // Close is cio.IO's.
 func (s *stdio) Close() error {
 	s.forget()
-	s.once.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
-	return s.dio.Close()
+	s.told.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
+	return s.closeAll()
 }
 
+// closeAll closes the DirectIO, once: it removes FIFOs by their names, and later ones of those names are another
+// process's.
+func (s *stdio) closeAll() error {
+	s.once.Do(func() { s.err = s.dio.Close() })
+	return s.err
+}
+
+// forget leaves the handle: as in Go, closing stdin tells containerd even when the DirectIO is closed.
 func (s *stdio) forget() {
 	s.client.mu.Lock()
 	delete(s.client.streams, s)
 	s.client.mu.Unlock()
+}
+
+// drop is forget where the other side has not taken the streams.
+func (s *stdio) drop() {
+	s.forget()
 	_, _ = s.client.core.handles.Take(s.handle)
 }
 
-// close is what releasing the handle from outside does: nothing, for the streams belong to the process.
+// close is what releasing the handle does: nothing, for the streams belong to the process.
 func (s *stdio) close() {}
 
 // detach lets go of the streams of a process that runs on: it closes our descriptors, keeps the FIFOs for the next
@@ -133,7 +153,7 @@ func (s *stdio) detach() {
 			_ = pipe.(io.Closer).Close()
 		}
 	}
-	s.once.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
+	s.told.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
 }
 
 // pipe returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
@@ -158,7 +178,13 @@ func (s *stdio) pipe(stream Stream) (any, error) {
 	return pipe, nil
 }
 
-func (c *Core) stdio(h uint64) (*stdio, error) { return handle.Get[*stdio](&c.handles, h) }
+func (c *Core) stdio(h uint64) (*stdio, error) {
+	s, err := handle.Get[*stdio](&c.handles, h)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.client.check()
+}
 
 // SetStdioConfig sets what the IO's Config answers.
 func (c *Core) SetStdioConfig(h uint64, config cio.Config) error {
@@ -248,5 +274,5 @@ func (c *Core) CloseStdio(h uint64) (Result, error) {
 		return Result{}, err
 	}
 	s.forget()
-	return Result{}, s.dio.Close()
+	return Result{}, s.closeAll()
 }

@@ -1,0 +1,139 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	containersapi "github.com/containerd/containerd/api/services/containers/v1"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/libcontainerd/remote"
+	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/grpc"
+)
+
+// libcontainerd makes, fills and removes whatever a container's label says is its bundle, and follows symbolic links. The
+// label is containerd's to keep, where anybody with its socket may write it, and a link may have been planted: neither
+// may lead it out of its state directory.
+
+// bundle is a container's directory before libcontainerd makes it. It makes it before containerd looks at the container,
+// and leaves it when containerd then refuses.
+type bundle struct {
+	path   string
+	exists bool
+}
+
+func newBundle(path string) bundle {
+	_, err := os.Lstat(path)
+	return bundle{path, err == nil}
+}
+
+// remove takes away a directory that is new and empty: one with anything in it is somebody's.
+func (b bundle) remove() {
+	if !b.exists {
+		_ = os.Remove(b.path)
+	}
+}
+
+type bundleKey struct{}
+
+// bundleOf is where noteBundle puts what it learns.
+type bundleOf struct {
+	id, path string
+	strict   bool  // whether the bundle of a container that is there already is going to be removed
+	refused  error // that it is not; libcontainerd keeps but the text of it
+}
+
+// noteBundle tells which bundle a container has, which libcontainerd keeps to itself.
+func noteBundle(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoke(ctx, method, request, reply, conn, opts...)
+	into, asked := ctx.Value(bundleKey{}).(*bundleOf)
+	if err != nil || !asked {
+		return err
+	}
+	switch reply := reply.(type) {
+	case *containersapi.GetContainerResponse:
+		into.path = reply.GetContainer().GetLabels()[remote.DockerContainerBundlePath]
+		if into.strict && into.path != "" {
+			into.refused = checkBundleName(into.id, into.path)
+			return into.refused
+		}
+	case *containersapi.CreateContainerResponse:
+		into.path = reply.GetContainer().GetLabels()[remote.DockerContainerBundlePath]
+	}
+	return nil
+}
+
+func withBundle(ctx context.Context, into *bundleOf) context.Context {
+	return context.WithValue(ctx, bundleKey{}, into)
+}
+
+var userSuffix = regexp.MustCompile(`^\.[0-9]+\.[0-9]+$`)
+
+// checkBundleName refuses a label that libcontainerd can't have written: it names a bundle for its container, and for a
+// user namespace for the user and group of its root, too.
+func checkBundleName(id, path string) error {
+	suffix, named := strings.CutPrefix(filepath.Base(path), id)
+	if filepath.IsAbs(path) && filepath.Clean(path) == path && named && (suffix == "" || userSuffix.MatchString(suffix)) {
+		return nil
+	}
+	return refused("the label %s of container %q says that its bundle is %q, which libcontainerd has not made", remote.DockerContainerBundlePath, id, path)
+}
+
+func refused(format string, args ...any) error {
+	return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(format, args...))
+}
+
+// checkFIFOs refuses a place for a process's FIFOs where something else is: its streams would go there.
+func (ctr *Container) checkFIFOs(process string) error {
+	if err := checkBundleName(ctr.id, ctr.bundle); err != nil {
+		return err
+	}
+	if err := checkNoLink(ctr.bundle); err != nil {
+		return err
+	}
+	for _, stream := range []string{"stdin", "stdout", "stderr"} {
+		path := filepath.Join(ctr.bundle, process+"-"+stream)
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeNamedPipe {
+			return refused("%q is there already and no FIFO", path)
+		}
+	}
+	return nil
+}
+
+func checkNoLink(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSymlink {
+		return refused("the bundle %q is a symbolic link", path)
+	}
+	return nil
+}
+
+// checkNewBundle looks at the places where libcontainerd may put the bundle of a container. For a user namespace it gives
+// what is there to its root; and were there no state directory, it would make another one beside for it.
+func checkNewBundle(path string, spec *specs.Spec) error {
+	if err := checkNoLink(path); err != nil {
+		return err
+	}
+	uid, gid := rootOf(spec.Linux.UIDMappings), rootOf(spec.Linux.GIDMappings)
+	if uid == 0 && gid == 0 {
+		return nil
+	}
+	if err := checkNoLink(fmt.Sprintf("%s.%d.%d", path, uid, gid)); err != nil {
+		return err
+	}
+	return user.MkdirAllAndChown(filepath.Dir(path), 0o711, 0, 0, user.WithOnlyNew)
+}
+
+// rootOf is the id that root has on the host, as libcontainerd reads a mapping.
+func rootOf(mappings []specs.LinuxIDMapping) uint32 {
+	for _, m := range mappings {
+		if m.ContainerID == 0 {
+			return m.HostID
+		}
+	}
+	return 0
+}

@@ -1,0 +1,71 @@
+package core
+
+import (
+	"os"
+	"runtime"
+	"sync"
+)
+
+// maxRecords bounds the log records that wait for a slow reader; events are never dropped.
+const maxRecords = 4096
+
+type record struct {
+	level        int32
+	text, fields string
+}
+
+// recordCarrier takes log records to a callback from one goroutine that is locked to its thread: a callback into Python
+// from many threads at once costs far more than what it carries.
+type recordCarrier struct {
+	carry  func(record)
+	mu     sync.Mutex
+	wake   *sync.Cond
+	queued []record
+	closed bool
+}
+
+func newRecordCarrier(carry func(record)) *recordCarrier {
+	c := &recordCarrier{carry: carry}
+	c.wake = sync.NewCond(&c.mu)
+	go c.run()
+	return c
+}
+
+// put queues one.
+func (c *recordCarrier) put(one record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.queued) >= maxRecords {
+		return
+	}
+	c.queued = append(c.queued, one)
+	c.wake.Signal()
+}
+
+func (c *recordCarrier) run() {
+	runtime.LockOSThread()
+	_ = os.WriteFile("/proc/thread-self/comm", []byte("pyctd-logs"), 0) // the thread's name, for debuggers
+	for {
+		c.mu.Lock()
+		for len(c.queued) == 0 && !c.closed {
+			c.wake.Wait()
+		}
+		if c.closed {
+			c.mu.Unlock()
+			return
+		}
+		batch := c.queued
+		c.queued = nil
+		c.mu.Unlock()
+		for _, one := range batch {
+			c.carry(one)
+		}
+	}
+}
+
+func (c *recordCarrier) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.wake.Broadcast()
+}

@@ -1,0 +1,97 @@
+package core
+
+import (
+	"testing"
+	"time"
+)
+
+// batches is the other side of the boundary, which keeps how the events came.
+type batches struct {
+	recorder
+	came chan []Event
+}
+
+func (b batches) Events(events []Event) { b.came <- events }
+
+func newDispatcher(t *testing.T) (*dispatcher, batches) {
+	t.Helper()
+	b := batches{came: make(chan []Event, 16)}
+	d := &dispatcher{}
+	d.init(b)
+	t.Cleanup(d.close)
+	return d, b
+}
+
+func (b batches) next(t *testing.T) []Event {
+	t.Helper()
+	select {
+	case events := <-b.came:
+		return events
+	case <-time.After(10 * time.Second):
+		t.Fatal("no batch came")
+		return nil
+	}
+}
+
+// send hands events over, each from a goroutine of its own as libcontainerd does, and returns when all are there.
+func (d *dispatcher) send(ids ...string) {
+	for _, id := range ids {
+		before := d.unacknowledged()
+		go func() { _ = d.process(Event{ContainerID: id}, nil) }()
+		for d.unacknowledged() == before {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+}
+
+func TestEventsGatherWhileABatchIsHandled(t *testing.T) {
+	d, b := newDispatcher(t)
+	d.send("a")
+	first := b.next(t)
+	d.mu.Lock()
+	d.sentAt = time.Now().Add(time.Hour) // gather never passes
+	d.mu.Unlock()
+	d.send("b", "c")
+	if len(b.came) != 0 {
+		t.Fatal("came while the first was handled")
+	}
+	d.acknowledge(first[0].Token, "")
+	if second := b.next(t); len(second) != 2 {
+		t.Fatalf("got %v", second)
+	}
+}
+
+func TestEventsBehindAHandlerThatBlocksComeSoon(t *testing.T) {
+	d, b := newDispatcher(t)
+	d.send("a")
+	blocked := b.next(t)
+	for range 20 { // each while the batch before it is not old, and its timer may run
+		d.send("b")
+		b.next(t)
+	}
+	if !d.acknowledge(blocked[0].Token, "") || d.unacknowledged() != 20 {
+		t.Fatalf("%d are left", d.unacknowledged())
+	}
+}
+
+func TestAnEventThatNobodyWaitsForHoldsNothingBack(t *testing.T) {
+	d, b := newDispatcher(t)
+	d.send("a")
+	first := b.next(t)
+	d.mu.Lock()
+	d.sentAt = time.Now().Add(time.Hour)
+	d.mu.Unlock()
+	gone, returned := make(chan struct{}), make(chan struct{})
+	go func() { defer close(returned); _ = d.process(Event{ContainerID: "b"}, gone) }()
+	for d.unacknowledged() != 2 {
+		time.Sleep(50 * time.Microsecond)
+	}
+	close(gone)
+	<-returned
+	d.acknowledge(first[0].Token, "")
+	b.next(t)
+	d.send("c")
+	if last := b.next(t); len(last) != 1 || last[0].ContainerID != "c" {
+		t.Fatalf("got %v", last)
+	}
+}

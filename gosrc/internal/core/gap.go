@@ -1,0 +1,213 @@
+package core
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types/task"
+	containerd "github.com/containerd/containerd/v2/client"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/log"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+)
+
+// EventGap is an event that libcontainerd has not. It subscribes anew when the daemon was away, and what happened
+// meanwhile is lost without a word; this says that it was, and is followed by the exits that containerd tells of when asked.
+const EventGap = "gap"
+
+// gapTimeout is how long containerd is asked what ended in a gap.
+const gapTimeout = 30 * time.Second
+
+type processKey struct{ container, process string }
+
+// census is which processes run, as far as events and containerd have told.
+type census struct {
+	mu      sync.Mutex
+	running map[processKey]*member
+	early   map[processKey]struct{} // what exited while containerd was first asked; nil afterwards
+	seen    map[processKey]uint32   // whose exits came while a gap is told, with their pids; else nil
+	told    map[processKey]uint32   // whose exits were told of the last gap, and may come yet
+}
+
+type member struct {
+	pid    uint32
+	status *containerd.ExitStatus // what Wait or Delete has told, whose event has not come
+}
+
+func newCensus() census {
+	return census{running: map[processKey]*member{}, early: map[processKey]struct{}{}}
+}
+
+// see looks at an event that libcontainerd brings.
+func (c *census) see(event Event) Origin {
+	key := processKey{event.ContainerID, event.ProcessID}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch libcontainerdtypes.EventType(event.Type) {
+	case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
+		c.running[key] = &member{pid: event.Pid}
+	case libcontainerdtypes.EventExit:
+		if pid, told := c.told[key]; told && pid == event.Pid {
+			delete(c.told, key)
+			return Repeated
+		}
+		delete(c.running, key)
+		if c.early != nil {
+			c.early[key] = struct{}{}
+		}
+		if c.seen != nil {
+			c.seen[key] = event.Pid
+		}
+	}
+	return News
+}
+
+// open begins to tell a gap. A shim sends its event again for some seconds, so one that was asked for may come as well.
+func (c *census) open() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen, c.told = map[processKey]uint32{}, map[processKey]uint32{}
+}
+
+// claim tells whether the exit of a process that was asked for is news, which its event is not from now on; but where
+// containerd has forgotten how it ended, the event is.
+func (c *census) claim(exit Event) bool {
+	key := processKey{exit.ContainerID, exit.ProcessID}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pid, seen := c.seen[key]; seen && pid == exit.Pid {
+		return false
+	}
+	if one := c.running[key]; one != nil && one.pid == exit.Pid {
+		delete(c.running, key)
+	}
+	if exit.Error == nil {
+		c.told[key] = exit.Pid
+	}
+	return true
+}
+
+// shut ends what open has begun.
+func (c *census) shut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = nil
+}
+
+// exited notes what was told otherwise than by an event.
+func (c *census) exited(key processKey, status *containerd.ExitStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.running[key]; one != nil {
+		one.status = status
+	}
+}
+
+// count adds the tasks that containerd has. It returns those that ended since, and are not known to have run.
+func (c *census) count(list []*task.Process, since time.Time) (ended []*task.Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range list {
+		key := processKey{one.ID, one.ID}
+		if _, known := c.running[key]; known {
+			continue
+		}
+		if one.Status == task.Status_STOPPED {
+			if !since.IsZero() && !one.ExitedAt.AsTime().Before(since) {
+				ended = append(ended, one)
+			}
+		} else if _, exited := c.early[key]; !exited {
+			c.running[key] = &member{pid: one.Pid}
+		}
+	}
+	c.early = nil
+	return ended
+}
+
+func (c *census) all() map[processKey]member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make(map[processKey]member, len(c.running))
+	for key, one := range c.running {
+		all[key] = *one
+	}
+	return all
+}
+
+// list asks containerd for the namespace's tasks.
+func (cl *Client) list(ctx context.Context, since time.Time) []*task.Process {
+	response, err := cl.daemon.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	if err != nil {
+		if ctx.Err() == nil {
+			log.G(ctx).WithError(errgrpc.ToNative(err)).Warn("failed to list tasks; those that a gap in the events will hide are not known")
+		}
+		return nil
+	}
+	return cl.census.count(response.Tasks, since)
+}
+
+// tellGap tells of a gap, and of what ended in it.
+func (cl *Client) tellGap(since time.Time, cause error) {
+	cl.gaps.Lock()
+	defer cl.gaps.Unlock()
+	_ = cl.tell(Event{Type: EventGap, ExitedAt: since, Error: cause, Origin: Recovered})
+	cl.census.open()
+	defer cl.census.shut()
+	ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
+	defer cancel()
+	exits := map[string][]Event{} // by container
+	for key, one := range cl.census.all() {
+		if exit, ended := cl.end(ctx, key, one); ended {
+			exits[key.container] = append(exits[key.container], exit)
+		}
+	}
+	for _, one := range cl.list(ctx, since) {
+		exits[one.ID] = append(exits[one.ID], exitOf(processKey{one.ID, one.ID}, one))
+	}
+	var group sync.WaitGroup
+	for _, events := range exits {
+		group.Go(func() {
+			for _, event := range events {
+				_ = cl.tell(event)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// end is the exit of a process that did run, if it does not any more.
+func (cl *Client) end(ctx context.Context, key processKey, known member) (exit Event, ended bool) {
+	exit = Event{
+		Type: string(libcontainerdtypes.EventExit), Origin: Recovered,
+		ContainerID: key.container, ProcessID: key.process, Pid: known.pid,
+	}
+	if known.status != nil {
+		exit.ExitCode, exit.ExitedAt = known.status.ExitCode(), known.status.ExitTime()
+		return exit, true
+	}
+	request := &tasks.GetRequest{ContainerID: key.container}
+	if key.process != key.container {
+		request.ExecID = key.process
+	}
+	response, err := cl.daemon.TaskService().Get(ctx, request)
+	if err != nil {
+		err = errgrpc.ToNative(err)
+		if cerrdefs.IsNotFound(err) {
+			exit.ExitCode, exit.Error = containerd.UnknownExitStatus, err
+			return exit, true
+		}
+		log.G(ctx).WithError(err).WithField("container", key.container).Warn("failed to learn whether a process ended in a gap in the events")
+		return exit, false
+	}
+	return exitOf(key, response.Process), response.Process.Status == task.Status_STOPPED
+}
+
+func exitOf(key processKey, p *task.Process) Event {
+	return Event{
+		Type: string(libcontainerdtypes.EventExit), Origin: Recovered,
+		ContainerID: key.container, ProcessID: key.process, Pid: p.Pid, ExitCode: p.ExitStatus, ExitedAt: p.ExitedAt.AsTime(),
+	}
+}

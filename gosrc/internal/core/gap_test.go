@@ -1,0 +1,97 @@
+package core
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/api/types/task"
+	containerd "github.com/containerd/containerd/v2/client"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func processOf(id string, status task.Status, exitedAt time.Time) *task.Process {
+	return &task.Process{ID: id, Pid: 7, Status: status, ExitedAt: timestamppb.New(exitedAt)}
+}
+
+func TestTheCensusKnowsWhatRuns(t *testing.T) {
+	c, now := newCensus(), time.Now()
+	c.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 1})
+	c.see(Event{Type: "exec-started", ContainerID: "a", ProcessID: "e", Pid: 2})
+	c.see(Event{Type: "exit", ContainerID: "a", ProcessID: "a"})
+	c.see(Event{Type: "exit", ContainerID: "gone", ProcessID: "gone"}) // before the list that still has it
+	c.count([]*task.Process{
+		processOf("a", task.Status_RUNNING, time.Time{}),
+		processOf("gone", task.Status_RUNNING, time.Time{}),
+		processOf("paused", task.Status_PAUSED, time.Time{}),
+		processOf("stopped", task.Status_STOPPED, now),
+	}, time.Time{})
+	all := c.all()
+	if len(all) != 2 || all[processKey{"a", "e"}].pid != 2 || all[processKey{"paused", "paused"}].pid != 7 {
+		t.Fatalf("running: %v", all)
+	}
+}
+
+func TestTheCensusFindsWhatCameAndWentInAGap(t *testing.T) {
+	c, since := newCensus(), time.Now()
+	c.see(Event{Type: "start", ContainerID: "known", ProcessID: "known", Pid: 1})
+	ended := c.count([]*task.Process{
+		processOf("known", task.Status_STOPPED, since.Add(time.Second)), // asked for by itself
+		processOf("before", task.Status_STOPPED, since.Add(-time.Second)),
+		processOf("new", task.Status_STOPPED, since.Add(time.Second)),
+	}, since)
+	if len(ended) != 1 || ended[0].ID != "new" {
+		t.Fatalf("ended: %v", ended)
+	}
+}
+
+func TestAnExitThatWasToldWithoutAnEventKeepsItsCode(t *testing.T) {
+	cl, at := &Client{census: newCensus()}, time.Now()
+	key := processKey{"a", "a"}
+	status := containerd.NewExitStatus(5, at, nil)
+	cl.census.exited(key, status) // of what is not known to run: nothing is kept
+	cl.census.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 1})
+	cl.census.exited(key, status)
+	known := cl.census.all()
+	exit, ended := cl.end(t.Context(), key, known[key])
+	if len(known) != 1 || !ended || exit.ExitCode != 5 || exit.Pid != 1 || !exit.ExitedAt.Equal(at) || exit.Origin != Recovered {
+		t.Fatalf("%v, %v", known, exit)
+	}
+}
+
+func TestAnExitIsToldOnce(t *testing.T) {
+	a := func(kind string, pid uint32, err error) Event {
+		return Event{Type: kind, ContainerID: "a", ProcessID: "a", Pid: pid, Error: err}
+	}
+	c := newCensus()
+	c.see(a("start", 1, nil))
+	c.open()
+	if !c.claim(a("exit", 1, nil)) {
+		t.Fatal("what no event has told is no news")
+	}
+	c.shut()
+	if len(c.all()) != 0 || c.see(a("exit", 1, nil)) != Repeated || c.see(a("exit", 1, nil)) != News {
+		t.Fatal("its event is not told as repeated, once")
+	}
+
+	c.see(a("start", 2, nil))
+	c.open()
+	if c.see(a("exit", 2, nil)) != News || c.claim(a("exit", 2, nil)) {
+		t.Fatal("its event came while it was asked for")
+	}
+	c.shut()
+
+	c.see(a("start", 3, nil))
+	c.open()
+	c.claim(a("exit", 3, nil))
+	c.shut()
+	c.see(a("start", 4, nil))
+	if c.see(a("exit", 4, nil)) != News {
+		t.Fatal("another process of that id")
+	}
+
+	c.open()
+	if !c.claim(a("exit", 5, errors.New("not found"))) || c.see(a("exit", 5, nil)) != News {
+		t.Fatal("the event of what containerd had forgotten has its exit code")
+	}
+}
