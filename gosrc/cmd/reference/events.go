@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +104,12 @@ func (e *events) ready(publish func(context.Context) error) error {
 // quiet is how long no event has to come before no more are expected.
 const quiet = 200 * time.Millisecond
 
+// late is how long an exit event is waited for whose process is gone. It may be lost, as when the daemon was away.
+const late = 3 * time.Second
+
 // settle waits until no event comes any more: the last ones of a scenario may be on their way.
 func (e *events) settle() {
+	_ = e.until(time.After(late), func() bool { return !e.owed() })
 	for before := -1; ; {
 		e.mu.Lock()
 		count, changed := 0, e.changed
@@ -120,6 +126,27 @@ func (e *events) settle() {
 		case <-time.After(quiet):
 		}
 	}
+}
+
+// owed tells whether a process is gone whose exit was not told. Called with the lock held.
+func (e *events) owed() bool {
+	running := map[uint32]bool{}
+	for _, events := range e.of {
+		for _, event := range events {
+			switch event.kind {
+			case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
+				running[event.info.Pid] = true
+			case libcontainerdtypes.EventExit:
+				delete(running, event.info.Pid)
+			}
+		}
+	}
+	for pid := range running {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // print gives a container's events with all their fields.

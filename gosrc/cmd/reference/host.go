@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -37,6 +38,14 @@ func writeFile(_ *runner, _ context.Context, a arguments) (any, error) {
 		return nil, err
 	}
 	return nil, os.Chmod(a.Path, mode)
+}
+
+// chattr changes an attribute of a file, such as +i: not even root may write to it.
+func chattr(_ *runner, _ context.Context, a arguments) (any, error) {
+	if out, err := exec.Command("chattr", a.Mode, a.Path).CombinedOutput(); err != nil {
+		return nil, mistake("%v: %s", err, out)
+	}
+	return nil, nil
 }
 
 // list prints a directory's names.

@@ -23,6 +23,7 @@ const stepLimit = 100 * time.Second
 type proc struct {
 	libcontainerdtypes.Process
 	streams *streams
+	exit    *exit
 }
 
 // runner runs one scenario.

@@ -52,6 +52,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
+			p.exit.keep(*status)
 			return exitOf(*status), nil
 		}),
 		"wait":           onProcess(wait),
@@ -72,6 +73,7 @@ func init() {
 		"make_directory": func(_ *runner, _ context.Context, a arguments) (any, error) { return nil, os.MkdirAll(a.Path, 0o755) },
 		"remove":         func(_ *runner, _ context.Context, a arguments) (any, error) { return nil, os.RemoveAll(a.Path) },
 		"write_file":     writeFile,
+		"chattr":         chattr,
 		"list":           list,
 		"kill_shim":      onProcess(killShim),
 		"daemon_kill":    daemonStep("daemon_kill"),
@@ -198,9 +200,13 @@ func (r *runner) streams(name string, a arguments) *streams {
 }
 
 func (r *runner) add(name string, p libcontainerdtypes.Process, s *streams) any {
+	return r.addWaited(name, p, s, exitOfProcess(p))
+}
+
+func (r *runner) addWaited(name string, p libcontainerdtypes.Process, s *streams, e *exit) any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.processes[name] = &proc{p, s}
+	r.processes[name] = &proc{p, s, e}
 	if s == nil {
 		return object{"pid": p.Pid()}
 	}
@@ -218,7 +224,9 @@ func (r *runner) newTask(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.add(name, task, streams), nil
+	exit := exitOfProcess(task)
+	exit.await()
+	return r.addWaited(name, task, streams, exit), nil
 }
 
 // start is Container.Start as it was before it was split: NewTask, Task.Start, and the task deleted where that fails.
@@ -233,13 +241,15 @@ func (r *runner) start(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	exit := exitOfProcess(task)
+	exit.await()
 	if err := task.Start(ctx); err != nil {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		_ = task.ForceDelete(clean)
 		return nil, err
 	}
-	return r.add(name, task, streams), nil
+	return r.addWaited(name, task, streams, exit), nil
 }
 
 func (r *runner) task(ctx context.Context, a arguments) (any, error) {
@@ -296,36 +306,6 @@ func exitOf(s containerd.ExitStatus) object {
 		failed = s.Error().Error()
 	}
 	return object{"exit_code": s.ExitCode(), "exited_at": timeOf(s.ExitTime()), "error": failed}
-}
-
-// embedded is what libcontainerd's processes have from the containerd objects that they embed.
-type embedded interface {
-	Wait(context.Context) (<-chan containerd.ExitStatus, error)
-	CloseIO(context.Context, ...containerd.IOCloserOpts) error
-	Status(context.Context) (containerd.Status, error)
-}
-
-// wait waits as dockerd does: anew where the daemon went away, for that is no exit.
-func wait(ctx context.Context, p *proc, _ arguments) (any, error) {
-	for {
-		statuses, err := p.Process.(embedded).Wait(context.WithoutCancel(ctx))
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case status := <-statuses:
-			if kind := status.Error(); kind != nil && kindOf(kind) == "unavailable" {
-				time.Sleep(100 * time.Millisecond)
-				continue
-			}
-			if err := status.Error(); err != nil {
-				return nil, err
-			}
-			return exitOf(status), nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 func statusOf(ctx context.Context, p *proc, _ arguments) (any, error) {
