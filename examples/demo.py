@@ -30,7 +30,8 @@ def say(text: str) -> None:
 def on_event(container_id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:
     process = f"/{info.process_id}" if info.process_id not in ("", container_id) else ""
     code = f" with {info.exit_code}" if event is pyctd.EventType.EXIT else ""
-    print(f"    [event] {container_id}{process}: {event}{code}", flush=True)
+    # In one piece: handlers run beside the rest of the program.
+    print(f"    [event] {container_id}{process}: {event}{code}\n", end="", flush=True)
 
 
 def demo(client: pyctd.Client, rootfs: Path) -> None:

@@ -6,7 +6,6 @@ from . import options, spec, stdio
 from .client import Client
 from .container import Container
 from .directio import IO, Config, DirectIO, StdioCallback
-from .engine import Engine
 from .errors import (
     AlreadyExistsError,
     CanceledError,
@@ -30,18 +29,21 @@ from .errors import (
 from .events import Backend, Event, EventInfo, EventStream, EventType
 from .process import Process
 from .task import Task
-from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version
+from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summary, Version
 
 if TYPE_CHECKING:
     from . import aio, metrics
+    from .engine import Engine
 else:
 
     def __getattr__(name: str) -> object:
-        """Loads what has its price once it is asked for: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec)."""
-        if name in ("aio", "metrics"):
+        """Loads what has its price once it is asked for: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec), and the
+        Engine, with what finds, starts and cleans up after programs."""
+        if name in ("aio", "metrics", "Engine"):
             import importlib
 
-            return importlib.import_module(f".{name}", __name__)
+            module = importlib.import_module(f".{name.lower()}", __name__)
+            return module.Engine if name == "Engine" else module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -55,6 +57,7 @@ __all__ = [
     "Config",
     "ConflictError",
     "Container",
+    "ContainerInfo",
     "CriuError",
     "DeadlineExceededError",
     "DirectIO",

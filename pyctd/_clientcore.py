@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextvars
 import itertools
 import logging
 import os
@@ -12,7 +14,7 @@ from typing import Any
 
 from . import _host, _native, _operations
 from .errors import ClosedError, InvalidArgumentError
-from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore
+from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore, meant_for
 from .types import to_datetime
 
 __all__ = ["RUNC_SHIM", "ClientCore", "check_address"]
@@ -23,6 +25,7 @@ SOCKET_PATH_MAX = 107
 
 _log = logging.getLogger("pyctd.events")
 _cookies = itertools.count(1)
+_new = tuple.__new__
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
@@ -43,18 +46,26 @@ class ClientCore:
     """The state of a client. It has a handle once it is connected."""
 
     def __init__(
-        self, address: str | os.PathLike[str], namespace: str, state_dir: str | os.PathLike[str] | None, backend: Any
+        self,
+        address: str | os.PathLike[str],
+        namespace: str,
+        state_dir: str | os.PathLike[str] | None,
+        backend: Any,
+        gaps: bool,
     ) -> None:
-        self.address = check_address(address)
+        self.address: str = check_address(address)
         self.namespace = namespace
-        self.state_dir = os.path.abspath(f"/run/pyctd/{namespace}" if state_dir is None else state_dir)
+        self.state_dir: str = os.path.abspath(f"/run/pyctd/{namespace}" if state_dir is None else state_dir)
         if backend is not None and not callable(getattr(backend, "process_event", backend)):
             raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
         self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
+        self._gaps = gaps
+        self._context = contextvars.copy_context()
         self._streams: set[EventStreamCore] = set()
         self._lock = threading.Lock()
         self._handler_errors = 0
         self._connected: _native.Handle | None = None
+        self._warned = False
         self._cookie = next(_cookies)
         _host.receivers[self._cookie] = self
 
@@ -76,6 +87,7 @@ class ClientCore:
         return self._handler_errors
 
     def _check_open(self) -> None:
+        _native.refuse_forked()
         if self._handle.closed:
             raise ClosedError(f"client of {self.address} is closed")
 
@@ -85,35 +97,32 @@ class ClientCore:
 
     def receive(self, native: _native.NativeEvent) -> None:
         """Takes an event from Go and acknowledges it. For pyctd's own use."""
-        kind = BY_NUMBER[native.type] if native.type < len(BY_NUMBER) else BY_NUMBER[0]
-        exited_at = to_datetime(native.sec, native.nsec)
-        exited_at_ns = native.sec * 10**9 + native.nsec
-        event = Event(
-            native.container_id,
-            kind,
-            EventInfo(
-                native.container_id,
-                native.process_id,
-                native.pid,
-                native.exit_code,
-                exited_at,
-                exited_at_ns,
-                native.error,
-            ),
-        )
-        for stream in tuple(self._streams):
-            stream.put(event)
-        self._handle_event(event, native.token)
+        _, token, kind, pid, exit_code, sec, nsec, container_id, process_id, error, origin = native
+        exited_at = to_datetime(sec, nsec)
+        exited_at_ns = sec * 10**9 + nsec
+        # Without the named tuples' own constructors, which take longer than all the rest.
+        info = _new(EventInfo, (container_id, process_id, pid, exit_code, exited_at, exited_at_ns, error))
+        event = _new(Event, (container_id, BY_NUMBER[kind] if kind < len(BY_NUMBER) else BY_NUMBER[0], info))
+        if self._streams:
+            for stream in tuple(self._streams):
+                stream.put(event, origin)
+        if origin and not meant_for(self._gaps, origin):  # nearly all are 0, and not worth a call
+            _native.acknowledge(token)
+        else:
+            self._handle_event(event, token)
 
     def _handle_event(self, event: Event, token: int) -> None:
-        """Runs the handler, if there is one, and acknowledges the event."""
-        failed: BaseException | None = None
+        """Runs the handler, if there is one, and acknowledges the event.
+
+        Each run has a copy of the context (``contextvars``) in which the client was made.
+        """
         try:
             if self._handler is not None:
-                self._handler(*event)
+                self._context.copy().run(self._handler, *event)
         except BaseException as error:  # whatever a handler does, the next event must come
-            failed = error
-        self._settle(token, failed)
+            self._settle(token, error)
+        else:
+            _native.acknowledge(token)
 
     def _settle(self, token: int, failed: BaseException | None) -> None:
         """Acknowledges an event, with what its handler raised."""
@@ -127,11 +136,26 @@ class ClientCore:
         for stream in tuple(self._streams):
             stream.close()
 
-    def __del__(self) -> None:
+    def warn_if_open(self) -> None:
+        """Warns once of a client that nobody has closed. For pyctd's own use."""
         handle = getattr(self, "_connected", None)
-        if handle is not None and not handle.closed and _native.usable():
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        if handle is not None and not (handle.closed or self._warned) and _native.usable():
+            self._warned = True
+            # With a number, for a warning is shown once for each text.
+            text = f"unclosed {self!r}, client {self._cookie} of this process"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+
+    def __del__(self) -> None:
+        self.warn_if_open()
 
     def __repr__(self) -> str:
         state = " closed" if getattr(self, "_connected", None) is None or self._handle.closed else ""
         return f"<Client {getattr(self, 'address', '?')} {getattr(self, 'namespace', '?')}{state}>"
+
+
+@atexit.register
+def _warn_at_exit() -> None:
+    """While Python is whole: later its objects go in any order, or not at all."""
+    for client in tuple(_host.receivers.values()):
+        if isinstance(client, ClientCore):
+            client.warn_if_open()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import threading
 import weakref
-from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from . import _native, directio
+from ._workers import Workers
 
 __all__ = ["Receiver", "receivers"]
 
@@ -37,60 +34,22 @@ _LEVELS = (
 )
 
 
-class _Workers:
-    """Daemon threads that run handlers: as many as there are handlers at work, up to a limit, each gone when idle.
-
-    A pool of fixed size would let a few handlers that block hold up every other container's events; the executors of
-    concurrent.futures are joined at exit, where a handler that blocks would keep the interpreter from ending.
-    """
-
-    LIMIT = 64
-    IDLE = 5.0
-
-    def __init__(self) -> None:
-        self._work: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
-        self._idle = 0
-        self._threads = 0
-
-    def submit(self, work: Callable[[], None]) -> None:
-        with self._changed:
-            if self._idle <= len(self._work) and self._threads < self.LIMIT:
-                with contextlib.suppress(RuntimeError):  # no thread to be had: the next one that is free takes it
-                    threading.Thread(target=self._run, args=[[work]], name="pyctd-events", daemon=True).start()
-                    self._threads += 1
-                    return
-            self._work.append(work)
-            self._changed.notify()
-
-    def _run(self, first: list[Callable[[], None]]) -> None:
-        work = first.pop()  # out of the list, which the thread keeps
-        while True:
-            work()
-            del work  # an idle thread must not keep a client and its handler alive
-            with self._changed:
-                self._idle += 1
-                woken = self._changed.wait_for(lambda: bool(self._work), self.IDLE)
-                self._idle -= 1
-                if not woken:
-                    self._threads -= 1
-                    return
-                work = self._work.popleft()
-
-
 class Host:
     """Implements ``_native.Host``."""
 
     def __init__(self) -> None:
-        self._workers = _Workers()
+        self._workers = Workers()
 
     def events(self, events: list[_native.NativeEvent]) -> None:
+        work = []
         for event in events:
             receiver = receivers.get(event.cookie)
             if receiver is None or not receiver.listens():
-                _native.acknowledge(event.token, "")
+                _native.acknowledge(event.token)
             else:
-                self._workers.submit(lambda receiver=receiver, event=event: receiver.receive(event))  # type: ignore[misc]
+                work.append((receiver.receive, event))
+        if work:
+            self._workers.submit(work)
 
     def stdio(self, cookie: int, native: _native.NativeStdio) -> int:
         return directio.attach(cookie, native)

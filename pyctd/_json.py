@@ -14,9 +14,7 @@ __all__ = ["to_json"]
 def to_json(what: str, value: Mapping[str, Any]) -> bytes:
     """A mapping as JSON. Raises InvalidArgumentError when it is none, or holds what JSON has no form for."""
     if not isinstance(value, Mapping):
-        raise InvalidArgumentError(
-            f"{what} must be a mapping (a JSON object), not {type(value).__name__}: {value!r:.200}"
-        )
+        raise InvalidArgumentError(f"{what} must be a mapping (a JSON object), not {type(value).__name__}")
     try:
         return json.dumps(value, default=_plain, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -26,4 +24,4 @@ def to_json(what: str, value: Mapping[str, Any]) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{value!r:.200} is a {type(value).__name__}")
+    raise TypeError(f"it holds a {type(value).__name__}")

@@ -13,7 +13,7 @@ from ._native import Completion, Handle, Operation
 from .errors import InvalidArgumentError
 from .options import Option
 from .spec._given import SpecLike, process_json, resources_json, spec_json
-from .types import ExitStatus, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summary, Version, to_datetime
 
 _LAST_SIGNAL = 64
 
@@ -41,6 +41,21 @@ def load_container(client: Handle, id: str) -> Operation[Handle]:
     return Operation("client_load_container", (client, id), lambda done: Handle(done.value, f"container {id!r}"))
 
 
+def _container_info(item: dict[str, Any]) -> ContainerInfo:
+    return ContainerInfo(
+        **(item | {"created_at": to_datetime(*item["created_at"]), "updated_at": to_datetime(*item["updated_at"])})
+    )
+
+
+def containers(client: Handle, filters: Sequence[str]) -> Operation[list[ContainerInfo]]:
+    if not all(isinstance(one, str) for one in filters):
+        raise InvalidArgumentError(f"filters must be strings such as 'id==web', not {filters!r:.200}")
+    chosen = json.dumps(filters).encode()
+    return Operation(
+        "client_containers", (client, chosen), lambda done: [_container_info(item) for item in json.loads(done.data)]
+    )
+
+
 def new_container(
     client: Handle,
     replace: bool,
@@ -52,7 +67,7 @@ def new_container(
 ) -> Operation[Handle]:
     for opt in opts:
         if not isinstance(opt, Option):
-            raise InvalidArgumentError(f"opts must come from pyctd.options, not {opt!r}")
+            raise InvalidArgumentError(f"opts must come from pyctd.options, not {type(opt).__name__}")
     options = b",".join(to_json("opts", {"name": opt.name, "value": opt.value}) for opt in opts)
     return Operation(
         "client_new_container",
@@ -66,6 +81,7 @@ def new_container(
             b"[" + options + b"]",
         ),
         lambda done: Handle(done.value, f"container {id!r}"),
+        makes=f"container {id!r}",
     )
 
 
@@ -76,7 +92,8 @@ def new_task(
     container: Handle, checkpoint_dir: str | os.PathLike[str], stdin: bool, cookie: int, start: bool
 ) -> Operation[Completion]:
     directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
-    return Operation("container_new_task", (container, directory, int(stdin), cookie, int(start)), _whole)
+    args = (container, directory, int(stdin), cookie, int(start))
+    return Operation("container_new_task", args, _whole, makes=f"the task of {container.what}")
 
 
 def task(container: Handle, cookie: int) -> Operation[Completion]:
@@ -182,7 +199,8 @@ def force_delete(task: Handle) -> Operation[None]:
 
 
 def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[Completion]:
-    return Operation("task_exec", (task, process_id, process_json(spec), int(stdin), cookie), _whole)
+    args = (task, process_id, process_json(spec), int(stdin), cookie)
+    return Operation("task_exec", args, _whole, makes=f"exec {process_id!r} of {task.what}")
 
 
 def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
@@ -196,19 +214,19 @@ def create_checkpoint(task: Handle, directory: str | os.PathLike[str], exit: boo
 # -- stdio -----------------------------------------------------------------------------------------------------------
 
 
-def stdio_open(stdio: int, stream: int) -> Operation[int]:
+def stdio_open(stdio: Handle, stream: int) -> Operation[int]:
     return Operation("stdio_open", (stdio, stream), lambda done: done.value)
 
 
-def stdio_close_stream(stdio: int, stream: int) -> Operation[None]:
+def stdio_close_stream(stdio: Handle, stream: int) -> Operation[None]:
     return Operation("stdio_close_stream", (stdio, stream), _nothing)
 
 
-def stdio_cancel(stdio: int) -> Operation[None]:
+def stdio_cancel(stdio: Handle) -> Operation[None]:
     return Operation("stdio_cancel", (stdio,), _nothing)
 
 
-def stdio_close(stdio: int) -> Operation[None]:
+def stdio_close(stdio: Handle) -> Operation[None]:
     return Operation("stdio_close", (stdio,), _nothing)
 
 

@@ -13,7 +13,7 @@ from .container import Container
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
 from .options import Option
 from .spec import SpecLike
-from .types import Version
+from .types import ContainerInfo, Version
 
 __all__ = ["Client"]
 
@@ -28,6 +28,7 @@ class Client(ClientCore):
         namespace: containerd's namespace; dockerd's is ``moby``.
         state_dir: where bundles and FIFOs live, one directory a container; ``/run/pyctd/<namespace>`` unless given.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments.
+        gaps: whether the backend is also told when events were lost, as ``events`` has it.
         timeout: seconds that connecting may take.
 
     Raises:
@@ -44,9 +45,10 @@ class Client(ClientCore):
         state_dir: str | os.PathLike[str] | None = None,
         backend: Handler | None = None,
         *,
+        gaps: bool = False,
         timeout: float | None = None,
     ) -> None:
-        super().__init__(address, namespace, state_dir, backend)
+        super().__init__(address, namespace, state_dir, backend, gaps)
         self._take(_native.run(self._connecting(), timeout))
 
     def version(self, *, timeout: float | None = None) -> Version:
@@ -60,6 +62,20 @@ class Client(ClientCore):
             NotFoundError: there is none of that id.
         """
         return Container(id, _native.run(_operations.load_container(self._handle, id), timeout))
+
+    def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
+        """The containers in the client's namespace, whoever made them. It is containerd's own ``Client.Containers``:
+        libcontainerd has no list.
+
+        Args:
+            filters: in containerd's syntax, such as ``id==web`` or ``labels."com.example.role"==db``; a container that
+                matches any of them is listed. All are, when there are none.
+            timeout: seconds that it may take.
+
+        Raises:
+            InvalidArgumentError: a filter is malformed.
+        """
+        return _native.run(_operations.containers(self._handle, filters), timeout)
 
     def new_container(
         self,
@@ -116,6 +132,7 @@ class Client(ClientCore):
         container_id: Chosen[str] = None,
         process_id: Chosen[str] = None,
         event: Chosen[EventType | str] = None,
+        gaps: bool = False,
     ) -> EventStream:
         """Iterates over the events from now on; each call has an iterator of its own, beside the backend.
 
@@ -124,13 +141,18 @@ class Client(ClientCore):
             process_id: only those of this process, or of these: an exec's id, or the container's for its init process.
                 Events of the whole container (oom, paused, resumed) have an empty one.
             event: only those of this type, or of these.
+            gaps: also what Go's client never tells: that events were lost, since the daemon or the connection to it was
+                away. An event of the type ``EventType.GAP`` says so once events come again, whatever the filter; its
+                ``info`` has the time since when as ``exited_at``, and the reason as ``error``. Then follow exits of
+                processes that ended meanwhile, as containerd tells of them when asked: the exit of one that it knows
+                nothing more of has the exit code 255 and an ``error``. An exit may be told twice, as ever.
 
         Raises:
             InvalidArgumentError: there is no such type of event.
             ClosedError: the client is closed.
         """
         self._check_open()
-        stream = EventStream(EventFilter.of(container_id, process_id, event), self._streams.discard)
+        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._streams.discard)
         self._streams.add(stream)
         return stream
 

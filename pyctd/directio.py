@@ -8,14 +8,18 @@ them on Go's ``cio.IO``. ``None`` runs the process without streams.
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import errno
 import io
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from . import _native, _operations, errors
+from ._waits import FifoEnd
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -55,24 +59,36 @@ class IO(Protocol):
         """Lets go of everything; the last call."""
 
 
+class StreamCalls(NamedTuple):
+    """The two calls of a stream's life: the one comes to a descriptor, the other ends what Go has of the stream."""
+
+    opening: _native.Operation[int]
+    closing: _native.Operation[None]
+
+
 class Stream(io.RawIOBase):
     """One stream of a process: a raw binary file on a descriptor of the very FIFO that Go opened.
 
     The descriptor is had at the first use, which waits until the process's side has opened the FIFO too. When that
     never happens because the process is gone, reading finds the end of the file and writing raises BrokenPipeError.
+    Closing it ends what other threads read and write, with ValueError.
     """
 
-    def __init__(self, handle: int, which: int) -> None:
+    def __init__(self, handle: _native.Handle, which: int) -> None:
         self._handle = handle
         self._which = which
+        self._lock = threading.Lock()  # while it is opened and closed
         self._fd: int | None = None
+        self._fifo_end: FifoEnd | None = None
         self._gone = False
         self.name = ("stdin", "stdout", "stderr")[which]
 
     def readable(self) -> bool:
+        """Whether this is stdout or stderr."""
         return self._which != STDIN
 
     def writable(self) -> bool:
+        """Whether this is stdin."""
         return self._which == STDIN
 
     def _open(self) -> int | None:
@@ -80,10 +96,27 @@ class Stream(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
         if self._fd is None and not self._gone:
             try:
-                self._fd = _native.run(_operations.stdio_open(self._handle, self._which), None)
+                fd = _native.run(self._calls().opening, None)
             except errors.ClosedError:
                 self._gone = True
+                return None
+            with self._lock:
+                if self._fd is None and not (self._gone or self.closed):
+                    self._fd = fd
+                else:
+                    os.close(fd)
         return self._fd
+
+    def _calls(self) -> StreamCalls:
+        return StreamCalls(
+            _operations.stdio_open(self._handle, self._which), _operations.stdio_close_stream(self._handle, self._which)
+        )
+
+    def detach(self) -> StreamCalls:
+        """Leaves the stream to whoever makes its calls; this object counts as closed. For pyctd's own use."""
+        calls = self._calls()
+        super().close()
+        return calls
 
     def fileno(self) -> int:
         """The descriptor, in blocking mode. Raises OSError when the process is gone."""
@@ -92,36 +125,74 @@ class Stream(io.RawIOBase):
             raise OSError(f"the process's {self.name} was closed before it was opened")
         return fd
 
+    def _fifo(self, mode: int) -> FifoEnd | None:
+        """Where this moves its bytes; None when the process is gone."""
+        if self._open() is None:
+            return None
+        with self._lock:
+            if self._fifo_end is None and self._fd is not None:
+                try:
+                    self._fifo_end = FifoEnd(self._fd, mode)
+                except OSError as error:
+                    if error.errno != errno.ENXIO:  # nobody reads it any more
+                        raise
+            return self._fifo_end
+
     def readinto(self, buffer: WriteableBuffer) -> int:
+        """Reads what is there into buffer, waiting for some; how many bytes, 0 at the end."""
         if not self.readable():
             raise io.UnsupportedOperation("read")
-        fd = self._open()
-        return 0 if fd is None else os.readv(fd, [buffer])
+        fifo = self._fifo(os.O_RDONLY)
+        return 0 if fifo is None else fifo.move(os.readv, [buffer])
 
     def write(self, data: ReadableBuffer) -> int:
+        """Writes all of data, however long the process takes to read it; how many bytes.
+
+        Raises:
+            BrokenPipeError: the process is gone.
+        """
         if not self.writable():
             raise io.UnsupportedOperation("write")
-        fd = self._open()
-        if fd is None:
-            raise BrokenPipeError(f"the process's {self.name} was closed before it was opened")
-        return os.write(fd, data)
+        fifo = self._fifo(os.O_WRONLY)
+        if fifo is None:
+            raise BrokenPipeError(f"the process's {self.name} is closed")
+        rest = memoryview(data).cast("B")
+        length = len(rest)
+        while rest:
+            rest = rest[fifo.move(os.write, rest) :]
+        return length
+
+    def let_go(self) -> None:
+        """Gives the descriptors back: what comes now finds the process gone."""
+        with self._lock:
+            self._gone = True
+            fd, self._fd = self._fd, None
+            end, self._fifo_end = self._fifo_end, None
+        if end is not None:
+            end.close()
+        if fd is not None:
+            os.close(fd)
 
     def close(self) -> None:
         """Closes the stream. For stdin this also tells containerd (CloseIO), so that the process reads its end."""
         if self.closed:
             return
-        fd, self._fd = self._fd, None
         super().close()
-        if fd is not None:
-            os.close(fd)
+        self.let_go()
         if _native.usable():
             try:
-                _native.run(_operations.stdio_close_stream(self._handle, self._which), None)
+                _native.run(self._calls().closing, None)
             except errors.ClosedError:
-                pass  # Go has closed it already
+                pass  # the client is closed
             except errors.Error as error:
                 # CloseIO answers so when the process has ended by itself; libcontainerd has nowhere to tell it either.
                 _log.debug("closing %s: %s", self.name, error)
+
+    def __del__(self) -> None:
+        """Gives back what is this object's own. Closing, as a file's end does, would tell whatever task the container
+        has by then that its stdin has ended; Go closes nothing that is garbage."""
+        if hasattr(self, "_lock"):
+            self.let_go()
 
 
 class DirectIO:
@@ -134,11 +205,11 @@ class DirectIO:
     """
 
     def __init__(self, native: _native.NativeStdio) -> None:
-        self._handle = native.handle
+        self._handle = _native.Handle(native.handle, "the streams")
         self._config = Config(native.terminal, native.stdin, native.stdout, native.stderr)
-        self.stdin = Stream(native.handle, STDIN) if native.stdin else None
-        self.stdout = Stream(native.handle, STDOUT) if native.stdout else None
-        self.stderr = Stream(native.handle, STDERR) if native.stderr else None
+        self.stdin: Stream | None = Stream(self._handle, STDIN) if native.stdin else None
+        self.stdout: Stream | None = Stream(self._handle, STDOUT) if native.stdout else None
+        self.stderr: Stream | None = Stream(self._handle, STDERR) if native.stderr else None
 
     def __repr__(self) -> str:
         return f"<DirectIO {self._config.stdout}>"
@@ -155,11 +226,23 @@ class DirectIO:
         """``DirectIO.Wait``: returns at once, as Go's does, since nobody copies these streams but the caller."""
 
     def close(self) -> None:
-        """``DirectIO.Close``: closes every stream and removes the FIFOs."""
-        for stream in (self.stdin, self.stdout, self.stderr):
+        """``DirectIO.Close``: closes every stream and removes the FIFOs.
+
+        As in Go it does not tell containerd that stdin has ended: a process that still runs does not read its end
+        until ``stdin`` is closed.
+        """
+        for stream in (self.stdout, self.stderr):
             if stream is not None:
                 stream.close()
+        if self.stdin is not None:
+            self.stdin.let_go()
         self._run(_operations.stdio_close(self._handle))
+        self.settle()
+
+    def settle(self) -> None:
+        """All is closed: gives the handle back, unless stdin is still to be ended with it."""
+        if self.stdin is None or self.stdin.closed:
+            self._handle.close()
 
     def _run(self, operation: _native.Operation[None]) -> None:
         if _native.usable():
@@ -175,13 +258,15 @@ class Made:
     """What a ready IO may do with its process; both block."""
 
     def __init__(self, process: _native.Handle) -> None:
-        self._process = process
+        self.process = process
 
     def resize(self, width: int, height: int) -> None:
-        _native.run(_operations.resize(self._process, width, height), None)
+        """As ``Process.resize``."""
+        _native.run(_operations.resize(self.process, width, height), None)
 
     def close_stdin(self) -> None:
-        _native.run(_operations.close_stdin(self._process), None)
+        """As ``Process.close_stdin``."""
+        _native.run(_operations.close_stdin(self.process), None)
 
 
 class ReadyIO:
@@ -196,20 +281,32 @@ class ReadyIO:
 
 
 class Attachment:
-    """One use of a callback: from the call that passes it to the last call of its IO."""
+    """One use of a callback: from the call that passes it to the last call of its IO.
+
+    The callback and its IO are called in the context (``contextvars``) of that call.
+    """
 
     def __init__(self, callback: StdioCallback | None, existing: bool) -> None:
         self.callback = callback
         self.existing = existing
+        self.dio: DirectIO | None = None  # until the last call: what the callback returned need not hold it
         self.io: IO | None = None
         self.error: BaseException | None = None
-        self.cookie = 0
+        self.context: contextvars.Context = contextvars.copy_context()
+        self.cookie: int = 0
         if callback is not None:
             self.cookie = next(_cookies)
             _attachments[self.cookie] = self
 
     def forget(self) -> None:
-        """The process was not made: no call will come any more."""
+        """The call that passed the callback has failed, or was interrupted: the callback is not called any more. An IO
+        that there is already still is: Go closes it, at the latest with its client."""
+        if self.io is None:
+            self.end()
+
+    def end(self) -> None:
+        """No call will come any more."""
+        self.dio = None
         _attachments.pop(self.cookie, None)
 
     @property
@@ -243,16 +340,18 @@ def attach(cookie: int, native: _native.NativeStdio) -> int:
     attachment = _attachments.get(cookie)
     if attachment is None or attachment.callback is None:
         return _FAILED
+    callback, dio = attachment.callback, DirectIO(native)
+    attachment.dio = dio
     try:
-        attachment.io = _checked(attachment.callback(DirectIO(native)), native)
+        attachment.io = attachment.context.copy().run(lambda: _checked(callback(dio), native))
     except BaseException as error:  # raised again by the call that passed the callback
         attachment.error = error
-        _attachments.pop(cookie, None)
+        attachment.forget()
         return _FAILED
     if attachment.io is None:
-        _attachments.pop(cookie, None)
+        attachment.forget()
         return _NONE
-    return _ATTACHED
+    return _ATTACHED if cookie in _attachments else _FAILED  # forgotten meanwhile: its process is not to be made
 
 
 def io_call(cookie: int, call: int) -> None:
@@ -261,12 +360,15 @@ def io_call(cookie: int, call: int) -> None:
     if attachment is None or attachment.io is None:
         return
     name = ("cancel", "wait", "close")[call]
+    dio = attachment.dio
     if name == "close":
-        del _attachments[cookie]
+        attachment.end()
     try:
-        getattr(attachment.io, name)()
+        attachment.context.copy().run(getattr(attachment.io, name))
     except BaseException:
         _log.exception("%s of %r raised", name, attachment.io)
+    if name == "close" and dio is not None:
+        dio.settle()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import functools
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from types import TracebackType
 from . import _native, _operations
 from ._clientcore import check_address
 from .client import Client
-from .errors import ClosedError, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
+from .errors import ClosedError, Error, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
 from .events import Handler
 
 __all__ = ["Engine"]
@@ -60,24 +60,27 @@ class Engine:
         if address is not None:
             if root is not None or state is not None:
                 raise InvalidArgumentError("address names a containerd that runs already: it takes no root or state")
-            self.address = check_address(address)
+            self.address: str = check_address(address)
             return
         if log_level not in LOG_LEVELS:
             raise InvalidArgumentError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {log_level!r}")
         _check_machine()
         try:
-            self.root = self._directory(root)
-            self.state = self._directory(state)
+            self.root: Path = self._directory(root)
+            self.state: Path = self._directory(state)
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             starting = _operations.engine_start(os.fspath(self.root), os.fspath(self.state), log_level, path)
-            started = _native.run(starting, timeout)
         except BaseException:
+            self._remove_directories()
+            raise
+        try:
+            started = _native.run(starting, timeout, self._abandon)
+        except Error:
             self._remove_directories()
             raise
         self.address = started.data.decode()
         self._handle = _native.Handle(started.value, "engine")
-        _close_at_exit()
         _running.add(self)
 
     def _directory(self, given: str | os.PathLike[str] | None) -> Path:
@@ -98,10 +101,15 @@ class Engine:
             return None
 
     def client(
-        self, namespace: str = "moby", backend: Handler | None = None, *, timeout: float | None = None
+        self,
+        namespace: str = "moby",
+        backend: Handler | None = None,
+        *,
+        gaps: bool = False,
+        timeout: float | None = None,
     ) -> Client:
-        """A client of this engine, whose bundles live in the engine's own state directory."""
-        return Client(self.address, namespace, self.bundles(namespace), backend, timeout=timeout)
+        """A client of this engine, whose bundles live in the engine's own state directory; the rest is ``Client``'s."""
+        return Client(self.address, namespace, self.bundles(namespace), backend, gaps=gaps, timeout=timeout)
 
     def bundles(self, namespace: str) -> Path | None:
         """Where the bundles of a namespace live; None is a client's own choice, with a containerd that ran already.
@@ -116,21 +124,34 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
 
-        A second time does nothing.
+        A second time does nothing, and neither does a forked child: the engine is its parent's.
         """
         if self._closed:
             return
         self._closed = True
         _running.discard(self)
-        if self._handle is None:
+        if self._handle is None or _native.forked():
             return
         try:
             if _native.usable():
-                _native.run(_operations.engine_stop(self._handle), timeout)
-        finally:
-            self._handle.disown()
-            shutil.rmtree(self.state / "bundles", ignore_errors=True)
-            self._remove_directories()
+                _native.run(_operations.engine_stop(self._handle), timeout, lambda done: self._tidy())
+        except Error:
+            self._tidy()
+            raise
+        self._tidy()
+
+    def _tidy(self) -> None:
+        assert self._handle is not None
+        self._handle.disown()
+        shutil.rmtree(self.state / "bundles", ignore_errors=True)
+        self._remove_directories()
+
+    def _abandon(self, started: _native.Completion | None) -> None:
+        """Takes down what an interrupted start has left."""
+        if started is not None and not started.kind:
+            with contextlib.suppress(Error):
+                _native.run(_operations.engine_stop(_native.Handle(started.value, "engine")), None)
+        self._remove_directories()
 
     def _remove_directories(self) -> None:
         for directory in self._temporary:
@@ -174,13 +195,9 @@ def _unmount_below(directory: Path) -> None:
         subprocess.run(["umount", "--lazy", mount], check=False)
 
 
+@atexit.register
 def _close_forgotten() -> None:
-    for engine in tuple(_running):
-        warnings.warn(f"unclosed {engine!r}", ResourceWarning, source=engine, stacklevel=2)
-        engine.close()
-
-
-@functools.cache
-def _close_at_exit() -> None:
-    # Registered once the library is loaded, so that it runs before the library's own shutdown.
-    atexit.register(_close_forgotten)
+    if _native.usable():
+        for engine in tuple(_running):
+            warnings.warn(f"unclosed {engine!r}", ResourceWarning, source=engine, stacklevel=2)
+            engine.close()

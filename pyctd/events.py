@@ -6,19 +6,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, Union, runtime_checkable
 
+from . import _native
 from .errors import InvalidArgumentError
 
 __all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler"]
 
 
 class EventType(str, Enum):
-    """libcontainerd's ``EventType``; each member equals Go's string."""
+    """libcontainerd's ``EventType``; each member equals Go's string.
+
+    ``GAP`` is pyctd's own, for those who ask for it: see ``gaps`` of ``Client.events``.
+    """
 
     UNKNOWN = "unknown"
     EXIT = "exit"
@@ -29,6 +32,7 @@ class EventType(str, Enum):
     EXEC_STARTED = "exec-started"
     PAUSED = "paused"
     RESUMED = "resumed"
+    GAP = "gap"
 
     def __str__(self) -> str:
         return self.value
@@ -38,8 +42,7 @@ class EventType(str, Enum):
 BY_NUMBER = tuple(EventType)
 
 
-@dataclass(frozen=True)
-class EventInfo:
+class EventInfo(NamedTuple):
     """libcontainerd's ``EventInfo``.
 
     Attributes:
@@ -47,7 +50,7 @@ class EventInfo:
         process_id: the exec's id, or the container's for its init process; empty for oom, paused and resumed.
         pid: the process's id on the host, or 0 where the event has none.
         exit_code: the exit code of an exit event.
-        exited_at: when it exited, in UTC, to the microsecond; None for all but exit events.
+        exited_at: when it exited, in UTC, to the microsecond; of a gap, since when events were lost; else None.
         exited_at_ns: the same in nanoseconds since the epoch, or 0.
         error: the text of Go's ``EventInfo.Error``, or None.
     """
@@ -86,30 +89,40 @@ Chosen = Union[_T, Iterable[_T], None]  # noqa: UP007 (as above)
 """One, several, or None for all."""
 
 
-@dataclass(frozen=True)
-class EventFilter:
+class EventFilter(NamedTuple):
     """Which events a stream takes: those that are in each of the sets. None is every one."""
 
     container_ids: frozenset[str] | None
     process_ids: frozenset[str] | None
     events: frozenset[EventType] | None
+    gaps: bool
 
     @classmethod
-    def of(cls, container_id: Chosen[str], process_id: Chosen[str], event: Chosen[EventType | str]) -> EventFilter:
+    def of(
+        cls, container_id: Chosen[str], process_id: Chosen[str], event: Chosen[EventType | str], gaps: bool
+    ) -> EventFilter:
         """The filter of the arguments of ``Client.events``. Raises InvalidArgumentError."""
         kinds = _chosen("event", event)
         try:
             events = None if kinds is None else frozenset(map(EventType, kinds))
         except ValueError as error:
             raise InvalidArgumentError(f"{error}: there are {', '.join(EventType)}") from None
-        return cls(_chosen("container_id", container_id), _chosen("process_id", process_id), events)
+        gaps = gaps or (events is not None and EventType.GAP in events)
+        return cls(_chosen("container_id", container_id), _chosen("process_id", process_id), events, gaps)
 
     def takes(self, event: Event) -> bool:
-        return (
+        """Whether the event is one of them; a gap is in all of them."""
+        return event.event is EventType.GAP or (
             (self.events is None or event.event in self.events)
             and (self.container_ids is None or event.container_id in self.container_ids)
             and (self.process_ids is None or event.info.process_id in self.process_ids)
         )
+
+
+def meant_for(gaps: bool, origin: int) -> bool:
+    """Whether who asks for gaps, or does not, is told of an event that is no news: 1 is found after a gap, and 2 what
+    Go tells of it after all."""
+    return (origin == 1) == gaps
 
 
 def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
@@ -132,9 +145,9 @@ class EventStreamCore:
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event, origin: int = 0) -> None:
         """Adds an event, if the stream takes it. For pyctd's own use."""
-        if not self._filter.takes(event):
+        if not self._filter.takes(event) or (origin and not meant_for(self._filter.gaps, origin)):
             return
         with self._changed:
             if not self._closed:
@@ -147,6 +160,8 @@ class EventStreamCore:
 
     def close(self) -> None:
         """Ends the stream; events that were not read yet still can be."""
+        if _native.forked():  # whoever held the lock is not in this process
+            return
         with self._changed:
             self._closed = True
             self._notify()
@@ -169,6 +184,7 @@ class EventStream(EventStreamCore):
             TimeoutError: none came in time.
             StopIteration: the stream is closed and all its events were read.
         """
+        _native.refuse_forked()
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._events:

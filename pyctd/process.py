@@ -17,7 +17,7 @@ class ProcessCore:
     def __init__(self, id: str, container_id: str, made: _native.Completion, attachment: Attachment) -> None:
         self.id = id
         self.container_id = container_id
-        self.pid = made.code
+        self.pid: int = made.code
         self._handle = _native.Handle(made.value, f"{type(self).__name__.lower()} {id!r}")
         self._attachment = attachment
         self._exit: ExitStatus | None = None
@@ -76,8 +76,9 @@ class Process(ProcessCore):
                 is containerd 2, which then forgets the task and its exit code.
         """
         if self._exit is None:
-            self._exit = _native.run(_operations.wait(self._handle), timeout)
+            status = _native.run(_operations.wait(self._handle), timeout)
             self._attachment.ready.drain()
+            self._exit = status
         return self._exit
 
     def delete(self, *, timeout: float | None = None) -> ExitStatus:

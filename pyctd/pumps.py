@@ -3,27 +3,73 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import fcntl
 import logging
 import os
 import select
+import stat
 import threading
 import time
 from collections.abc import Callable
 
 from . import errors
+from ._threads import name_thread
+from ._waits import Stop
 from .directio import Config, DirectIO, Made, ReadyIO, Stream
 
-__all__ = ["Pump", "PumpedIO", "Reader", "Sink", "Writer", "readers", "write_to", "writers"]
+__all__ = ["Descriptor", "Pump", "PumpedIO", "Reader", "Sink", "Writer", "readers", "warn_of_late_end", "writers"]
 
 _log = logging.getLogger("pyctd.stdio")
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+"""Bytes that are moved at once: as many as a pipe holds. A larger buffer would be mapped and unmapped for each."""
 GRACE = 2.0
 """Seconds that an ended process's output may still take: a child that it left behind can hold its streams open for
 ever. dockerd gives as many."""
 
 Sink = Callable[[bytes], object]
+
+
+class Descriptor:
+    """A sink that writes all to a descriptor; to nowhere for None."""
+
+    def __init__(self, fd: int | None) -> None:
+        self.fd = fd
+
+    def spliceable(self) -> int | None:
+        """The descriptor, unless it is a regular file's: splice takes no lock of a file's position, so that what two
+        streams write to the same file at once would be lost."""
+        return None if self.fd is None or stat.S_ISREG(os.fstat(self.fd).st_mode) else self.fd
+
+    def __call__(self, data: bytes) -> None:
+        """Writes data."""
+        rest = memoryview(data)
+        while self.fd is not None and rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+
+class _Splice:
+    """Moves bytes inside the kernel, where both ends can: not to files opened for appending, nor terminals."""
+
+    def __init__(self, source: int, target: int | None) -> None:
+        self._ends = None if target is None else (source, target)
+
+    def __call__(self, limit: int) -> int | None:
+        """How many bytes it has moved; None when they must be read and written, then and from then on.
+
+        Raises:
+            BlockingIOError: the target takes nothing now.
+        """
+        if self._ends is None:
+            return None
+        try:
+            return os.splice(*self._ends, limit)
+        except BlockingIOError:
+            raise
+        except OSError:  # what is wrong, if it is more than that these two can't, reading and writing will tell
+            self._ends = None
+            return None
 
 
 class Pump(threading.Thread):
@@ -37,37 +83,32 @@ class Pump(threading.Thread):
         super().__init__(name=f"pyctd-{stream.name}", daemon=True)
         self.stream = stream
         self.at_end: Callable[[Pump], object] = lambda pump: None
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._lock = threading.Lock()
-        self._ended = False
+        self._made_in = contextvars.copy_context()
+        self._stopping = Stop()
 
     def stop(self) -> None:
         """Ends the pump once it has moved what is there already."""
-        with self._lock:
-            if not self._ended:
-                os.eventfd_write(self._wake, 1)
+        self._stopping.set()
 
     def run(self) -> None:
+        """Moves the bytes: the thread's own."""
+        name_thread(self.name)
         try:
             with contextlib.suppress(OSError, ValueError):  # never opened, or its other end is gone
-                self.pump(self.stream.fileno())
+                self._made_in.run(self.pump, self.stream.fileno())
         except Exception:
             _log.exception("%s ended early", self.name)
         finally:
-            with self._lock:
-                self._ended = True
-                os.close(self._wake)
+            self._stopping.close()
             self.stream.close()
             self.at_end(self)
 
     def ready(self, fd: int, event: int) -> bool:
         """Waits for fd; False when stopped."""
-        poll = select.poll()
-        poll.register(fd, event)
-        poll.register(self._wake, select.POLLIN)
-        return all(ready != self._wake for ready, _ in poll.poll())
+        return self._stopping.ready(fd, event)
 
     def pump(self, fd: int) -> None:
+        """Moves them between fd, the stream's descriptor, and what the kind of pump has at its other end."""
         raise NotImplementedError
 
 
@@ -81,6 +122,8 @@ class Reader(Pump):
         self._at_eof = at_eof
 
     def pump(self, fd: int) -> None:
+        """From fd to the receiver."""
+        self._splice = _Splice(fd, self._sink.spliceable() if isinstance(self._sink, Descriptor) else None)
         try:
             while self.ready(fd, select.POLLIN):
                 if not self._move(fd, CHUNK):
@@ -102,6 +145,10 @@ class Reader(Pump):
             left -= moved
 
     def _move(self, fd: int, limit: int) -> int:
+        with contextlib.suppress(BlockingIOError):  # which the sink reports, as ever
+            moved = self._splice(limit)
+            if moved is not None:
+                return moved
         data = os.read(fd, limit)
         if data:
             try:
@@ -112,25 +159,37 @@ class Reader(Pump):
 
 
 class Writer(Pump):
-    """Writes bytes, or what a descriptor brings, and then closes the stream."""
+    """Writes bytes, or what a descriptor brings, and then closes the stream.
+
+    Attributes:
+        filter: what a descriptor brings goes through it, where there is one; may block.
+    """
 
     def __init__(self, stream: Stream, source: bytes | int) -> None:
         super().__init__(stream)
+        self.filter: Callable[[bytes], bytes] | None = None
         self._source = source
 
     def pump(self, fd: int) -> None:
+        """From the source to fd."""
         # A description of our own for the same FIFO, so that it can be non-blocking without the caller's becoming so.
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if isinstance(self._source, bytes):
                 self._write(own, self._source)
                 return
-            while self.ready(self._source, select.POLLIN):
-                data = os.read(self._source, CHUNK)
-                if not data or not self._write(own, data):
-                    return
+            splice = _Splice(self._source, None if self.filter else own)
+            while self.ready(self._source, select.POLLIN) and self.ready(own, select.POLLOUT):
+                with contextlib.suppress(BlockingIOError):
+                    moved = splice(CHUNK)
+                    if moved == 0 or (moved is None and not self._copy(self._source, own)):
+                        return
         finally:
             os.close(own)
+
+    def _copy(self, source: int, fd: int) -> bool:
+        data = os.read(source, CHUNK)
+        return bool(data) and self._write(fd, self.filter(data) if self.filter else data)
 
     def _write(self, fd: int, data: bytes) -> bool:
         rest = memoryview(data)
@@ -187,32 +246,40 @@ class PumpedIO(ReadyIO):
             _tell(process.close_stdin)
 
     def config(self) -> Config:
+        """``IO.config``: the DirectIO's own streams."""
         return self._dio.config()
 
     def cancel(self) -> None:
-        pass  # Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream
+        """``IO.cancel``: Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream."""
 
     def drain(self) -> bool:
         """Waits for the ends of stdout and stderr, at most GRACE seconds; whether they came."""
         return _join([pump for pump in self._pumps if isinstance(pump, Reader)])
 
     def wait(self) -> None:
+        """``IO.wait``: as drain, and what did not end is logged."""
         if not self.drain():
-            _log.warning(
-                "%s did not end with its process within %g s: something that the process left behind holds it, "
-                "or its receiver blocks",
-                self.config().stdout,
-                GRACE,
-            )
+            warn_of_late_end(self.config())
 
     def close(self) -> None:
+        """``IO.close``: stops the pumps and closes the streams."""
         for pump in self._pumps:
             pump.stop()
         _join(self._pumps)  # whoever attaches to the streams next is then their only reader
         taken = [pump.stream for pump in self._pumps]
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None and stream not in taken:
-                stream.close()
+                stream.let_go()
+
+
+def warn_of_late_end(config: Config) -> None:
+    """Logs that an ended process's output is not at its end."""
+    _log.warning(
+        "%s did not end with its process within %g s: something that the process left behind holds it, "
+        "or its receiver blocks",
+        config.stdout,
+        GRACE,
+    )
 
 
 def _join(pumps: list[Pump]) -> bool:
@@ -240,14 +307,3 @@ def readers(dio: DirectIO, out: Sink, err: Sink) -> list[Pump]:
 def writers(dio: DirectIO, source: bytes | int | None) -> list[Pump]:
     """A pump for stdin, where the process has it and there is something to write: bytes, or a descriptor to read."""
     return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source)]
-
-
-def write_to(fd: int | None) -> Sink:
-    """A sink that writes all to fd; to nowhere for None."""
-
-    def write(data: bytes) -> None:
-        rest = memoryview(data)
-        while fd is not None and rest:
-            rest = rest[os.write(fd, rest) :]
-
-    return write

@@ -18,8 +18,7 @@ from typing import BinaryIO, Union
 
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
 from .errors import InvalidArgumentError
-from .pumps import Pump, PumpedIO, Reader, readers, write_to, writers
-from .terminal import TerminalIO
+from .pumps import Descriptor, Pump, PumpedIO, Reader, readers, writers
 
 __all__ = [
     "IO",
@@ -43,7 +42,7 @@ Target = Union[str, "os.PathLike[str]", BinaryIO]
 class _Callback:
     """What the ready callbacks share; each use is for one process."""
 
-    with_stdin = False
+    with_stdin: bool = False
 
     def __init__(self) -> None:
         self._io: PumpedIO | None = None
@@ -70,7 +69,38 @@ def null() -> StdioCallback:
     return lambda dio: None
 
 
-class capture(_Callback):
+class Capturing:
+    """What both faces of ``capture`` share: the output that is kept."""
+
+    def __init__(self, stdin: bytes | None, limit: int | None) -> None:
+        if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
+            raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
+        if limit is not None and limit < 0:
+            raise InvalidArgumentError(f"limit must be None or a number of bytes from 0 up, not {limit!r}")
+        self.with_stdin: bool = stdin is not None
+        self.truncated: bool = False
+        self._stdin = None if stdin is None else bytes(stdin)
+        self._limit = limit
+        self._kept = (bytearray(), bytearray())
+
+    @property
+    def stdout(self) -> bytes:
+        """What the process wrote to stdout so far; with a terminal, to both."""
+        return bytes(self._kept[0])
+
+    @property
+    def stderr(self) -> bytes:
+        """What it wrote to stderr so far."""
+        return bytes(self._kept[1])
+
+    def _keep(self, which: int, data: bytes) -> None:
+        if self._limit is not None and len(self._kept[which]) + len(data) > self._limit:
+            self.truncated = True
+            data = data[: self._limit - len(self._kept[which])]
+        self._kept[which].extend(data)
+
+
+class capture(Capturing, _Callback):
     """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
 
     Args:
@@ -84,30 +114,8 @@ class capture(_Callback):
     """
 
     def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
-        super().__init__()
-        if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
-            raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
-        if limit is not None and limit < 0:
-            raise InvalidArgumentError(f"limit must be None or a number of bytes from 0 up, not {limit!r}")
-        self.with_stdin = stdin is not None
-        self.truncated = False
-        self._stdin = None if stdin is None else bytes(stdin)
-        self._limit = limit
-        self._kept = (bytearray(), bytearray())
-
-    @property
-    def stdout(self) -> bytes:
-        return bytes(self._kept[0])
-
-    @property
-    def stderr(self) -> bytes:
-        return bytes(self._kept[1])
-
-    def _keep(self, which: int, data: bytes) -> None:
-        if self._limit is not None and len(self._kept[which]) + len(data) > self._limit:
-            self.truncated = True
-            data = data[: self._limit - len(self._kept[which])]
-        self._kept[which].extend(data)
+        _Callback.__init__(self)
+        Capturing.__init__(self, stdin, limit)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         out, err = partial(self._keep, 0), partial(self._keep, 1)
@@ -177,7 +185,7 @@ class files(_Callback):
 
     def __init__(self, stdin: Target | None = None, stdout: Target | None = None, stderr: Target | None = None) -> None:
         super().__init__()
-        self.with_stdin = stdin is not None
+        self.with_stdin: bool = stdin is not None
         self._targets = (stdin, stdout, stderr)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
@@ -196,7 +204,7 @@ class files(_Callback):
 
         source = descriptor(self._targets[0], os.O_RDONLY)
         out, err = (descriptor(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for target in self._targets[1:])
-        return [*readers(dio, write_to(out), write_to(err)), *writers(dio, source)]
+        return [*readers(dio, Descriptor(out), Descriptor(err)), *writers(dio, source)]
 
 
 class inherit(_Callback):
@@ -213,7 +221,7 @@ class inherit(_Callback):
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         sys.stdout.flush()
         sys.stderr.flush()
-        return [*readers(dio, write_to(1), write_to(2)), *writers(dio, 0 if self.with_stdin else None)]
+        return [*readers(dio, Descriptor(1), Descriptor(2)), *writers(dio, 0 if self.with_stdin else None)]
 
 
 class terminal(_Callback):
@@ -243,9 +251,11 @@ class terminal(_Callback):
         if not dio.config().terminal:
             raise InvalidArgumentError("the process has no terminal: set terminal=True in its spec, or use inherit()")
         sys.stdout.flush()
-        return [*readers(dio, write_to(self._output), write_to(None)), *writers(dio, self._input)]
+        return [*readers(dio, Descriptor(self._output), Descriptor(None)), *writers(dio, self._input)]
 
     def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
+        from .terminal import TerminalIO  # here, for what it imports is for people at terminals only
+
         return TerminalIO(dio, pumps, opened, self._input, self._output)
 
 

@@ -58,10 +58,13 @@ class Task(Process):
         return _native.run(_operations.pids(self._handle), timeout)
 
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
-        """Go's ``Task.Summary``, which has nothing to tell on Linux: an empty list.
+        """What the runtime tells of each process (Go: ``Task.Summary``); nothing, of a task that has ended.
+
+        runc's shim tells nothing, so that this fails on Linux while the task has processes: :meth:`pids` has those.
 
         Raises:
             NotFoundError: the task is deleted.
+            UnknownError: the details of a process can't be decoded.
         """
         return _native.run(_operations.summary(self._handle), timeout)
 

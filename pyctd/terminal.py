@@ -14,7 +14,8 @@ import threading
 import tty
 from types import FrameType
 
-from . import errors
+from . import _native, errors
+from ._threads import name_thread
 from .directio import DirectIO, Made
 from .pumps import Pump, PumpedIO, Reader
 
@@ -47,7 +48,9 @@ class RawMode:
         tty.setraw(fd, termios.TCSANOW)
 
     def leave(self) -> None:
-        """Puts the terminal back as it was; a second time does nothing."""
+        """Puts the terminal back as it was; a second time does nothing, and neither does a forked child."""
+        if _native.forked():
+            return
         with self._lock:
             if self._left:
                 return
@@ -103,6 +106,8 @@ class Resizer(threading.Thread):
         self.look.put(False)
 
     def run(self) -> None:
+        """Looks at the size whenever there may be a new one: the thread's own."""
+        name_thread(self.name)
         size: os.terminal_size | None = None
         _resizers.append(self)
         goes_on = True
@@ -136,6 +141,7 @@ class TerminalIO(PumpedIO):
         super().__init__(dio, pumps, opened)
 
     def made(self, process: Made, existing: bool) -> None:
+        """Lends the terminal, unless the process is over already."""
         super().made(process, existing)
         with self._lock:
             if self._over:
@@ -150,6 +156,7 @@ class TerminalIO(PumpedIO):
         super()._pump_ended(pump)
 
     def close(self) -> None:
+        """``IO.close``: gives the terminal back first."""
         self._give_back()
         super().close()
 

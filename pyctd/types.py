@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .metrics import Metrics
 
-__all__ = ["ExitStatus", "ProcessInfo", "Stats", "Status", "Summary", "Version"]
+__all__ = ["ContainerInfo", "ExitStatus", "ProcessInfo", "Stats", "Status", "Summary", "Version"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def to_datetime(sec: int, nsec: int) -> datetime | None:
     """Go's time as a datetime in UTC, cut to microseconds; None for Go's zero time."""
-    return _EPOCH + timedelta(seconds=sec, microseconds=nsec // 1000) if sec or nsec else None
+    return _EPOCH + timedelta(0, sec, nsec // 1000) if sec or nsec else None
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """containerd's version, as ``containerd.Version``."""
 
     version: str
     revision: str
 
 
-@dataclass(frozen=True)
-class ExitStatus:
+class ContainerInfo(NamedTuple):
+    """What containerd stores of a container, as its ``containers.Container``.
+
+    Attributes:
+        id: its id.
+        labels: its labels; dockerd's and containerd's own are among them.
+        image: the name of the image that it was made from, or empty.
+        runtime: the shim's name, such as ``io.containerd.runc.v2``.
+        snapshotter: who keeps its root file system, or empty.
+        snapshot_key: under which key, or empty.
+        sandbox_id: the sandbox that it belongs to, or empty.
+        created_at: when it was made, in UTC; None when containerd does not say.
+        updated_at: when its record was last changed, in UTC; likewise.
+        spec: its OCI runtime spec; None where what is stored is no JSON.
+    """
+
+    id: str
+    labels: Mapping[str, str]
+    image: str
+    runtime: str
+    snapshotter: str
+    snapshot_key: str
+    sandbox_id: str
+    created_at: datetime | None
+    updated_at: datetime | None
+    spec: Mapping[str, Any] | None
+
+    def __repr__(self) -> str:
+        """Without the spec, whose environment may be secret: what is printed is soon in a log."""
+        fields = (f"{name}={value!r}" for name, value in zip(self._fields[:-1], self, strict=False))
+        return f"ContainerInfo({', '.join(fields)}, spec={None if self.spec is None else '...'})"
+
+
+class ExitStatus(NamedTuple):
     """How a process ended, as ``containerd.ExitStatus``.
 
     Attributes:
@@ -45,8 +75,7 @@ class ExitStatus:
     exited_at_ns: int = 0
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """A task's or exec's state, as ``containerd.Status``.
 
     Attributes:
@@ -60,8 +89,7 @@ class Status:
     exit_time: datetime | None
 
 
-@dataclass(frozen=True)
-class ProcessInfo:
+class ProcessInfo(NamedTuple):
     """A process inside a task, as ``containerd.ProcessInfo``.
 
     Attributes:
@@ -73,8 +101,7 @@ class ProcessInfo:
     info: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Stats:
+class Stats(NamedTuple):
     """A task's metrics, as libcontainerd's ``Stats``.
 
     Attributes:
@@ -86,6 +113,5 @@ class Stats:
     metrics: Metrics
 
 
-@dataclass(frozen=True)
-class Summary:
-    """libcontainerd's ``Summary``, which is empty on Linux."""
+class Summary(NamedTuple):
+    """libcontainerd's ``Summary``, which has no fields on Linux."""

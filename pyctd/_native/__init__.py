@@ -9,11 +9,10 @@ process may fork before it uses pyctd.
 """
 
 from ._callbacks import Host, NativeEvent, NativeStdio, acknowledge, set_host, set_stdio_config
-from ._calls import CANCEL_GRACE, Completion, Operation, Queue, disown, outcome, run
-from ._library import Counts, Handle, counts, load, state, usable
+from ._calls import Completion, Operation, Queue, disown, ends_later, log_late, outcome, run, tell
+from ._library import Counts, Handle, counts, cut_off, forked, load, refuse_forked, state, usable
 
 __all__ = [
-    "CANCEL_GRACE",
     "Completion",
     "Counts",
     "Handle",
@@ -24,12 +23,18 @@ __all__ = [
     "Queue",
     "acknowledge",
     "counts",
+    "cut_off",
     "disown",
+    "ends_later",
+    "forked",
     "load",
+    "log_late",
     "outcome",
+    "refuse_forked",
     "run",
     "set_host",
     "set_stdio_config",
     "state",
+    "tell",
     "usable",
 ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import struct
 import sys
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from .. import errors
 from ._calls import flatten
-from ._library import load, state, usable
+from ._library import load, match_log_level, state, usable
 
 __all__ = ["Host", "NativeEvent", "NativeStdio", "acknowledge", "define", "set_host", "set_stdio_config"]
 
 _log = logging.getLogger("pyctd")
+
+_EVENT = struct.Struct("QQqiiIIIIii")
+"""A pyctd_event."""
 
 
 class NativeEvent(NamedTuple):
@@ -29,6 +33,7 @@ class NativeEvent(NamedTuple):
     container_id: str
     process_id: str
     error: str | None
+    origin: int
 
 
 class NativeStdio(NamedTuple):
@@ -64,32 +69,32 @@ def _swallow(kind: type[BaseException], value: BaseException, trace: TracebackTy
         _log.error("a callback raised", exc_info=(kind, value, trace))
 
 
+def unpack_events(array: Any, strings: bytes) -> list[NativeEvent]:
+    """The events of a batch. One attribute of CFFI's costs as much as all of an event here."""
+    events = []
+    at = 0
+    new = tuple.__new__  # a named tuple's own constructor takes longer than the rest
+    for cookie, token, sec, nsec, kind, pid, code, container, process, error, origin in _EVENT.iter_unpack(array):
+        container_id = strings[at : (at := at + container)].decode("utf-8", "replace")
+        process_id = strings[at : (at := at + process)].decode("utf-8", "replace")
+        text = None if error < 0 else strings[at : (at := at + error)].decode("utf-8", "replace")
+        fields = (cookie, token, kind, pid, code, sec, nsec, container_id, process_id, text, origin)
+        events.append(new(NativeEvent, fields))
+    return events
+
+
 def define(ffi: Any) -> None:
     """Gives CFFI the functions that pyctd_init is to hand to Go."""
+    assert ffi.sizeof("pyctd_event") == _EVENT.size
 
     def text(data: Any, length: int) -> str:
         return str(ffi.buffer(data, length)[:], "utf-8", "replace") if data else ""
 
     @ffi.def_extern(name="pyctd_py_on_events", onerror=_swallow)  # type: ignore[misc]
-    def on_events(events: Any, count: int) -> None:
+    def on_events(events: Any, count: int, strings: Any, strings_len: int) -> None:
         if _host is not None and usable():
-            _host.events(
-                [
-                    NativeEvent(
-                        e.cookie,
-                        e.token,
-                        e.type,
-                        e.pid,
-                        e.exit_code,
-                        e.sec,
-                        e.nsec,
-                        text(e.container_id, e.container_id_len),
-                        text(e.process_id, e.process_id_len),
-                        text(e.error, e.error_len) if e.error else None,
-                    )
-                    for e in ffi.unpack(events, count)
-                ]
-            )
+            match_log_level()
+            _host.events(unpack_events(ffi.buffer(events, count * _EVENT.size), ffi.buffer(strings, strings_len)[:]))
 
     @ffi.def_extern(name="pyctd_py_on_stdio", onerror=_swallow, error=0)  # type: ignore[misc]
     def on_stdio(cookie: int, io: Any) -> int:
@@ -117,7 +122,7 @@ def define(ffi: Any) -> None:
             _host.log(level, text(message, message_len), text(fields, fields_len))
 
 
-def acknowledge(token: int, error: str) -> None:
+def acknowledge(token: int, error: str = "") -> None:
     """Lets the next event of the same container come."""
     if usable():
         text = error.encode("utf-8", "replace")

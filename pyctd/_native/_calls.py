@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import select
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .. import errors
-from ._library import Handle, end_daemon_thread, finalize, load, release, state
+from ._library import Handle, finalize, load, match_log_level, refuse_closed, release, state
 
-__all__ = ["CANCEL_GRACE", "Completion", "Operation", "Queue", "disown", "flatten", "outcome", "run"]
+__all__ = ["Completion", "Operation", "Queue", "disown", "ends_later", "flatten", "log_late", "outcome", "run", "tell"]
 
-CANCEL_GRACE = 10.0
-"""Seconds that an interrupted call waits for Go to tell how its cancelled operation ended."""
+_log = logging.getLogger("pyctd")
+
+PROMPT = 0.05
+"""Seconds that an interrupted call itself waits for Go to tell how its cancelled operation ended: Ctrl-C is to be heard
+within a tenth of a second."""
+
+LATE = 30.0
+"""Seconds that a thread waits for that when the call did not hear of it. The interpreter's end waits for the thread, so
+that Go's clean-up is not cut off."""
+
+SIGNAL_SLICE = 0.2
+"""Seconds after which a call on the main thread looks for a signal that it was not woken by."""
 
 T = TypeVar("T")
 
@@ -33,19 +45,33 @@ class Completion(NamedTuple):
     detail: bytes
 
 
-@dataclass(frozen=True)
 class Operation(Generic[T]):
     """A call that is still to be made.
 
-    Attributes:
+    Args:
         name: the operation is ``pyctd_<name>``.
         args: its arguments beyond the queue and the timeout. Strings are encoded and passed with their lengths.
         result: what the outcome means, when it went well.
+        makes: what containerd has then that it had not before, in words; empty for nothing.
     """
 
+    __slots__ = ("args", "makes", "name", "result")
     name: str
     args: tuple[str | bytes | int | Handle, ...]
     result: Callable[[Completion], T]
+    makes: str
+
+    def __init__(
+        self,
+        name: str,
+        args: tuple[str | bytes | int | Handle, ...],
+        result: Callable[[Completion], T],
+        makes: str = "",
+    ) -> None:
+        self.name = name
+        self.args = args
+        self.result = result
+        self.makes = makes
 
 
 class Queue:
@@ -56,22 +82,34 @@ class Queue:
         fd = state.ffi.new("int32_t *")
         self.handle = lib.pyctd_queue_new(fd)
         if not self.handle:
+            refuse_closed()
             raise errors.ResourceExhaustedError(
                 "no completion queue could be made: is the limit of open files reached?"
             )
-        finalize(self, self.handle)
+        self._finalizer = finalize(self, self.handle)
         self.fd: int = fd[0]
         self._capacity = capacity
         self._out = state.ffi.new("pyctd_completion[]", capacity)
 
+    @property
+    def open(self) -> bool:
+        """Whether it is not closed."""
+        return self._finalizer.alive
+
+    def close(self) -> None:
+        """Cancels what is in flight, of which nobody hears any more."""
+        self._finalizer()
+
     def start(self, operation: Operation[Any], timeout: float | None) -> int:
         """Starts an operation; its number."""
         timeout_ns, flat = _timeout_ns(timeout), flatten(operation.args)
+        match_log_level()
         try:
             op: int = getattr(load(), "pyctd_" + operation.name)(self.handle, timeout_ns, *flat)
         except OverflowError as error:
             raise errors.InvalidArgumentError(f"a number is out of range: {error}") from error
         if op < 0:
+            refuse_closed()
             raise errors.BY_KIND[-op](f"{operation.name} could not be started")
         return op
 
@@ -137,22 +175,49 @@ def outcome(operation: Operation[T], done: Completion) -> T:
     """What an operation came to, or raises the error that it is."""
     if not done.kind:
         return operation.result(done)
-    if state.closed:
-        end_daemon_thread()
-    reason = errors.CriuError(done.detail.decode("utf-8", "replace")) if done.detail else None
-    raise errors.BY_KIND.get(done.kind, errors.UnknownError)(done.data.decode("utf-8", "replace")) from reason
+    refuse_closed()
+    raise _error(done)
 
 
-def disown(operation: Operation[Any], done: Completion, interrupt: BaseException) -> None:
-    """Releases what an operation has made for a caller who was interrupted, and lets the interrupt tell of it."""
+def _error(done: Completion) -> errors.Error:
+    error = errors.BY_KIND.get(done.kind, errors.UnknownError)(done.data.decode("utf-8", "replace"))
+    if done.detail:
+        error.__cause__ = errors.CriuError(done.detail.decode("utf-8", "replace"))
+    return error
+
+
+def disown(operation: Operation[Any], done: Completion) -> errors.Error:
+    """What came of an operation whose caller was interrupted: Go's error, or else one of ours that tells what it has
+    done. Handles and descriptors are released; what containerd has is left to it, as Go leaves it."""
     if done.kind:
-        return
+        return _error(done)
+    words = f"{operation.name} had succeeded by the time that it was interrupted"
+    if operation.makes:
+        words += f": {operation.makes} is there" + (f", with process id {done.code}" if done.code else "")
+    elif not done.value and (result := operation.result(done)) is not None:
+        words += f": {result!r:.200}"
     if done.value >> 32:
         release(done.value)
     elif done.value:
         os.close(done.value)
-    if hasattr(interrupt, "add_note"):  # Python 3.10 has no notes
-        interrupt.add_note(f"pyctd: {operation.name} had succeeded by the time that it was interrupted")
+    return errors.CanceledError(words)
+
+
+def ends_later(operation: Operation[Any]) -> errors.Error:
+    """What is known of an interrupted operation that Go has not ended yet."""
+    return errors.CanceledError(f"{operation.name} is cancelled, but Go still cleans up: pyctd logs how it ends")
+
+
+def log_late(operation: Operation[Any], done: Completion) -> None:
+    """Logs how an operation ended, of which its interrupted call could not tell any more, and disowns it."""
+    level = logging.INFO if done.kind else logging.WARNING
+    _log.log(level, "%s, which was interrupted, has ended: %s", operation.name, disown(operation, done))
+
+
+def tell(interrupt: BaseException, outcome: errors.Error) -> None:
+    """Lets an interrupt tell of what it has interrupted, as its context."""
+    outcome.__context__ = interrupt.__context__
+    interrupt.__context__ = outcome
 
 
 class _Waiter(Queue):
@@ -162,10 +227,27 @@ class _Waiter(Queue):
         super().__init__(1)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
+        self._done: Completion | None = None
 
-    def wait(self, seconds: float | None = None) -> Completion | None:
+    def wait(self, seconds: float = math.inf) -> Completion | None:
         """The completion; None when the seconds run out first."""
-        return self.drain()[0] if self._poll.poll(None if seconds is None else seconds * 1000) else None
+        until = time.monotonic() + seconds
+        # A signal in the moment between Python's last look for one and the system call does not interrupt it.
+        longest = SIGNAL_SLICE if threading.current_thread() is threading.main_thread() else math.inf
+        while self._done is None:
+            if self._poll.poll(_milliseconds(min(longest, seconds))):
+                self._done = self.drain()[0]
+            elif (seconds := until - time.monotonic()) <= 0:
+                break
+        return self._done
+
+    def reset(self) -> None:
+        """Makes it ready for the next call."""
+        self._done = None
+
+
+def _milliseconds(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds * 1000
 
 
 # Queues that no call uses now. One for each thread would be kept for as long as the thread lives, and Go's threads, on
@@ -173,12 +255,20 @@ class _Waiter(Queue):
 _idle: list[_Waiter] = []
 IDLE_LIMIT = 16
 
+AtEnd = Callable[["Completion | None"], object]
 
-def run(operation: Operation[T], timeout: float | None) -> T:
+
+def run(operation: Operation[T], timeout: float | None, at_end: AtEnd | None = None) -> T:
     """Runs an operation and returns what it came to.
 
-    An exception that interrupts the wait, Ctrl-C above all, cancels the operation and is raised once Go has told how it
-    ended; what it may have made is released.
+    An exception that interrupts the wait, Ctrl-C above all, cancels the operation and is raised at once. What came of
+    the operation is its ``__context__``, an ``Error``; where Go takes its time to clean up it is logged instead.
+
+    Args:
+        operation: what to run.
+        timeout: seconds that it may take.
+        at_end: called, if the wait is interrupted, when the operation has ended nevertheless; with what it came to, or
+            None if that took too long. On a thread of its own, since it may take its time.
 
     Raises:
         Error: what went wrong, as the class of its kind with Go's text.
@@ -192,14 +282,38 @@ def run(operation: Operation[T], timeout: float | None) -> T:
     try:
         done = queue.wait()
     except BaseException as interrupt:
-        # The queue is not used again: if the grace runs out, or is interrupted too, then the completion that is still
-        # to come is Go's to dispose of, which it does when the queue is gone.
+        # The queue is not used again: if nobody waits to the end then the completion that is still to come is Go's to
+        # dispose of, which it does when the queue is gone.
         queue.cancel(op)
-        done = queue.wait(CANCEL_GRACE)
-        if done is not None:
-            disown(operation, done, interrupt)
+        known = None
+        try:
+            known = queue.wait(PROMPT)
+        finally:
+            if known is None or at_end is not None:
+                tell(interrupt, ends_later(operation))
+                _in_background(lambda: _end_late(queue, operation, at_end))
+            else:
+                tell(interrupt, disown(operation, known))
         raise
     assert done is not None
+    queue.reset()
     if len(_idle) < IDLE_LIMIT:
         _idle.append(queue)
     return outcome(operation, done)
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=work, name="pyctd-interrupted").start()
+    except RuntimeError:  # no thread is to be had, for example because the interpreter is ending
+        work()
+
+
+def _end_late(queue: _Waiter, operation: Operation[Any], at_end: AtEnd | None) -> None:
+    done = queue.wait(LATE)
+    if at_end is not None:
+        at_end(done)
+    if done is not None:
+        log_late(operation, done)
+    else:
+        _log.warning("%s, which was interrupted, has not ended within %g s", operation.name, LATE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
+import logging
 import os
 import sys
 import threading
@@ -11,12 +13,30 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import errors
+from .._threads import name_thread
 
-__all__ = ["Counts", "Handle", "counts", "end_daemon_thread", "finalize", "load", "release", "state", "usable"]
+__all__ = [
+    "Counts",
+    "Handle",
+    "counts",
+    "cut_off",
+    "finalize",
+    "forked",
+    "load",
+    "match_log_level",
+    "refuse_closed",
+    "refuse_forked",
+    "release",
+    "state",
+    "usable",
+]
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 SHUTDOWN_GRACE_NS = 500_000_000
-LOG_LEVEL = 5  # logrus's debug: Python's logging decides what is shown
+NEEDED_DESCRIPTORS = 16
+
+_WARNING, _INFO, _DEBUG = 3, 4, 5  # logrus's
+_LOGGERS = tuple(map(logging.getLogger, ("pyctd.libcontainerd", "pyctd.containerd")))
 
 
 class Counts(NamedTuple):
@@ -35,48 +55,102 @@ class _State:
         self.ffi: Any = None
         self.lib: Any = None
         self.lock = threading.Lock()
-        self.forked = False
+        self.pid: int | None = None  # of the process that has loaded it, or begun to
         self.closed = False
+        self.log_level = _WARNING
 
 
 state = _State()
 
 
 def _after_fork_in_child() -> None:
-    state.forked = state.lib is not None
-    state.lock = threading.Lock()
+    if state.pid is not None:
+        state.pid = 0  # in a pid namespace of its own a child may have its parent's number
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def usable() -> bool:
-    """Whether Go may be called: it is loaded, this is not a forked child, and the interpreter is not on its way out."""
-    return state.lib is not None and not (state.forked or state.closed or sys.is_finalizing())
+def forked() -> bool:
+    """Whether this is a child of the process that has loaded the library, forked by Python or by C."""
+    return state.pid is not None and state.pid != os.getpid()
 
 
-def load() -> Any:
-    """The library; loaded when first asked for."""
-    if state.forked:
+def refuse_forked() -> None:
+    """Raises ForkedError in a forked child."""
+    if forked():
         raise errors.ForkedError(
             "pyctd was used before this process was forked, and its Go runtime does not survive a fork: "
             "make the client after the fork, or use multiprocessing's 'spawn' or 'forkserver'"
         )
+
+
+def cut_off() -> bool:
+    """Whether this is a daemon thread that the interpreter's exit leaves behind."""
+    return state.closed and threading.current_thread() is not threading.main_thread()
+
+
+def refuse_closed() -> None:
+    """Raises ClosedError when the interpreter is exiting, but ends a thread that is cut off by that quietly: it is no
+    error of its program."""
     if state.closed:
-        end_daemon_thread()
+        if cut_off():
+            raise SystemExit
         raise errors.ClosedError("pyctd is shut down: the interpreter is exiting")
+
+
+def usable() -> bool:
+    """Whether Go may be called: it is loaded, this is not a forked child, and the interpreter is not on its way out."""
+    return state.lib is not None and not (state.closed or sys.is_finalizing() or forked())
+
+
+def load() -> Any:
+    """The library; loaded when first asked for."""
+    refuse_forked()
+    refuse_closed()
     if state.lib is not None:
         return state.lib
+    state.pid = os.getpid()  # before the lock: a child that is forked meanwhile must not wait for it
     with state.lock:
         if state.lib is None:
-            _load()
+            name = name_thread("pyctd-go")  # which Go's threads inherit
+            try:
+                _load()
+            finally:
+                name_thread(name)
     return state.lib
 
 
+def _refuse_subinterpreter() -> None:
+    """CFFI refuses those with a GIL of their own; in the others Go's callbacks would enter the main interpreter."""
+    get, number = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_GetID
+    get.restype, number.argtypes, number.restype = ctypes.c_void_p, [ctypes.c_void_p], ctypes.c_int64
+    if number(get()) != 0:
+        raise ImportError("pyctd does not support subinterpreters: use it in the main one, or in another process")
+
+
+def _refuse_few_descriptors() -> None:
+    """Go's runtime ends the process when it finds no descriptor for its poller while it is loaded."""
+    held: list[int] = []
+    try:
+        while len(held) < NEEDED_DESCRIPTORS:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise errors.ResourceExhaustedError(
+            f"{len(held)} descriptors are left, and loading pyctd may take {NEEDED_DESCRIPTORS} ({error.strerror}): "
+            "close some, or raise the limit of open files"
+        ) from error
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
 def _load() -> None:
+    _refuse_few_descriptors()
     from .. import _ffi
     from . import _callbacks
 
+    _refuse_subinterpreter()
     ffi, lib = _ffi.ffi, _ffi.lib
     if lib.pyctd_abi_version() != ABI_VERSION:
         raise ImportError(
@@ -87,22 +161,33 @@ def _load() -> None:
         "pyctd_callbacks *",
         (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log),
     )
-    if failed := lib.pyctd_init(callbacks, LOG_LEVEL):
+    if failed := lib.pyctd_init(callbacks, state.log_level):
         raise ImportError(f"libpyctd did not initialise: {failed}")
     state.ffi, state.lib = ffi, lib
-    atexit.register(_shutdown)
 
 
+def match_log_level() -> None:
+    """Lets Go make the records that Python's logging would show now: libcontainerd has one for each event, and a record
+    that nobody sees costs more than the event."""
+    first, second = _LOGGERS
+    if not (first.isEnabledFor(logging.INFO) or second.isEnabledFor(logging.INFO)):
+        level = _WARNING
+    elif not (first.isEnabledFor(logging.DEBUG) or second.isEnabledFor(logging.DEBUG)):
+        level = _INFO
+    else:
+        level = _DEBUG
+    if level != state.log_level:
+        state.log_level = level
+        state.lib.pyctd_set_log_level(level)
+
+
+# Registered with the import, so that it runs after what a program registers from then on: that may still use pyctd.
+@atexit.register
 def _shutdown() -> None:
-    if usable():
-        state.closed = True
+    use = usable()
+    state.closed = True
+    if use:
         state.lib.pyctd_shutdown(SHUTDOWN_GRACE_NS)
-
-
-def end_daemon_thread() -> None:
-    """Ends a thread whose call was cut off by the interpreter's exit: quietly, for that is no error of its program."""
-    if threading.current_thread() is not threading.main_thread():
-        raise SystemExit
 
 
 def counts() -> Counts:
@@ -131,7 +216,7 @@ class Handle:
 
     def __init__(self, number: int, what: str, on_close: Callable[[], object] | None = None) -> None:
         self._number = number
-        self._what = what
+        self.what = what
         self._on_close = on_close
         self._finalizer = finalize(self, number)
 
@@ -139,7 +224,7 @@ class Handle:
     def number(self) -> int:
         """The number to pass to Go. Raises ClosedError when closed."""
         if not self._finalizer.alive:
-            raise errors.ClosedError(f"{self._what} is closed")
+            raise errors.ClosedError(f"{self.what} is closed")
         return self._number
 
     @property

@@ -2,7 +2,7 @@
 
     async with pyctd.aio.Client("/run/containerd/containerd.sock") as client:
         container = await client.new_container("web", pyctd.spec.default(rootfs, ["/bin/echo", "hello"]))
-        task = await container.start(attach_stdio=(out := pyctd.stdio.capture()))
+        task = await container.start(attach_stdio=(out := pyctd.aio.stdio.capture()))
         status = await task.wait()
 
 Operations run in Go, and their outcomes come by one descriptor on the event loop: no operation takes a thread.
@@ -10,6 +10,7 @@ Cancelling an awaiting task cancels the Go context of its call; ``timeout=`` set
 ``asyncio.timeout`` cancels. What is no call (specs, options, stdio callbacks, errors, values) is ``pyctd``'s own.
 """
 
+from . import stdio
 from .client import Client
 from .container import Container
 from .engine import Engine
@@ -17,4 +18,4 @@ from .events import EventStream
 from .process import Process
 from .task import Task
 
-__all__ = ["Client", "Container", "Engine", "EventStream", "Process", "Task"]
+__all__ = ["Client", "Container", "Engine", "EventStream", "Process", "Task", "stdio"]

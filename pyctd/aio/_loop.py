@@ -1,31 +1,64 @@
-"""Operations on an event loop: one completion queue for each loop, and its descriptor among the loop's readers."""
+"""Operations on an event loop: one completion queue for each loop, and its descriptor among the loop's readers.
+
+``run`` and ``in_thread`` are all that ``Client``, ``Container``, ``Task``, ``Process`` and ``Engine`` know of asyncio,
+but for handlers that are coroutine functions. Another library's loop takes its place with the same two: trio, say,
+awaits ``lowlevel.wait_readable`` on the queue's descriptor in one system task and parks each operation's own, which a
+cancellation shields for CLEAN_UP seconds. Only ``stdio`` and ``events`` are asyncio's for good.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 import weakref
 from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from .. import _native
 
-__all__ = ["in_thread", "run"]
+__all__ = ["Listener", "at_loop_end", "in_thread", "run"]
 
 T = TypeVar("T")
 
 BATCH = 256
 """Completions that are drained at once, at most."""
 
+CLEAN_UP = 1.0
+"""Seconds that a cancelled call waits for Go's clean-up, at most."""
+
+
+FAR = 10**8
+"""Seconds, some years: when nobody asks any more."""
+
+
+class Listener(Protocol):
+    """Somebody who is told that the loop has been closed."""
+
+    def loop_ended(self) -> None:
+        """The loop has been closed."""
+
 
 class LoopQueue:
-    """The operations of one event loop that are in flight."""
+    """The operations of one event loop that are in flight.
+
+    When the loop is closed they are cancelled, as nobody is left to await them.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The loop keeps this object while anything is in flight, and not the other way round.
+        # The loop keeps this object, and not the other way round.
         self._loop = weakref.ref(loop)
         self._queue = _native.Queue(BATCH)
         self._pending: dict[int, asyncio.Future[_native.Completion]] = {}
+        self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        loop.call_later(FAR, _End(self))
+
+    def end(self) -> None:
+        """The loop is closed."""
+        self._queue.close()
+        self._pending.clear()  # each refers to the loop, which could then never be collected
+        for listener in tuple(self.listeners):
+            listener.loop_ended()
 
     def start(
         self, operation: _native.Operation[T], timeout: float | None
@@ -53,6 +86,21 @@ class LoopQueue:
             loop.remove_reader(self._queue.fd)
 
 
+class _End:
+    """Notices the end of a loop, which drops this with all else that was to come."""
+
+    def __init__(self, queue: LoopQueue) -> None:
+        self._queue = weakref.ref(queue)
+
+    def __call__(self) -> None:
+        pass
+
+    def __del__(self) -> None:
+        queue = self._queue()
+        if queue is not None and not sys.is_finalizing():
+            queue.end()
+
+
 _queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopQueue] = weakref.WeakKeyDictionary()
 
 
@@ -68,12 +116,22 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
     """Awaits an operation and returns what it came to.
 
     When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended
-    it with its clean-up: within milliseconds for most. A second cancellation does not wait. What the operation may have
-    made is released.
+    it with its clean-up: within milliseconds for most, and after CLEAN_UP seconds at most. What came of the operation
+    is the cancellation's ``__context__``, an ``Error``; it is logged where the cancellation did not wait for it, as it
+    does not when there is a second one.
 
     Raises:
         Error: what went wrong, as the class of its kind with Go's text.
     """
+    try:
+        return await _run(operation, timeout)
+    except SystemExit:
+        while _native.cut_off():  # a loop would tell of the SystemExit: it is to end silently, with its thread
+            await asyncio.get_running_loop().create_future()
+        raise
+
+
+async def _run(operation: _native.Operation[T], timeout: float | None) -> T:
     _native.load()
     queue = _queue()
     op, future = queue.start(operation, timeout)
@@ -82,18 +140,49 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
         done = await asyncio.shield(future)
     except asyncio.CancelledError as cancelled:
         queue.cancel(op)
-        future.add_done_callback(partial(_disown, operation, cancelled))
-        await asyncio.wait([future], timeout=_native.CANCEL_GRACE)
+        try:
+            await asyncio.wait([future], timeout=CLEAN_UP)
+        finally:
+            if future.done():
+                _native.tell(cancelled, _native.disown(operation, future.result()))
+            else:
+                _native.tell(cancelled, _native.ends_later(operation))
+                future.add_done_callback(lambda late: _native.log_late(operation, late.result()))
         raise
     return _native.outcome(operation, done)
 
 
-def _disown(
-    operation: _native.Operation[T], cancelled: asyncio.CancelledError, future: asyncio.Future[_native.Completion]
-) -> None:
-    _native.disown(operation, future.result(), cancelled)
+def at_loop_end(listener: Listener) -> None:
+    """Has somebody told when the running loop is closed; a listener that is gone by then is not."""
+    _native.load()
+    _queue().listeners.add(listener)
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Runs what blocks on a thread, and never leaves it half done: a cancellation waits for it."""
-    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
+async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+    """Runs what blocks on a thread.
+
+    A cancellation leaves it to come to its end, and whatever it has made to ``undo``, on the same thread.
+    """
+    lock = threading.Lock()
+    made: list[T] = []
+    cancelled = False
+
+    def run_work() -> T:
+        result = work()
+        with lock:
+            made.append(result)
+            late = cancelled
+        if late and undo is not None:
+            undo(result)
+        return result
+
+    loop = asyncio.get_running_loop()
+    try:
+        return await asyncio.shield(loop.run_in_executor(None, run_work))
+    except asyncio.CancelledError:
+        with lock:
+            cancelled = True
+            early = list(made)
+        if early and undo is not None:
+            loop.run_in_executor(None, undo, early[0])
+        raise

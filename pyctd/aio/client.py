@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Union
 
@@ -14,8 +16,8 @@ from .._clientcore import RUNC_SHIM, ClientCore
 from ..events import Chosen, Event, EventFilter, EventInfo, EventType, Handler
 from ..options import Option
 from ..spec import SpecLike
-from ..types import Version
-from ._loop import in_thread, run
+from ..types import ContainerInfo, Version
+from ._loop import at_loop_end, in_thread, run
 from .container import Container
 from .events import EventStream
 
@@ -34,6 +36,7 @@ class Client(ClientCore):
         state_dir: where bundles and FIFOs live, one directory a container; ``/run/pyctd/<namespace>`` unless given.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments. A
             coroutine function runs on the event loop that connected the client, and no thread waits for it.
+        gaps: whether the backend is also told when events were lost, as ``events`` has it.
         timeout: seconds that connecting may take.
 
     Raises:
@@ -47,12 +50,15 @@ class Client(ClientCore):
         state_dir: str | os.PathLike[str] | None = None,
         backend: AsyncHandler | None = None,
         *,
+        gaps: bool = False,
         timeout: float | None = None,
     ) -> None:
-        super().__init__(address, namespace, state_dir, backend)
+        super().__init__(address, namespace, state_dir, backend, gaps)
         self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[asyncio.Future[object]] = set()
+        self._awaited = inspect.iscoroutinefunction(self._handler)
+        self._arrived: list[tuple[Event, int]] = []
+        self._running: dict[int, asyncio.Future[object] | None] = {}
 
     async def connect(self) -> Client:
         """Connects, and returns once events flow; a second time does nothing.
@@ -65,6 +71,8 @@ class Client(ClientCore):
         """
         if self._connected is None:
             self._loop = asyncio.get_running_loop()
+            if inspect.iscoroutinefunction(self._handler):
+                at_loop_end(self)
             self._take(await run(self._connecting(), self._timeout))
         return self
 
@@ -78,6 +86,10 @@ class Client(ClientCore):
     async def load_container(self, id: str, *, timeout: float | None = None) -> Container:
         """As ``pyctd.Client.load_container`` (Go: ``Client.LoadContainer``)."""
         return Container(id, await run(_operations.load_container(self._handle, id), timeout))
+
+    async def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
+        """As ``pyctd.Client.containers`` (Go: containerd's ``Client.Containers``)."""
+        return await run(_operations.containers(self._handle, filters), timeout)
 
     async def new_container(
         self,
@@ -113,33 +125,73 @@ class Client(ClientCore):
         container_id: Chosen[str] = None,
         process_id: Chosen[str] = None,
         event: Chosen[EventType | str] = None,
+        gaps: bool = False,
     ) -> EventStream:
         """As ``pyctd.Client.events``, for ``async for``."""
         self._check_open()
-        stream = EventStream(EventFilter.of(container_id, process_id, event), self._streams.discard)
+        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._streams.discard)
         self._streams.add(stream)
         return stream
 
+    @property
+    def _is_closed(self) -> bool:
+        return self._connected is not None and self._connected.closed
+
     def _handle_event(self, event: Event, token: int) -> None:
-        if not inspect.iscoroutinefunction(self._handler):
+        if not self._awaited:
             super()._handle_event(event, token)
             return
-        try:
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._run_handler, event, token)
-        except RuntimeError as error:  # the loop is closed, and nobody is left to handle anything
-            self._settle(token, error)
+        assert self._loop is not None
+        self._running[token] = None
+        with self._lock:
+            self._arrived.append((event, token))
+            if len(self._arrived) > 1 and not self._loop.is_closed():
+                return  # the loop is woken for the first: waking it costs more than a handler
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._run_handlers, context=self._context.copy())
+        if self._loop.is_closed():
+            self.loop_ended()
+
+    def _take_arrived(self) -> list[tuple[Event, int]]:
+        with self._lock:
+            arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def _run_handlers(self) -> None:
+        assert self._handler is not None
+        for event, token in self._take_arrived():
+            if token in self._running:
+                self._run_handler(event, token)
 
     def _run_handler(self, event: Event, token: int) -> None:
+        if self._is_closed:  # the loop may be at its end, where a new task would never run
+            del self._running[token]
+            self._settle(token, None)
+            return
         assert self._handler is not None
-        task = asyncio.ensure_future(self._handler(*event))
-        self._running.add(task)  # the loop itself keeps no task alive
-        task.add_done_callback(lambda done: self._handled(done, token))
+        try:
+            task = asyncio.ensure_future(self._handler(*event))
+        except Exception as error:  # it does not take these arguments
+            del self._running[token]
+            self._settle(token, error)
+            return
+        self._running[token] = task  # the loop itself keeps no task alive
+        task.add_done_callback(partial(self._handled, token))
 
-    def _handled(self, done: asyncio.Future[object], token: int) -> None:
-        self._running.discard(done)
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        self._settle(token, error)
+    def _handled(self, token: int, done: asyncio.Future[object]) -> None:
+        if token in self._running:
+            del self._running[token]
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            # Whoever ends a loop cancels what runs there: with the client closed that is no failure of the handler.
+            self._settle(token, None if self._is_closed and done.cancelled() else error)
+
+    def loop_ended(self) -> None:
+        """Nobody is left to handle what is under way, and the next events must come. For pyctd's own use."""
+        assert self._loop is not None
+        error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
+        while self._running and self._loop.is_closed():
+            token, _ = self._running.popitem()
+            self._settle(token, error)
 
     async def close(self) -> None:
         """As ``pyctd.Client.close``; handlers that run are left to end."""

@@ -39,7 +39,8 @@ class Engine:
     async def start(self) -> Engine:
         """Starts it, as the construction of a ``pyctd.Engine`` does; a second time does nothing."""
         if self._engine is None:
-            self._engine = await in_thread(self._start)
+            started = await in_thread(self._start, BlockingEngine.close)
+            self._engine = started
         return self
 
     @property
@@ -59,10 +60,15 @@ class Engine:
         return self._started.pid
 
     def client(
-        self, namespace: str = "moby", backend: AsyncHandler | None = None, *, timeout: float | None = None
+        self,
+        namespace: str = "moby",
+        backend: AsyncHandler | None = None,
+        *,
+        gaps: bool = False,
+        timeout: float | None = None,
     ) -> Client:
         """A client of this engine, to be connected; its bundles live in the engine's own state directory."""
-        return Client(self.address, namespace, self._started.bundles(namespace), backend, timeout=timeout)
+        return Client(self.address, namespace, self._started.bundles(namespace), backend, gaps=gaps, timeout=timeout)
 
     async def close(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Engine.close``."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
 
+from .. import _native
 from ..events import Event, EventFilter, EventStreamCore
 
 __all__ = ["EventStream"]
@@ -31,6 +32,7 @@ class EventStream(EventStreamCore):
             TimeoutError: none came in time.
             StopAsyncIteration: the stream is closed and all its events were read.
         """
+        _native.refuse_forked()
         while not self._events:
             if self._closed:
                 raise StopAsyncIteration

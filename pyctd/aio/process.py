@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal as signals
 
 from .. import _operations
+from ..directio import ReadyIO
 from ..process import ProcessCore
 from ..types import ExitStatus, Status
 from ._loop import in_thread, run
+from .stdio import LoopIO
 
 __all__ = ["Process"]
 
@@ -33,9 +35,12 @@ class Process(ProcessCore):
         """As ``pyctd.Process.wait`` (Go: containerd's ``Process.Wait``)."""
         if self._exit is None:
             status = await run(_operations.wait(self._handle), timeout)
+            io = self._attachment.io
+            if isinstance(io, LoopIO):
+                await io.drained()
+            elif isinstance(io, ReadyIO):
+                await in_thread(io.drain)
             self._exit = status
-            if self._attachment.io is not None:
-                await in_thread(self._attachment.ready.drain)
         return self._exit
 
     async def delete(self, *, timeout: float | None = None) -> ExitStatus:

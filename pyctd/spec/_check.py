@@ -47,7 +47,14 @@ def _said(fault: JsonSchemaValueException) -> str:
         why = ": libcontainerd needs its root, process and linux, OCI its ociVersion" if path == "spec" else ""
         return f"{path} has no {', '.join(json.dumps(name) for name in missing)}{why}"
     hint = ": leave the name out where there is nothing to say" if fault.value is None else ""
-    return f"{fault.message.removeprefix('data.')}, not {fault.value!r:.200}{hint}"
+    return f"{fault.message.removeprefix('data.')}, not {_shown(fault.name or '', fault.value)}{hint}"
+
+
+def _shown(path: str, value: Any) -> str:
+    """A value, but for what may be a secret: an environment, and all that one may be in."""
+    if value and (".env" in path or isinstance(value, (dict, list))):
+        return {"dict": "an object", "list": "an array", "str": "that string"}.get(type(value).__name__, "that value")
+    return f"{value!r:.200}"
 
 
 def _check_names(path: str, value: Any, known: dict[str, str], kinds: dict[str, dict[str, str]]) -> None:

@@ -55,8 +55,7 @@ def _checked(kind: str, given: SpecLike) -> bytes:
         value = _read(kind, given)
     else:
         raise InvalidArgumentError(
-            f"{kind} must be a mapping (a JSON object), JSON text or the path of a file,"
-            f" not {type(given).__name__}: {given!r:.200}"
+            f"{kind} must be a mapping (a JSON object), JSON text or the path of a file, not {type(given).__name__}"
         )
     check(kind, value)
     return to_json(kind, value)

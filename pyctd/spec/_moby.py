@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 import os
 from typing import Any
@@ -30,6 +29,8 @@ def capabilities() -> list[str]:
 
 @functools.cache
 def _text() -> str:
+    import importlib.resources  # here, for its own imports take as long as a third of pyctd's
+
     return (importlib.resources.files(__package__) / "moby.json").read_text()
 
 

@@ -80,11 +80,14 @@ def _environment(env: Env, defaults: dict[str, str]) -> list[str]:
     if isinstance(env, Mapping):
         for name, value in env.items():
             if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
-                raise InvalidArgumentError(f"env must map names without = to strings, not {name!r} to {value!r}")
+                shown = name.partition("=")[0] if isinstance(name, str) else name  # what follows may be a secret
+                raise InvalidArgumentError(
+                    f"env must map names without = to strings, not {shown!r} to {type(value).__name__}"
+                )
         given = dict(env)
     elif isinstance(env, str) or not all(isinstance(item, str) and item.find("=") > 0 for item in env):
         raise InvalidArgumentError(
-            f'env must be a mapping, or a list of strings such as "NAME=value", not {env!r:.200}'
+            f'env must be a mapping, or a list of strings such as "NAME=value", not {type(env).__name__}'
         )
     else:
         given = {name: value for name, _, value in (item.partition("=") for item in env)}

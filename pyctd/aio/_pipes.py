@@ -1,0 +1,275 @@
+"""The ends of a process's pipes on an event loop.
+
+Each lives as one asyncio task, ``live``: it awaits the FIFO's descriptor, gives it to the loop, and tells Go when it is
+done with it. No end takes a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from typing import IO, Any, cast
+
+from .. import errors
+from ..directio import StreamCalls
+from ._loop import run
+
+__all__ = ["Input", "Output"]
+
+LEFTOVERS = 4 << 20
+"""Bytes of an ended process's output that are read though nobody takes them: its pipes hold less. Beyond that something
+writes on that the process has left behind."""
+
+EARLY = 1 << 16
+"""Bytes that may be written to a stdin whose process has not opened it yet, before the writer is to wait."""
+
+
+class Output(asyncio.Protocol):
+    """The end of stdout or stderr.
+
+    Args:
+        loop: the loop that it lives on.
+        take: is given the bytes.
+        at_end: is told the end, with the error that it came by, or None.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[bytes], object],
+        at_end: Callable[[Exception | None], object],
+    ) -> None:
+        self._loop = loop
+        self._take = take
+        self._at_end = at_end
+        self._lost: asyncio.Future[Exception | None] = loop.create_future()
+        self._pipe: IO[bytes] | None = None
+        self._transport: asyncio.ReadTransport | None = None
+        self._stopped = False
+        self._full = False
+        self._spare = 0
+        self._flooded = False
+
+    async def live(self, calls: StreamCalls) -> None:
+        """From the opening of the FIFO to its end."""
+        failed: Exception | None = None
+        try:
+            # Go's own description of the FIFO: one that is opened now would not hear of a writer that is gone already.
+            self._pipe = os.fdopen(await run(calls.opening, None), "rb", buffering=0)
+            await self._loop.connect_read_pipe(lambda: self, self._pipe)
+            if self._stopped:
+                self.stop()
+            failed = await self._lost
+        except errors.Error:
+            pass  # the process is gone, and has never opened it
+        finally:
+            if self._transport is not None:
+                self._transport.close()
+            self.end(failed)
+        with contextlib.suppress(errors.Error):  # Go has closed it already
+            await run(calls.closing, None)
+
+    def end(self, failed: Exception | None = None) -> None:
+        """No more will come."""
+        self._at_end(failed)
+
+    def stop(self) -> None:
+        """Ends it once it has what is in the pipe."""
+        self._stopped = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._empty()
+            self._transport.close()
+
+    def _empty(self) -> None:
+        """Reads what is in the pipe, and no more: whoever holds the other end may write on for ever."""
+        assert self._pipe is not None
+        fd = self._pipe.fileno()
+        left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+        with contextlib.suppress(BlockingIOError):
+            while left > 0 and (data := os.read(fd, left)):
+                self._take(data)
+                left -= len(data)
+
+    def flood(self) -> None:
+        """The process has ended: what it has left comes, however full its reader is."""
+        if not self._flooded:
+            self._flooded = True
+            self._spare = LEFTOVERS
+            self._adjust()
+
+    # These two are what an asyncio.StreamReader asks of its transport.
+
+    def pause_reading(self) -> None:
+        """asyncio's: the reader has enough for now."""
+        self._full = True
+        self._adjust()
+
+    def resume_reading(self) -> None:
+        """asyncio's: the reader wants more."""
+        self._full = False
+        self._adjust()
+
+    def _adjust(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._full and self._spare <= 0:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's: the pipe is there."""
+        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is none, by name
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's: bytes have come."""
+        self._take(data)
+        if self._spare > 0:
+            self._spare -= len(data)
+            self._adjust()
+
+    def eof_received(self) -> bool:
+        """asyncio's: the other end is closed."""
+        return False  # close it
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio's: the pipe is closed."""
+        if not self._lost.done():
+            self._lost.set_result(exc)
+
+
+class _Writing(asyncio.StreamReaderProtocol):
+    """What a StreamWriter needs beside its transport."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
+        self.lost: asyncio.Future[None] = loop.create_future()
+        self.full = False
+
+    def pause_writing(self) -> None:
+        self.full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost.done():
+            return
+        self.lost.set_result(None)
+        if exc is None and self.full:  # an end that loops count as a good one, and drain() would return from
+            exc = BrokenPipeError("the process has not read all of its stdin")
+        super().connection_lost(exc)
+
+
+class Input(asyncio.WriteTransport):
+    """The end of stdin, as the transport of a StreamWriter.
+
+    It can be written to and closed before the process has opened the FIFO, which only then has a pipe's transport.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol = _Writing(loop)
+        self._early = bytearray()
+        self._closing = False
+        self._aborted = False
+        self._limits: tuple[int | None, int | None] = (None, None)
+        self._transport: asyncio.WriteTransport | None = None
+        self.writer: asyncio.StreamWriter = asyncio.StreamWriter(self, self._protocol, None, loop)
+
+    async def live(self, calls: StreamCalls) -> None:
+        """From the opening of the FIFO to its end, which containerd is told of."""
+        try:
+            fd = await run(calls.opening, None)
+            transport, _ = await self._loop.connect_write_pipe(lambda: self._protocol, os.fdopen(fd, "wb", buffering=0))
+            self._opened(transport)
+            await self._protocol.lost
+        except errors.Error:
+            pass  # the process is gone, and has never opened it
+        finally:
+            if self._transport is None:
+                self.end()
+            self.abort()
+        with contextlib.suppress(errors.Error):  # Go has closed it already, or the process has ended by itself
+            await run(calls.closing, None)
+
+    def _opened(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(*self._limits)
+        if self._aborted:
+            self.abort()
+            return
+        if self._protocol.full:
+            self._protocol.resume_writing()
+        if self._early:
+            transport.write(self._early)
+            self._early = bytearray()
+        if self._closing:
+            transport.close()
+
+    def end(self) -> None:
+        """The process will never read from it."""
+        self._closing = True
+        self._early.clear()
+        self._protocol.connection_lost(BrokenPipeError("the process has no stdin, or has ended before it opened it"))
+
+    # What a StreamWriter calls.
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """asyncio's: writes when it can."""
+        if self._transport is not None:
+            self._transport.write(data)
+        elif not self._closing:
+            self._early += data
+            if len(self._early) > EARLY and not self._protocol.full:
+                self._protocol.pause_writing()
+
+    def close(self) -> None:
+        """asyncio's: closes when all is written."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def write_eof(self) -> None:
+        """asyncio's: as close."""
+        self.close()
+
+    def can_write_eof(self) -> bool:
+        """asyncio's: it can."""
+        return True
+
+    def abort(self) -> None:
+        """asyncio's: closes at once."""
+        self._closing = self._aborted = True
+        self._early.clear()
+        pipe = self._transport
+        # asyncio's own falls over its feet when it is aborted once there is nothing left to do but to close.
+        if pipe is not None and not (pipe.is_closing() and pipe.get_write_buffer_size() == 0):
+            pipe.abort()
+
+    def is_closing(self) -> bool:
+        """asyncio's: whether it is closed, or will be."""
+        return self._closing if self._transport is None else self._transport.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """asyncio's: bytes that are not written yet."""
+        return len(self._early) if self._transport is None else self._transport.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """asyncio's: when the writer is to pause."""
+        self._limits = (high, low)
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high, low)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """asyncio's: what the pipe knows."""
+        return default if self._transport is None else self._transport.get_extra_info(name, default)

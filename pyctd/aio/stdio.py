@@ -1,0 +1,219 @@
+"""The stdio callbacks of the event loop, which need no thread: a process's streams as asyncio's, or captured.
+
+Each is made on the loop that takes the streams, and is for one process. What ``pyctd.stdio`` has serves as well, and
+moves its bytes on threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, cast
+
+from .. import _operations, errors
+from .._native import Handle
+from ..directio import Config, DirectIO, Made, ReadyIO, Stream
+from ..errors import InvalidArgumentError
+from ..pumps import GRACE, warn_of_late_end
+from ..stdio import Capturing
+from ._loop import in_thread, run
+from ._pipes import Input, Output
+
+__all__ = ["capture", "streams"]
+
+
+class LoopIO(ReadyIO):
+    """The IO of a process whose streams are an event loop's.
+
+    containerd's client calls it on Go's threads, which then wait for the loop: within a bound, and not at all where the
+    loop's own thread is the one that is called on.
+    """
+
+    def __init__(
+        self, dio: DirectIO, loop: asyncio.AbstractEventLoop, thread: int, stdin: Input | None, outputs: list[Output]
+    ) -> None:
+        self._dio = dio
+        self._loop = loop
+        self._thread = thread
+        self._stdin = stdin
+        self._outputs = outputs
+        self._reading: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._attached: asyncio.Future[Handle | None] = loop.create_future()
+        loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        for output, stream in zip(self._outputs, (self._dio.stdout, self._dio.stderr), strict=True):
+            if stream is None:
+                output.end()
+            else:
+                self._reading.add(self._loop.create_task(output.live(stream.detach())))
+        if self._stdin is not None:
+            if self._dio.stdin is None:
+                self._stdin.end()
+            else:
+                self._writing.add(self._loop.create_task(self._feed(self._stdin, self._dio.stdin)))
+
+    async def _feed(self, stdin: Input, stream: Stream) -> None:
+        await stdin.live(stream.detach())
+        # libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
+        process = await self._attached
+        if process is not None:
+            with contextlib.suppress(errors.Error):  # containerd answers so when the process has ended by itself
+                await run(_operations.close_stdin(process), None)
+
+    def made(self, process: Made, existing: bool) -> None:
+        """As ``ReadyIO.made``."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._resolve, process.process if existing else None)
+
+    def _resolve(self, process: Handle | None) -> None:
+        if not self._attached.done():
+            self._attached.set_result(process)
+
+    async def drained(self) -> bool:
+        """The process has ended: waits for the end of its output, at most GRACE seconds. Whether it came."""
+        if asyncio.get_running_loop() is not self._loop:
+            return await in_thread(self.drain)
+        for output in self._outputs:
+            output.flood()
+        return not self._reading or not (await asyncio.wait(self._reading, timeout=GRACE))[1]
+
+    async def _stopped(self) -> bool:
+        self._resolve(None)
+        for output in self._outputs:
+            output.stop()
+        if self._stdin is not None:
+            self._stdin.abort()
+        tasks = self._reading | self._writing
+        return not tasks or not (await asyncio.wait(tasks, timeout=GRACE))[1]
+
+    def _on_loop(self, work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        coroutine = work()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop is closed, and has closed its pipes
+            coroutine.close()
+            return True
+        if threading.get_ident() == self._thread:
+            return True
+        try:
+            return future.result(GRACE + 1)
+        except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):  # the loop ends, or is blocked
+            return False
+
+    def drain(self) -> bool:
+        """As ``ReadyIO.drain``."""
+        return self._on_loop(self.drained)
+
+    def config(self) -> Config:
+        """``IO.config``."""
+        return self._dio.config()
+
+    def cancel(self) -> None:
+        """``IO.cancel``."""
+        # Go has cancelled the DirectIO itself, which is what ends an end that waits for its FIFO
+
+    def wait(self) -> None:
+        """``IO.wait``: as drain, and what did not end is logged."""
+        if not self.drain():
+            warn_of_late_end(self.config())
+
+    def close(self) -> None:
+        """``IO.close``: stops what goes on and closes the streams."""
+        self._on_loop(self._stopped)
+        for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
+            if stream is not None:
+                stream.close()
+
+
+class _Callback:
+    """What the two share."""
+
+    def __init__(self, stdin: Input | None, outputs: list[Output]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._input = stdin
+        self._outputs = outputs
+        self._io: LoopIO | None = None
+
+    def __call__(self, dio: DirectIO) -> LoopIO:
+        if self._io is not None:
+            raise InvalidArgumentError(f"this {type(self).__name__}() has a process already: make one for each")
+        self._io = LoopIO(dio, self._loop, self._thread, self._input, self._outputs)
+        return self._io
+
+    async def wait(self) -> bool:
+        """Waits for the ends of stdout and stderr, at most 2 s; whether they came. To be called after the exit."""
+        return self._io is None or await self._io.drained()
+
+
+class streams(_Callback):
+    """A process's streams as asyncio's, which are there from the first: before the process is.
+
+    Nothing is lost that the process has written: once ``wait()`` or ``delete()`` has returned, the readers have it.
+    While it runs, a reader that nobody reads from fills, and then the process waits, as with any pipe.
+
+    Args:
+        stdin: whether the process gets a stdin.
+        limit: of each reader's buffer, as ``asyncio.StreamReader`` has it.
+
+    Attributes:
+        stdin: an ``asyncio.StreamWriter``; None without ``stdin``. Its ``close()`` tells containerd too, so that the
+            process reads the end.
+        stdout: an ``asyncio.StreamReader``; with a terminal it has both streams.
+        stderr: an ``asyncio.StreamReader``; at its end from the first with a terminal.
+    """
+
+    def __init__(self, *, stdin: bool = False, limit: int = 1 << 16) -> None:
+        loop = asyncio.get_running_loop()
+        if limit <= 0:
+            raise InvalidArgumentError(f"limit must be a number of bytes above 0, not {limit!r}")
+        self.with_stdin = stdin
+        self.stdout: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
+        self.stderr: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
+        end = Input(loop) if stdin else None
+        self.stdin: asyncio.StreamWriter | None = None if end is None else end.writer
+        super().__init__(end, [_into(loop, self.stdout), _into(loop, self.stderr)])
+
+
+def _into(loop: asyncio.AbstractEventLoop, reader: asyncio.StreamReader) -> Output:
+    def at_end(failed: Exception | None) -> None:
+        if failed is not None:
+            reader.set_exception(failed)
+        reader.feed_eof()
+
+    output = Output(loop, reader.feed_data, at_end)
+    reader.set_transport(cast("asyncio.Transport", output))
+    return output
+
+
+class capture(Capturing, _Callback):
+    """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
+
+    As ``pyctd.stdio.capture``, without its threads.
+
+    Args:
+        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
+        limit: how many bytes to keep of each stream, at most; the rest is read and thrown away. None: all.
+
+    Attributes:
+        stdout: what the process wrote to stdout so far; with a terminal, to both.
+        stderr: what it wrote to stderr so far.
+        truncated: whether the limit was reached.
+    """
+
+    def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        Capturing.__init__(self, stdin, limit)
+        end: Input | None = None
+        if self._stdin is not None:
+            end = Input(loop)
+            end.write(self._stdin)
+            end.close()
+        outputs = [Output(loop, partial(self._keep, which), lambda failed: None) for which in (0, 1)]
+        _Callback.__init__(self, end, outputs)

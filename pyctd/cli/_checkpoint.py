@@ -1,0 +1,66 @@
+"""``pyctd checkpoint`` and ``restore``: a container's processes, written down and taken up again by CRIU."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from ..errors import NotFoundError
+from ._output import show_json, working
+from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
+from ._streams import forwarded_signals, kept, streams
+from ._values import container_argument
+
+__all__ = ["checkpoint", "restore"]
+
+
+@click.command(epilog="Example: pyctd checkpoint --kill web /var/lib/checkpoints/web")
+@click.option("--kill", is_flag=True, help="kill the container afterwards; it runs on for a moment between")
+@shared
+@container_argument()
+@click.argument("directory", type=click.Path())
+@pass_settings
+def checkpoint(settings: Settings, /, container: str, directory: str, kill: bool) -> None:
+    """Write a checkpoint of a container into an empty or new directory.
+
+    The container stands still meanwhile, and runs on then. It needs criu, iptables and tar on containerd's PATH.
+    """
+    with settings.client() as client:
+        task = loaded(client, container).task()
+        with working(f"checkpoint of {container}"):
+            task.create_checkpoint(directory)
+            if kill:
+                with contextlib.suppress(NotFoundError):  # it has ended by itself
+                    task.kill("KILL")
+                task.wait()
+    show_json({"id": container, "directory": directory}, line=True) if settings.json else click.echo(container)
+
+
+@click.command(epilog="Example: pyctd restore -d web /var/lib/checkpoints/web")
+@click.option("-d", "--detach", is_flag=True, help="leave it running, and print its id")
+@click.option("-i", "--interactive", is_flag=True, help="pass stdin on to it")
+@shared
+@container_argument()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@pass_settings
+def restore(settings: Settings, /, container: str, directory: str, detach: bool, interactive: bool) -> int:
+    """Have a container in which nothing runs go on from a checkpoint, and exit as it does.
+
+    The container is the one that the checkpoint was made of, or one with the same spec and root.
+    """
+    with settings.client() as client, forwarded_signals(not detach) as forward_to:
+        info = info_of(client, container)
+        tty = bool(process_of(info).get("terminal"))
+        loaded_container = client.load_container(info.id)
+        with contextlib.suppress(NotFoundError):
+            loaded_container.task().delete()  # what is left of the one before
+        if not detach:
+            # No sign of life here: the container's own output may begin at any moment.
+            task = loaded_container.start(directory, interactive, streams(tty, interactive))
+            forward_to(task)
+            return task.wait().exit_code
+        with working(f"restore of {container}"):
+            task = loaded_container.start(directory, interactive, kept if tty or interactive else None)
+        show_json({"id": container, "pid": task.pid}, line=True) if settings.json else click.echo(container)
+        return 0

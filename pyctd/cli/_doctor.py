@@ -1,0 +1,196 @@
+"""``pyctd doctor``: whether this machine has what pyctd needs, and what to do where it has not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from .. import _native
+from ..errors import Error, PermissionDeniedError
+from ._output import STYLES, show_json
+from ._settings import Settings, pass_settings, shared
+
+__all__ = ["doctor"]
+
+OK, WARNING, MISSING = "ok", "warning", "missing"
+
+KERNEL_MIN = (4, 15)
+"""Older ones have no cgroup v2 that runc can use."""
+CONTROLLERS = ("cpu", "memory", "pids")
+CGROUPS = Path("/sys/fs/cgroup")
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where a user's PATH often does not look, but root's and containerd's does."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, and what came of it.
+
+    Attributes:
+        name: what was looked at.
+        state: ``ok``; ``warning`` for what some commands need; ``missing`` for what pyctd can't do without.
+        detail: what was found.
+        hint: what to do about it, or empty.
+    """
+
+    name: str
+    state: str
+    detail: str
+    hint: str = ""
+
+
+@click.command()
+@shared
+@pass_settings
+def doctor(settings: Settings, /) -> int:
+    """Check this machine, and say what to install.
+
+    The exit status is 1 where something is missing that pyctd can't do without, else 0.
+    """
+    checks = list(_checks(settings))
+    if settings.json:
+        show_json(checks)
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            state = click.style(f"{check.state:<7}", fg=STYLES[check.state])
+            click.echo(f"{state}  {check.name:<{width}}  {check.detail}")
+            if check.hint:
+                click.echo(f"{'':7}  {'':{width}}  -> {check.hint}")
+    return int(any(check.state == MISSING for check in checks))
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield _system()
+    yield _kernel(platform.release())
+    yield _library()
+    yield _user()
+    yield _cgroups(CGROUPS)
+    daemon = _daemon(settings)
+    yield daemon
+    program = _program("containerd", "containerd", ["--version"], "a private containerd (pyctd run --engine)")
+    runs = daemon.state == OK
+    yield program if runs or program.state == OK else _worse(program)
+    for name, package in (("containerd-shim-runc-v2", "containerd"), ("runc", "runc")):
+        yield _worse(_program(name, package, ["--version"] if name == "runc" else ["-v"], "containers"))
+    yield _criu(platform.release())
+    for name in ("iptables", "tar"):
+        yield _program(name, name, ["--version"], "checkpoints")
+    yield _program("ps", "procps", ["--version"], "pyctd top")
+
+
+def _worse(check: Check) -> Check:
+    """The same of what pyctd can't do without."""
+    return Check(check.name, MISSING if check.state == WARNING else check.state, check.detail, check.hint)
+
+
+def _system() -> Check:
+    libc = " ".join(platform.libc_ver()).strip() or "no glibc"
+    fits = platform.system() == "Linux" and platform.machine() == "x86_64" and libc.startswith("glibc")
+    found = f"{platform.system()} {platform.machine()}, {libc}"
+    return Check("system", OK if fits else MISSING, found, "" if fits else "pyctd is for Linux on x86-64 with glibc")
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _kernel(release: str) -> Check:
+    if _version(release) < KERNEL_MIN:
+        return Check("kernel", WARNING, release, f"runc is made for {'.'.join(map(str, KERNEL_MIN))} and later")
+    return Check("kernel", OK, release)
+
+
+def _library() -> Check:
+    try:
+        _native.load()
+    except (Error, ImportError, OSError) as error:
+        return Check("library", MISSING, str(error), "install pyctd again: pip install --force-reinstall pyctd")
+    return Check("library", OK, "pyctd's Go library loads")
+
+
+def _user() -> Check:
+    if os.geteuid() == 0:
+        return Check("user", OK, "root")
+    return Check("user", WARNING, f"user {os.geteuid()}", "containers need root, unless containerd's socket is yours")
+
+
+def _cgroups(root: Path) -> Check:
+    try:
+        have, version = (root / "cgroup.controllers").read_text().split(), "v2"
+    except OSError:
+        have, version = [name for name in CONTROLLERS if (root / name).is_dir()], "v1"
+    if not have:
+        return Check("cgroups", MISSING, "none", f"mount them: mount -t cgroup2 none {root}")
+    lacks = [name for name in CONTROLLERS if name not in have]
+    if lacks:
+        hint = f"limits on {', '.join(lacks)} will fail: enable it for the kernel (cgroup_enable={lacks[0]})"
+        return Check("cgroups", WARNING, f"{version} without {', '.join(lacks)}", hint)
+    return Check("cgroups", OK, f"{version}: {', '.join(CONTROLLERS)}")
+
+
+def _daemon(settings: Settings) -> Check:
+    try:
+        with settings.client() as client:
+            return Check("daemon", OK, f"containerd {client.version().version} at {settings.socket}")
+    except PermissionDeniedError as error:
+        return Check("daemon", MISSING, str(error), "run this as root")
+    except (Error, OSError) as error:
+        hint = "start it (systemctl start containerd), name another with --address, or use pyctd run --engine"
+        return Check("daemon", MISSING if settings.address else WARNING, str(error), hint)
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN]))
+
+
+def _program(name: str, package: str, ask: list[str], what_for: str) -> Check:
+    """Whether there is a program, and its version. It is a warning where there is none."""
+    path = _find(name)
+    if path is None:
+        return Check(name, WARNING, "not on PATH", f"{what_for} need{_s(what_for)} it: apt-get install {package}")
+    code, told = _ask([path, *ask])
+    if code:
+        return Check(name, WARNING, f"{path} does not run: {told}", f"apt-get install --reinstall {package}")
+    version = re.search(r"v?(\d+(?:\.\d+)+\S*)", told)
+    return Check(name, OK, f"{version[1]} at {path}" if version else path)
+
+
+def _s(what: str) -> str:
+    return "" if what.endswith("s") else "s"
+
+
+def _ask(command: list[str]) -> tuple[int, str]:
+    """A program's exit code and the first line of what it says."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=20, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return done.returncode, next((line for line in said if re.search(r"\d\.\d", line)), said[0] if said else "")
+
+
+def _criu(release: str) -> Check:
+    check = _program("criu", "criu", ["--version"], "checkpoints")
+    if check.state != OK:
+        return check
+    if _version(release) >= (6, 0) and _version(check.detail) < (4, 0):
+        return Check("criu", WARNING, check.detail, "Linux 6 needs CRIU 4, as Debian 13 has it")
+    path = _find("criu")
+    code, told = _ask([path or "criu", "check"]) if os.geteuid() == 0 else (0, "")
+    if code:
+        return Check(
+            "criu", WARNING, f"its check says: {told}", "the kernel lacks what CRIU needs: no checkpoints here"
+        )
+    return check

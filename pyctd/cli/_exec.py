@@ -1,0 +1,115 @@
+"""``pyctd exec`` and ``pyctd attach``: into a container that runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from typing import Any
+
+import click
+
+from .. import spec
+from ..directio import IO, DirectIO
+from ..errors import StdioError
+from ..task import Task
+from ..types import ContainerInfo
+from ._settings import Settings, info_of, pass_settings, process_of, shared
+from ._streams import forwarded_signals, streams
+from ._values import container_argument, environment
+
+__all__ = ["attach", "exec"]
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  pyctd exec web /bin/ps
+  pyctd exec -it web /bin/sh
+  pyctd exec -u nobody -w /tmp -e DEBUG=1 web /bin/id""",
+)
+@click.option("-i", "--interactive", is_flag=True, help="pass stdin on to the command")
+@click.option("-t", "--tty", is_flag=True, help="give the command a terminal")
+@click.option("-d", "--detach", is_flag=True, help="leave it running, its output thrown away")
+@click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="set a variable; repeatable")
+@click.option("-w", "--workdir", metavar="DIR", help="the working directory; the container's unless given")
+@click.option("-u", "--user", metavar="USER[:GROUP]", help="who runs it; the container's user unless given")
+@shared
+@container_argument()
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_settings
+def exec(settings: Settings, /, **given: Any) -> int:
+    """Run a further command in a container that runs, and exit as it does.
+
+    It has the container's environment, directory, user and capabilities. Signals that this program gets are passed on
+    to it.
+    """
+    settings.executes = True
+    with settings.client() as client, forwarded_signals(not given["detach"]) as forward_to:
+        info = info_of(client, given["container"])
+        task = client.load_container(info.id).task()
+        wanted = _process(info, task, given)
+        io = None if given["detach"] else streams(given["tty"], given["interactive"])
+        process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], io)
+        if given["detach"]:
+            return 0
+        forward_to(process)
+        code = process.wait().exit_code
+        process.delete()
+    return code
+
+
+def _process(info: ContainerInfo, task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """What to run: the container's own process with other arguments, as dockerd has it."""
+    tty, variables = given["tty"], environment(given["env"])
+    # The root as the container has it, wherever it comes from, to look the user up in.
+    user = {} if given["user"] is None else {"user": given["user"], "rootfs": f"/proc/{task.pid}/root"}
+    wanted = spec.process(given["command"], cwd=given["workdir"] or "/", env=variables, terminal=tty, **user)
+    own = process_of(info)
+    if not own:
+        return wanted
+    own.pop("consoleSize", None)
+    own |= {"args": wanted["args"], "terminal": tty}
+    before = dict(item.partition("=")[::2] for item in own.get("env", []))
+    added = ({"TERM": "xterm"} if tty and "TERM" not in before else {}) | variables
+    own["env"] = [f"{name}={value}" for name, value in (before | added).items()]
+    if given["workdir"] is not None:
+        own["cwd"] = wanted["cwd"]
+    if given["user"] is not None:
+        own["user"] = wanted["user"]
+    return own
+
+
+@click.command()
+@click.option("--stdin/--no-stdin", default=True, help="whether what is typed goes to the container")
+@click.option("--sig-proxy/--no-sig-proxy", default=True, help="whether signals do; if not, Ctrl-C leaves it")
+@shared
+@container_argument()
+@pass_settings
+def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) -> int:
+    """Attach to a container's streams, and exit as it does.
+
+    It needs to have been started with streams: pyctd run -d with -i or -t. One reader at a time. Ctrl-P Ctrl-Q
+    leaves the terminal of a container again.
+    """
+    with settings.client() as client, forwarded_signals(sig_proxy) as forward_to:
+        info = info_of(client, container)
+        tty = bool(process_of(info).get("terminal"))
+        own = streams(tty, stdin)
+
+        def attaching(dio: DirectIO) -> IO | None:
+            if dio.stdout is None:
+                click.echo(f"pyctd: {container} was started without streams: this waits for its end", err=True)
+            elif not stat.S_ISFIFO(os.stat(dio.config().stdout).st_mode):
+                raise click.ClickException(f"the output of {container} goes to {dio.config().stdout}, not here")
+            return own(dio)
+
+        try:
+            task = client.load_container(info.id).attach_task(attaching)
+        except StdioError as error:
+            if isinstance(error.__cause__, click.ClickException):
+                raise error.__cause__ from None
+            raise
+        forward_to(task)
+        return task.wait().exit_code

@@ -1,0 +1,63 @@
+"""Docker's way out of a terminal whose every key is the container's: ctrl-p ctrl-q."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from .. import stdio
+from ..directio import DirectIO
+from ..pumps import Pump, Writer
+
+__all__ = ["Leaving", "Left"]
+
+KEYS = b"\x10\x11"
+
+
+class Left(BaseException):
+    """Whoever sat at the terminal has left; what runs runs on. Raised on the main thread, whatever that waits for."""
+
+
+class Leaving(stdio.terminal):
+    """``stdio.terminal`` with the keys."""
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        pumps = super()._pumps(dio, opened)
+        for pump in pumps:
+            if isinstance(pump, Writer):
+                pump.filter = _Keys(_leave)
+        return pumps
+
+
+class _Keys:
+    """Hands on what is typed until the keys come. The first of them waits for the next, as with docker."""
+
+    def __init__(self, leave: Callable[[], object]) -> None:
+        self._leave = leave
+        self._held = b""
+        self._left = False
+
+    def __call__(self, data: bytes) -> bytes:
+        if self._left:
+            threading.Event().wait()  # for ever: a pump that ends closes the stdin of what is to run on
+        typed, keys, _ = (self._held + data).partition(KEYS)
+        if keys:
+            self._left = True
+            self._leave()
+            return typed
+        self._held = KEYS[:1] if typed.endswith(KEYS[:1]) else b""
+        return typed.removesuffix(self._held)
+
+
+def _leave() -> None:
+    thread = threading.main_thread().ident
+    assert thread is not None
+    signal.pthread_kill(thread, signal.SIGALRM)
+
+
+def raise_left(number: int, frame: FrameType | None) -> None:
+    """What SIGALRM does in this program."""
+    raise Left

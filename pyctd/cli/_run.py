@@ -1,0 +1,157 @@
+"""``pyctd run``: a command in a container of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from .. import options as container_options
+from .. import spec
+from .._clientcore import RUNC_SHIM
+from ..client import Client
+from ..container import Container
+from ..directio import StdioCallback
+from ..errors import NotFoundError
+from ._errors import FAILED
+from ._output import show_json
+from ._settings import Settings, pass_settings, shared
+from ._streams import forwarded_signals, kept, logged, streams
+from ._values import environment, label_map, limits, mount, size, tmpfs, volume
+
+__all__ = ["run"]
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  pyctd run --rm --rootfs ./rootfs /bin/echo hello
+  pyctd run --rm -it --rootfs ./rootfs /bin/sh
+  echo 'exit 3' | pyctd run --rm -i --rootfs ./rootfs /bin/sh; echo $?
+  pyctd run -d --name web -m 64m --log web.log --rootfs ./rootfs /bin/httpd -f
+  pyctd run --rm --rootfs ./rootfs -v "$PWD:/src:ro" -w /src /bin/ls
+
+\b
+Exit status: the command's own; 128 + n when signal n ended it; 127 when there
+is no such command, 126 when it can't be executed, 125 when pyctd or containerd
+failed.""",
+)
+@click.option(
+    "--rootfs",
+    required=True,
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="the directory that becomes the container's root",
+)
+@click.option("--name", metavar="ID", help="the container's id; a new one unless given")
+@click.option("-i", "--interactive", is_flag=True, help="pass stdin on to the command")
+@click.option("-t", "--tty", is_flag=True, help="give the command a terminal")
+@click.option("-d", "--detach", is_flag=True, help="leave it running, and print its id")
+@click.option("--rm", "remove", is_flag=True, help="remove the container when it has ended")
+@click.option("--log", metavar="FILE", help="with -d: have containerd write the output to this file's end")
+@click.option("--engine", is_flag=True, help="run on a private containerd, as it does where there is no other")
+@click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="set a variable; repeatable")
+@click.option("-w", "--workdir", default="/", metavar="DIR", help="the working directory in the container")
+@click.option("-u", "--user", default="0", metavar="USER[:GROUP]", help="who runs it, by name or number")
+@click.option("--hostname", metavar="NAME", help="the container's host name; the machine's unless given")
+@click.option("--network", default="private", metavar="MODE", help="private (lo alone), host, or a namespace's path")
+@click.option("-v", "--volume", type=volume, multiple=True, metavar="SRC:DST[:ro]", help="mount a path; repeatable")
+@click.option("--mount", type=mount, multiple=True, metavar="type=…,target=…", help="mount, spelt out; repeatable")
+@click.option("--tmpfs", type=tmpfs, multiple=True, metavar="DST[:size=…]", help="mount memory; repeatable")
+@click.option("--shm-size", type=size, help="size of /dev/shm")
+@click.option("--device", multiple=True, metavar="PATH", help="a device of the host, as HOST[:CONTAINER[:rwm]]")
+@click.option("--cap-add", multiple=True, metavar="CAP", help="add a capability; repeatable")
+@click.option("--cap-drop", multiple=True, metavar="CAP", help="drop a capability; repeatable")
+@click.option("--read-only", is_flag=True, help="mount the root read-only")
+@click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help="label the container; repeatable")
+@click.option("--runtime", default=RUNC_SHIM, metavar="NAME", help="containerd's shim")
+@limits
+@shared
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_settings
+def run(settings: Settings, /, **given: Any) -> int:
+    """Run a command in a container, and exit as it does.
+
+    Its streams, its terminal and the signals that this program gets are passed through. The container stays when the
+    command has ended, unless --rm is given.
+    """
+    settings.executes, settings.failure = True, FAILED
+    detach, remove, own = given["detach"], given["remove"], given["engine"]
+    if detach and (remove or own):
+        which = "--rm" if remove else "--engine"
+        raise click.UsageError(f"{which} needs a pyctd that waits for the end, and --detach leaves none")
+    if given["log"] and (not detach or given["tty"] or given["interactive"]):
+        raise click.UsageError("--log is for --detach without --tty and --interactive: other streams pass through")
+    own = own or (settings.nothing_there() and not detach)
+    name = given["name"] or f"run-{uuid.uuid4().hex[:12]}"
+    # Named after the id alone, as runc does it, containers of two namespaces would share it.
+    wanted = _spec(given, cgroups_path=f"/{name}@{settings.space}")
+    with (
+        settings.client_or_engine(own) as client,
+        forwarded_signals(not detach) as forward_to,
+        _container(client, name, wanted, given, remove) as container,
+    ):
+        task = container.start(
+            with_stdin=given["interactive"], attach_stdio=_stdio(given, may_leave=not remove and not own)
+        )
+        if detach:
+            show_json({"id": name, "pid": task.pid}, line=True) if settings.json else click.echo(name)
+            return 0
+        forward_to(task)
+        code = task.wait().exit_code
+        if remove:
+            task.delete()
+    return code
+
+
+def _spec(given: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
+    names = ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpuset_cpus", "cpuset_mems")
+    shm = {} if given["shm_size"] is None else {"shm_size": given["shm_size"]}
+    return spec.default(
+        given["rootfs"],
+        given["command"],
+        cwd=given["workdir"],
+        env=environment(given["env"]),
+        terminal=given["tty"],
+        user=given["user"],
+        hostname=given["hostname"],
+        network=given["network"],
+        mounts=[*given["volume"], *given["mount"], *given["tmpfs"]],
+        devices=given["device"],
+        cap_add=given["cap_add"],
+        cap_drop=given["cap_drop"],
+        readonly=given["read_only"],
+        pids_limit=given["pids_limit"],
+        cgroups_path=cgroups_path,
+        **{name: given[name] for name in names},
+        **shm,
+    )
+
+
+def _stdio(given: dict[str, Any], may_leave: bool) -> StdioCallback | None:
+    if not given["detach"]:
+        return streams(given["tty"], given["interactive"], may_leave=may_leave)
+    if given["log"]:
+        return logged(os.fspath(given["log"]))
+    return kept if given["tty"] or given["interactive"] else None
+
+
+@contextlib.contextmanager
+def _container(
+    client: Client, name: str, wanted: dict[str, Any], given: dict[str, Any], remove: bool
+) -> Iterator[Container]:
+    """A container that is gone at the end, whatever happened, if it is to be removed."""
+    labels = [container_options.labels(label_map(given["label"]))] if given["label"] else []
+    container = client.new_container(name, wanted, given["runtime"], opts=labels)
+    try:
+        yield container
+    finally:
+        if remove:
+            with contextlib.suppress(NotFoundError):
+                container.task().force_delete()
+            container.delete()

@@ -1,0 +1,124 @@
+"""What a process gets of this program's own: its terminal or its streams, and its signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from .. import stdio
+from ..directio import IO, Config, DirectIO, StdioCallback
+from ..errors import Error
+from ..process import Process
+from ._leaving import Leaving, raise_left
+
+__all__ = ["end_on_signals", "forwarded_signals", "kept", "logged", "streams"]
+
+SIGNALS_UNTIL_KILL = 3
+
+
+def streams(tty: bool, interactive: bool, *, may_leave: bool = True) -> StdioCallback:
+    """A person's terminal, or whatever else this program has for streams.
+
+    Args:
+        tty: whether the process has a terminal.
+        interactive: whether it reads what comes here.
+        may_leave: whether a person can leave it behind, with the keys for that.
+    """
+    if not tty or not os.isatty(1) or (interactive and not os.isatty(0)):
+        return stdio.inherit(stdin=interactive)
+    return Leaving() if interactive and may_leave else stdio.terminal(stdin=interactive)
+
+
+def kept(dio: DirectIO) -> IO:
+    """Leaves a process's streams open for whoever attaches to it later. They hold what a pipe holds, then it waits."""
+    return dio
+
+
+class _Logged:
+    """The IO of a process whose output containerd's shim writes to the end of a file."""
+
+    def __init__(self, dio: DirectIO, path: str) -> None:
+        self._dio = dio
+        self._path = Path(os.path.abspath(path))
+
+    def config(self) -> Config:
+        """The streams by two names of the file: of one name the shim closes it for both when stdout ends, and what
+        stderr says then is lost. A path that the shim can't take for a URI has to be one, and with it one name."""
+        if "%" in str(self._path):
+            return Config(False, "", self._path.as_uri(), self._path.as_uri())
+        return Config(False, "", f"{self._path}", f"{self._path.parent}/./{self._path.name}")
+
+    def cancel(self) -> None:
+        self._dio.cancel()
+
+    def wait(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._dio.close()
+
+
+def logged(path: str) -> StdioCallback:
+    """Has containerd's shim write the output to the end of a file, whoever else is there."""
+
+    def attach(dio: DirectIO) -> IO:
+        # The shim would make one that everybody may read. If it can't be made, that is for the shim to say.
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+        return _Logged(dio, path)
+
+    return attach
+
+
+def end_on_signals() -> None:
+    """Has the usual requests to end do so in order, so that what was started is taken down."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    signal.signal(signal.SIGALRM, raise_left)
+
+
+@contextlib.contextmanager
+def forwarded_signals(wanted: bool = True) -> Iterator[Callable[[Process], None]]:
+    """Sends this program's signals on to the process that it is told; what arrives earlier waits.
+
+    The third request to end kills: an init process may ignore the others.
+    """
+    if not wanted:
+        yield lambda process: None
+        return
+    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+
+    def forward(process: Process) -> None:
+        ends = 0
+        while number := arrived.get():
+            with contextlib.suppress(Error):
+                ends += number in (signal.SIGINT, signal.SIGTERM)
+                process.kill(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
+
+    def forward_to(process: Process) -> None:
+        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
+        threads.append(threading.Thread(target=forward, args=(process,), name="pyctd-signals"))
+        threads[0].start()
+
+    threads: list[threading.Thread] = []
+    before = {number: signal.signal(number, lambda n, _: arrived.put(n)) for number in numbers}
+    try:
+        yield forward_to
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        arrived.put(0)
+        for thread in threads:
+            thread.join()
