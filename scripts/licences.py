@@ -1,0 +1,77 @@
+"""Writes what a wheel has to say of the Go modules that are compiled into it.
+
+    licences.py SBOM VERSION DIRECTORY
+
+``DIRECTORY/licenses`` gets the texts: those in each module's root and, where a package below has one of its own, that
+too; and Go's. ``DIRECTORY/sboms`` gets the software bill of materials that cyclonedx-gomod has written to SBOM, without
+what differs from one run to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+GOSRC = Path(__file__).resolve().parents[1] / "gosrc"
+TEXT = re.compile(r"(licen[cs]e|copying|notice|patents)([.-].*)?$", re.IGNORECASE)
+#: How go list is to tell of a package that is of another module.
+PACKAGE = (
+    '{{with .Module}}{{if not .Main}}{"path": "{{.Path}}", "root": "{{.Dir}}", "package": "{{$.Dir}}"}{{end}}{{end}}'
+)
+
+
+def go(*args: str) -> str:
+    return subprocess.run(["go", *args], cwd=GOSRC, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def write_texts(directory: Path) -> set[str]:
+    """The texts of each module that is compiled in; the modules' paths."""
+    go_root = Path(go("env", "GOROOT").strip())
+    roots = {"go": go_root}
+    found = {"go": set(texts(go_root))}
+    for line in filter(None, go("list", "-deps", "-f", PACKAGE, ".").splitlines()):
+        package = json.loads(line)
+        path, root, at = package["path"], Path(package["root"]), Path(package["package"])
+        roots[path] = root
+        for parent in (at, *at.parents):
+            found.setdefault(path, set()).update(texts(parent))
+            if parent == root:
+                break
+    for path, root in roots.items():
+        if not any(re.match("licen|copying", text.name, re.IGNORECASE) for text in found[path]):
+            raise SystemExit(f"{path} is compiled in and has no licence's text")
+        for text in found[path]:
+            target = directory / path / text.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(text, target)
+    return set(roots) - {"go"}
+
+
+def texts(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.iterdir() if file.is_file() and TEXT.match(file.name))
+
+
+def write_sbom(given: Path, version: str, directory: Path, modules: set[str]) -> None:
+    """The bill of materials, which has to name the very modules whose texts there are."""
+    sbom = json.loads(given.read_text())
+    named = {component["name"] for component in sbom["components"]} - {"std"}
+    if named != modules:
+        raise SystemExit(f"the bill of materials and the build differ: {sorted(named ^ modules)}")
+    made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
+    sbom["metadata"]["timestamp"] = made.isoformat().replace("+00:00", "Z")
+    for tool in sbom["metadata"]["tools"]:
+        tool.pop("hashes", None)  # of the tool's own binary
+    text = json.dumps(sbom, indent=1, sort_keys=True).replace(sbom["metadata"]["component"]["version"], version)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "libpyctd.cdx.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    sbom, version, directory = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    write_sbom(sbom, version, directory / "sboms", write_texts(directory / "licenses"))

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Runs the integration tests against several containerds and low-level runtimes, and prints what passes.
+
+    matrix.py DIRECTORY PYTHON [TESTS...]
+
+Each containerd and runc is built from its Go module, of the newest release that the query names; crun is Debian's.
+What can't be had is told of in the table. DIRECTORY keeps the programs. The other programs come from PATH, and so does
+the containerd that runc's and crun's rows are on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parents[1]
+TESTS = [
+    f"integration/test_{name}.py" for name in ("container", "task", "exec", "events", "process", "signals", "stdio")
+]
+TAGS = "no_btrfs no_cri no_devmapper no_zfs"
+
+
+class Absent(Exception):
+    """A program that can't be had."""
+
+
+def call(*command: str, cwd: Path | None = None, **env: str) -> str:
+    """A command's output; its last words where it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False, timeout=1800
+    )
+    if done.returncode:
+        raise Absent(f"{command[0]}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+    return done.stdout
+
+
+def built(directory: Path, query: str, module: str, *packages: str, variable: str, cgo: bool = False) -> None:
+    """Builds programs of a module's release into a directory, unless they are there."""
+    done = directory / "version"
+    if done.exists():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        (work / "go.mod").write_text("module matrix\n")
+        names = [f"{module}{package}" for package in packages]
+        call("go", "get", *(f"{name}@{query}" for name in names), cwd=work)
+        version = call("go", "list", "-m", "-f", "{{.Version}}", module, cwd=work).strip()
+        flags = ("-trimpath", "-tags", TAGS, "-ldflags", f"-s -w -X {variable}={version}")
+        call("go", "build", *flags, "-o", f"{directory}/", *names, cwd=work, CGO_ENABLED="1" if cgo else "0")
+    done.write_text(version)
+
+
+def containerd(directory: Path, query: str) -> None:
+    """containerd and its shim."""
+    module = "github.com/containerd/containerd" + ("" if query.startswith("v1") else "/v2")
+    built(
+        directory,
+        query,
+        module,
+        "/cmd/containerd",
+        "/cmd/containerd-shim-runc-v2",
+        variable=f"{module}/version.Version",
+    )
+
+
+def runc(directory: Path, query: str) -> None:
+    """runc; without seccomp, for which it would need a C library."""
+    built(directory, query, "github.com/opencontainers/runc", "", variable="main.version", cgo=True)
+
+
+def crun(directory: Path, query: str) -> None:
+    """crun by the name of runc, for the shim looks for that."""
+    done = directory / "version"
+    if done.exists():
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    root = directory / "root"
+    root.mkdir(parents=True)
+    call("apt-get", "download", query, "libyajl2", cwd=directory)
+    for package in directory.glob("*.deb"):
+        call("dpkg-deb", "-x", str(package), str(root))
+    libraries = next(root.glob("usr/lib/*-linux-gnu"))
+    program = directory / "runc"
+    program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {root}/usr/bin/crun "$@"\n')
+    program.chmod(0o755)
+    done.write_text(call(str(program), "--version").split()[2])
+
+
+#: What a row is of, what gets it, and what is asked for; None is what PATH has.
+ROWS: list[tuple[str, Callable[[Path, str], None] | None, str]] = [
+    ("containerd", None, ""),
+    *(("containerd", containerd, query) for query in ("v1.7", "v2.0", "v2.1", "latest")),
+    *(("runc", runc, query) for query in ("v1.1", "v1.3")),
+    ("crun", crun, "crun"),
+]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What the tests of a row came to."""
+
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+def tested(python: str, programs: Path | None, tests: list[str]) -> Outcome:
+    """Runs the tests with programs before all others."""
+    began = time.monotonic()
+    path = os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        command = [
+            python,
+            "-m",
+            "pytest",
+            "-c",
+            "../pyproject.toml",
+            "--rootdir",
+            "..",
+            "-q",
+            f"--junit-xml={report.name}",
+        ]
+        done = subprocess.run(
+            [*command, *tests],
+            cwd=HERE / "tests",
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        outcome = Outcome()
+        try:
+            cases = list(ElementTree.parse(report.name).iter("testcase"))
+        except ElementTree.ParseError:
+            raise Absent(f"pytest: {(done.stdout + done.stderr).strip().splitlines()[-1:]}") from None
+    for case in cases:
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failed.append(f"{case.get('name')}")
+        elif case.find("skipped") is not None:
+            outcome.skipped += 1
+        else:
+            outcome.passed += 1
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _few(names: list[str]) -> str:
+    """The first of them, a line each."""
+    return "\n".join([*names[:8], *([f"… and {len(names) - 8} more"] if len(names) > 8 else [])])
+
+
+def version_on_path() -> str:
+    """Of the containerd on PATH."""
+    return call("containerd", "--version").split()[2]
+
+
+def main() -> int:
+    """Prints the table; 1 when a test failed."""
+    if len(sys.argv) < 3:
+        print(__doc__)
+        return 2
+    keep, python, tests = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3:] or TESTS
+    table = Table("what", "version", "passed", "skipped", "failed", "which", title="matrix")
+    bad = False
+    for what, get, query in ROWS:
+        programs = None if get is None else keep / re.sub(r"\W", "-", f"{what}-{query}")
+        print(f"{what} {query or 'on PATH'}", flush=True)
+        try:
+            if get is not None and programs is not None:
+                get(programs, query)
+            version = version_on_path() if programs is None else (programs / "version").read_text()
+            outcome = tested(python, programs, tests)
+        except (Absent, OSError, subprocess.SubprocessError) as error:
+            table.add_row(what, query, "", "", "", f"not to be had: {error}")
+            continue
+        print(
+            f"  {version}: {outcome.passed} passed, {len(outcome.failed)} failed in {outcome.seconds:.0f} s", flush=True
+        )
+        bad = bad or bool(outcome.failed)
+        counts = (str(outcome.passed), str(outcome.skipped), str(len(outcome.failed)))
+        table.add_row(what, version, *counts, escape(_few(sorted(set(outcome.failed)))))
+    Console(width=140).print(table)
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

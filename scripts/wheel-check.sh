@@ -1,0 +1,141 @@
+#!/bin/sh
+# Checks the release in dist/ and uses it as new users would. As root, on Debian. What could not be had is named at the end.
+#
+# - The packages themselves: twine, check-wheel-contents, auditwheel, abi3audit, the licences and the bill of materials.
+# - new-user.sh on each CPython: those on PATH and of pyenv, and others from suites of Debian, in roots that debootstrap
+#   makes once in ~/.cache/pyctd/roots.
+# - The sdist, in a root with nothing but Python, pip and a C compiler.
+# - The wheel for aarch64, loaded under qemu-user.
+set -eu
+cd "$(dirname "$0")/.."
+scripts=$PWD/scripts
+# Not in the checkout: a build copies that, and would copy the roots' devices, which have no end.
+roots=${XDG_CACHE_HOME:-$HOME/.cache}/pyctd/roots
+dist=$PWD/dist
+# Debian's suites that have the Pythons that the machine may lack.
+suites="3.13:trixie 3.14:forky"
+work=$(mktemp -d /tmp/wc-XXXXXX) # short: a socket's path has 107 bytes
+trap 'rm -rf "$work"' EXIT
+untested=""
+wheel=$(ls "$dist"/pyctd-*x86_64.whl)
+arm=$(ls "$dist"/pyctd-*aarch64.whl)
+sdist=$(ls "$dist"/pyctd-*.tar.gz)
+
+say() { printf '\n== %s\n' "$*"; }
+
+need() { # need PACKAGE...: of Debian
+    for package; do dpkg -s "$package" >/dev/null 2>&1 || apt-get install -y -qq "$package" >/dev/null; done
+}
+
+make_root() { # make_root NAME SUITE PACKAGES [OPTION...]: a Debian below $roots, unless it is there
+    name=$1 suite=$2 packages=$3
+    shift 3
+    [ ! -e "$roots/$name.made" ] || return 0
+    need debootstrap
+    # shellcheck disable=SC2016 # apt's variables
+    mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n "s/^$(. /etc/os-release && echo "$VERSION_CODENAME") //p" | head -n 1)
+    # A suite that this debootstrap does not know yet is made as sid is.
+    script=/usr/share/debootstrap/scripts/$suite
+    [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+    rm -rf "${roots:?}/$name"
+    mkdir -p "$roots"
+    debootstrap --variant=minbase --include="$packages" "$@" "$suite" "$roots/$name" "$mirror" "$script" >"$roots/$name.log" 2>&1 &&
+        touch "$roots/$name.made"
+}
+
+in_root() { # in_root NAME COMMAND...: with the kernel's file systems, the network and $work of this machine
+    root=$roots/$1
+    shift
+    mkdir -p "$root$work" "$root/etc/ssl/certs"
+    touch "$root/etc/resolv.conf" "$root/etc/ssl/certs/ca-certificates.crt"
+    # shellcheck disable=SC2016
+    ROOT=$root WORK=$work unshare --mount sh -euc '
+        mount --bind "$ROOT" "$ROOT" # a mount point, or runc could not leave it
+        for directory in /proc /sys /dev; do mount --rbind "$directory" "$ROOT$directory"; done
+        for same in "$WORK" /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do mount --bind "$same" "$ROOT$same"; done
+        exec chroot "$ROOT" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR="$WORK" \
+            PIP_CERT=/etc/ssl/certs/ca-certificates.crt ${GOPROXY:+GOPROXY="$GOPROXY"} "$@"' sh "$@"
+}
+
+say "the packages"
+twine check --strict "$wheel" "$arm" "$sdist"
+# W002, the same file twice: many modules have the same text as their licence.
+check-wheel-contents --ignore W002 "$wheel" "$arm"
+for file in "$wheel" "$arm"; do
+    auditwheel show "$file" 2>/dev/null | tr '\n' ' ' | grep -o 'consistent with the following platform tag: "[^"]*"'
+    abi3audit --strict "$file"
+    python -m zipfile -l "$file" >"$work/listing"
+    for said in sboms/libpyctd.cdx.json licenses/LICENSE licenses/github.com/docker/docker/LICENSE licenses/go/LICENSE; do
+        grep -q "dist-info/$said" "$work/listing" || { echo "$file lacks $said" >&2; exit 1; }
+    done
+done
+
+# An older version is made of this one, for there is none yet: another number, and a module that this one has not.
+python -m wheel unpack --dest "$work" "$wheel" >/dev/null
+(
+    cd "$work"/pyctd-*
+    touch pyctd/_only_in_the_older.py
+    sed -i 's/^Version: .*/Version: 0.0.1/' pyctd-*.dist-info/METADATA
+    mv pyctd-*.dist-info pyctd-0.0.1.dist-info
+)
+mkdir "$work/older"
+python -m wheel pack --dest-dir "$work/older" "$work"/pyctd-* >/dev/null
+older=$(ls "$work"/older/*.whl)
+# README's first example of Python.
+awk '/^```/ {if (inside) exit; if ($0 == "```python") {inside = 1; next}} inside' README.md >"$work/example.py"
+cp "$wheel" "$arm" "$sdist" scripts/new-user.sh "$work"
+wheel=$work/$(basename "$wheel")
+
+say "the wheel, on each CPython"
+for version in 3.10 3.11 3.12 3.13 3.14; do
+    python=$(command -v "python$version" || true)
+    # pyenv's command of that name says that there is one which is not chosen.
+    "${python:-false}" --version >/dev/null 2>&1 || python=$(ls "$HOME/.pyenv/versions/$version".*/bin/python 2>/dev/null | tail -n 1 || true)
+    suite=$(echo "$suites" | tr ' ' '\n' | sed -n "s/^$version://p")
+    if [ -n "$python" ]; then
+        "$scripts/new-user.sh" "$python" "$wheel" "$older" "$work/example.py"
+    elif [ -n "$suite" ] && make_root "$suite" "$suite" python3,python3-venv,containerd,runc,busybox-static &&
+        in_root "$suite" "python$version" --version >/dev/null; then
+        in_root "$suite" "$work/new-user.sh" "python$version" "$wheel" "$older" "$work/example.py"
+    else
+        untested="$untested CPython-$version"
+    fi
+done
+
+say "the sdist, with nothing but Python, pip and a C compiler"
+if make_root build trixie python3,python3-dev,python3-pip,python3-venv,gcc,libc6-dev; then
+    in_root build sh -euc 'cd "$TMPDIR"
+        python3 -m venv built
+        built/bin/pip wheel --quiet --no-deps --wheel-dir from-sdist pyctd-*.tar.gz
+        built/bin/pip install --quiet from-sdist/*.whl
+        built/bin/python -c "$0"' "import pyctd
+try:
+    pyctd.Client('/run/none.sock')
+except pyctd.UnavailableError as error:
+    print('built, installed and loaded:', error)"
+else
+    untested="$untested sdist"
+fi
+
+say "the wheel for aarch64"
+need qemu-user-static
+if make_root arm64 trixie python3 --arch=arm64 --foreign; then
+    root=$roots/arm64
+    for package in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+    pip install --quiet --target "$work/arm64" --platform manylinux_2_28_aarch64 --platform manylinux_2_17_aarch64 \
+        --python-version 3.13 --implementation cp --only-binary=:all: "$arm"
+    # Not from the checkout, whose sources python -c would import.
+    (cd "$work" && QEMU_LD_PREFIX=$root PYTHONHOME=$root/usr PYTHONPATH=$work/arm64 \
+        qemu-aarch64-static "$root/usr/bin/python3.13" -c "
+import platform, pyctd
+try:
+    pyctd.Client('/run/none.sock')
+except pyctd.UnavailableError as error:
+    print('loaded on', platform.machine(), 'under qemu-user:', error)")
+    untested="$untested containers-on-aarch64"
+else
+    untested="$untested aarch64"
+fi
+
+say "not tested:$untested musl"
