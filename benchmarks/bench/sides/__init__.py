@@ -1,0 +1,1 @@
+"""What runs in the workers: a module for each side."""

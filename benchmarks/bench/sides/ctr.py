@@ -1,0 +1,5 @@
+"""``ctr run``."""
+
+from .programs import Ctr as make
+
+__all__ = ["make"]

@@ -1,0 +1,5 @@
+"""``runc run``."""
+
+from .programs import Runc as make
+
+__all__ = ["make"]

@@ -1,0 +1,99 @@
+"""What the benchmarks make of their samples."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from bench.report import Measured, verdict
+from bench.stats import Ratio, percentile, ratio_of
+from bench.workloads import QUICK, WORKLOADS, Target, Workload
+from hypothesis import given
+from hypothesis import strategies as st
+
+some = st.lists(st.integers(1, 10**9), min_size=1, max_size=50)
+
+
+@given(some, st.floats(0.001, 1))
+def test_a_percentile_is_the_first_sample_that_so_many_do_not_exceed(samples: list[int], part: float) -> None:
+    value = percentile(samples, part)
+    assert value in samples
+    assert sum(sample <= value for sample in samples) >= part * len(samples) - 1e-9
+    assert sum(sample < value for sample in samples) < part * len(samples) + 1e-9
+
+
+def test_percentiles_of_a_hundred() -> None:
+    samples = list(range(100, 0, -1))
+    assert [percentile(samples, part) for part in (0.01, 0.5, 0.99, 1)] == [1, 50, 99, 100]
+
+
+@pytest.mark.parametrize(("samples", "part"), [([], 0.5), ([1], 0), ([1], 1.01)])
+def test_no_percentile(samples: list[int], part: float) -> None:
+    with pytest.raises(ValueError, match="there are no samples|part must be"):
+        percentile(samples, part)
+
+
+def test_what_slows_both_sides_of_a_round_is_no_difference() -> None:
+    base = [[100, 110, 120], [1000, 1100, 1200], [10, 11, 12]]
+    double = [[2 * sample for sample in round] for round in base]
+    assert ratio_of(double, base) == Ratio(2.0, 2.0, 2.0)
+
+
+@given(st.lists(st.tuples(some, some), min_size=1, max_size=20))
+def test_a_ratio_lies_within_its_spread(rounds: list[tuple[list[int], list[int]]]) -> None:
+    mine, base = [pair[0] for pair in rounds], [pair[1] for pair in rounds]
+    ratio = ratio_of(mine, base)
+    assert ratio.low <= ratio.median <= ratio.high
+    inside = [
+        ratio.low <= statistics.median(a) / statistics.median(b) <= ratio.high for a, b in zip(mine, base, strict=True)
+    ]
+    assert sum(inside) >= len(rounds) / 2
+
+
+def test_spreads_that_overlap_agree() -> None:
+    one = Ratio(1.0, 0.9, 1.1)
+    assert one.agrees(Ratio(1.15, 1.05, 1.2))
+    assert one.agrees(one)
+    assert not one.agrees(Ratio(1.3, 1.2, 1.4))
+    assert not Ratio(1.3, 1.2, 1.4).agrees(one)
+
+
+@pytest.mark.parametrize(("mine", "go"), [([], []), ([[1]], [[1], [2]])])
+def test_rounds_that_do_not_pair(mine: list[list[int]], go: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="do not pair"):
+        ratio_of(mine, go)
+
+
+US = 1000
+
+
+@pytest.mark.parametrize(
+    ("target", "mine", "per", "held"),
+    [
+        (Target(ratio=1.05), 105 * US, 0, True),
+        (Target(ratio=1.05), 106 * US, 0, False),
+        (Target(ratio=1.5, extra_us=15), 115 * US, 0, True),
+        (Target(ratio=1.5, extra_us=15), 116 * US, 0, False),
+        (Target(p99_extra_us=300), 400 * US, 0, True),
+        (Target(p99_extra_us=300), 401 * US, 0, False),
+        (Target(rate=200_000), 500_000 * US, 100_000, True),
+        (Target(rate=200_000), 500_001 * US, 100_000, False),
+        (Target(faster=2), 150 * US, 0, True),
+        (Target(faster=2), 151 * US, 0, False),
+        (Target(), 10**12, 0, None),
+    ],
+)
+def test_the_bounds_of_targets(target: Target, mine: int, per: int, held: bool | None) -> None:
+    rounds = {"go": [[100 * US]], "sync": [[mine]], "docker": [[300 * US]]}
+    measured = Measured(Workload("w", 1, target, per=per), rounds)
+    assert verdict(measured, "sync")[1] is held
+    assert verdict(measured, "docker") == ("", None)
+
+
+def test_a_target_without_its_peer_is_left_open() -> None:
+    measured = Measured(Workload("w", 1, Target(faster=2)), {"go": [[1]], "sync": [[1]]})
+    assert verdict(measured, "sync") == ("", None)
+
+
+def test_both_forms_measure_the_same() -> None:
+    assert {(w.name, w.mode) for w in QUICK} == {(w.name, w.mode) for w in WORKLOADS}
