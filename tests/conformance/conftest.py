@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -46,9 +46,15 @@ def pair(daemon: str) -> Iterator[Pair]:
     observer = Observer()
     place = Place(f"{base}/d/c.sock", str(make_rootfs(base / "rootfs")), "", str(base / "d"), "")
     observer.ask("daemon_start", place)
+    makers: tuple[Callable[[Place, str], Side], ...] = (
+        Side.go,
+        partial(Side.python, "sync"),
+        partial(Side.python, "asyncio"),
+    )
+    # Each with a root of its own, for runc makes devices in it where a container has no /dev of its own.
     sides = [
-        make(Place(place.address, place.rootfs, "", str(base), ""), str(os.getpid()))
-        for make in (Side.go, partial(Side.python, "sync"), partial(Side.python, "asyncio"))
+        make(Place(place.address, str(make_rootfs(base / f"rootfs{number}")), "", str(base), ""), str(os.getpid()))
+        for number, make in enumerate(makers)
     ]
     with ThreadPoolExecutor(len(sides)) as threads:
         yield Pair(sides[0], sides[1:], threads)
@@ -63,7 +69,17 @@ def pair(daemon: str) -> Iterator[Pair]:
     assert not mounts, "mounts were left behind"
 
 
+@pytest.fixture(scope="session")
+def can_be_immutable() -> bool:
+    """Whether directories can be closed even to root where the tests are."""
+    with tempfile.TemporaryDirectory() as path:
+        if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", path], check=False).returncode:
+            return False
+        subprocess.run(["chattr", "-i", path], check=True)
+    return True
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if table.rows:
+    if table.rows or table.notes:
         terminalreporter.ensure_newline()
         table.show()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,9 @@ __all__ = ["Events"]
 PROBE = "conformance-probe"
 QUIET = 0.2
 """Seconds without an event after which no more are expected."""
+
+LATE = 3.0
+"""Seconds for which an exit event is waited for whose process is gone. It may be lost, as when the daemon was away."""
 
 
 class Events:
@@ -73,10 +77,22 @@ class Events:
             return sum(map(len, self._of.values()))
 
         with self._changed:
+            self._changed.wait_for(lambda: not self._owed(), LATE)
             before = -1
             while before != count():
                 seen = before = count()
                 self._changed.wait_for(lambda seen=seen: count() != seen, QUIET)  # type: ignore[misc]
+
+    def _owed(self) -> bool:
+        """Whether a process is gone whose exit was not told."""
+        running = set()
+        for events in self._of.values():
+            for event in events:
+                if event.event in (pyctd.EventType.START, pyctd.EventType.EXEC_STARTED):
+                    running.add(event.info.pid)
+                elif event.event is pyctd.EventType.EXIT:
+                    running.discard(event.info.pid)
+        return any(not os.path.exists(f"/proc/{pid}") for pid in running)
 
     def print(self, id: str) -> list[dict[str, Any]]:
         """A container's events with all their fields."""

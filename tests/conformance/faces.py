@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import queue
 import signal
 import threading
 import types
@@ -11,8 +13,9 @@ from typing import Any, TypeVar
 
 import pyctd
 import pyctd.aio
+from conformance.streams import PATIENCE
 
-__all__ = ["FACES", "Asyncio", "Cancelled", "Face", "Sync"]
+__all__ = ["FACES", "Asyncio", "Face", "Sync"]
 
 T = TypeVar("T")
 
@@ -21,8 +24,34 @@ class Cancelled(BaseException):
     """What cuts a synchronous call short, as Ctrl-C does: a cancelled call of the scenario."""
 
 
+class LateOutcomes(logging.Handler):
+    """Takes what pyctd logs of calls that their cancellation did not wait for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._outcomes: queue.SimpleQueue[pyctd.Error] = queue.SimpleQueue()
+        logger = logging.getLogger("pyctd")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        outcome = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(outcome, pyctd.Error):
+            self._outcomes.put(outcome)
+
+    def of(self, interrupt: BaseException) -> pyctd.Error:
+        """What came of the call that was interrupted: it is the interrupt's context, or comes late."""
+        known = interrupt.__context__
+        assert isinstance(known, pyctd.Error), "the interrupt does not tell of its call"
+        return self._outcomes.get(timeout=PATIENCE) if "still cleans up" in str(known) else known
+
+
 class Face:
     """How a face's calls are made."""
+
+    def __init__(self) -> None:
+        self._late = LateOutcomes()
 
     async def connect(self, address: str, namespace: str, state: str, backend: Any) -> Any:
         raise NotImplementedError
@@ -48,6 +77,8 @@ class Sync(Face):
         signal.setitimer(signal.ITIMER_REAL, cancel_after)
         try:
             return method(*args, **options)
+        except Cancelled as cancelled:
+            raise self._late.of(cancelled) from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, old)
@@ -74,6 +105,7 @@ class Asyncio(Face):
     """pyctd.aio, on an event loop in a thread of its own: steps that run at once are coroutines in flight there."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="loop", daemon=True).start()
 
@@ -84,7 +116,10 @@ class Asyncio(Face):
         return self._run(pyctd.aio.Client(address, namespace, state, backend, timeout=30).connect())
 
     async def call(self, method: Callable[..., Any], *args: Any, cancel_after: float | None, **options: Any) -> Any:
-        return self._run(self._call(method(*args, **options), cancel_after))
+        came = self._run(self._call(method(*args, **options), cancel_after))
+        if isinstance(came, asyncio.CancelledError):
+            raise self._late.of(came)
+        return came
 
     async def _call(self, call: Coroutine[Any, Any, Any], cancel_after: float | None) -> Any:
         task = asyncio.ensure_future(call)
@@ -93,8 +128,8 @@ class Asyncio(Face):
             task.cancel()
         try:
             return await task
-        except asyncio.CancelledError:
-            raise Cancelled from None
+        except asyncio.CancelledError as cancelled:
+            return cancelled
 
     async def close(self, client: Any) -> None:
         self._run(client.close())

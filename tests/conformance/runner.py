@@ -10,7 +10,6 @@ import argparse
 import concurrent.futures
 import faulthandler
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 
 import pyctd
 from conformance.events import Events
-from conformance.faces import FACES, Cancelled, Face, run_blocking
+from conformance.faces import FACES, Face, run_blocking
 from conformance.observer import Observer
 from conformance.scenario import Place, Scenario, Step, load
 from conformance.steps import STEPS, Args
@@ -33,8 +32,6 @@ def kind_of(error: BaseException) -> str:
     """An error's kind, in the words of errdefs, as the reference prints them."""
     if isinstance(error, Mistake):
         return "scenario"
-    if isinstance(error, Cancelled):
-        return "canceled"
     if isinstance(error, pyctd.Error):
         name = type(error).__name__.removesuffix("Error")
         return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
@@ -112,7 +109,7 @@ class Runner:
             if step.do not in STEPS:
                 raise Mistake(f"there is no step {step.do!r}: there are {', '.join(sorted(STEPS))}")
             return {"result": await STEPS[step.do](self, step.args)}
-        except (Exception, Cancelled) as error:
+        except Exception as error:
             return {"error": {"kind": kind_of(error), "text": str(error)}}
 
     async def call(self, args: Args, method: Callable[..., Any], *positional: Any) -> Any:
@@ -158,7 +155,6 @@ def main() -> None:
     for name in ("face", "address", "rootfs", "base", "work", "namespace"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
-    logging.disable()
     face = FACES[options.face]()
     observer = Observer()
     number = 0

@@ -45,8 +45,10 @@ class Scenario:
         daemon: ``own``, where it harms its daemon.
         order: ``process``, where events are compared by process, and moments not at all.
         events: ``lossy``, where it is chance which events come: some are sent while nobody listens.
-        differs: why the whole trace differs, where that is meant.
+        differs: why traces differ in more than a step's outcome, where that is meant.
+        differs_in: the places in the trace where they do, as patterns of a shell's.
         daemons: the daemons that it is for; all unless given.
+        needs: ``immutable``, where it makes a directory immutable, which not every file system can.
     """
 
     name: str
@@ -56,7 +58,13 @@ class Scenario:
     order: str = ""
     events: str = ""
     differs: str = ""
+    differs_in: list[str] = field(default_factory=list)
     daemons: list[str] = field(default_factory=list)
+    needs: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.differs) != bool(self.differs_in):
+            raise ValueError(f"{self.name}: differs and differs_in need each other")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
@@ -236,6 +237,11 @@ async def _write_file(runner: Runner, args: Args) -> None:
     path.chmod(int(args.get("mode", "644"), 8))
 
 
+async def _chattr(runner: Runner, args: Args) -> None:
+    """Changes an attribute of a file, such as +i: not even root may write to it."""
+    subprocess.run(["chattr", args["mode"], args["path"]], check=True)
+
+
 async def _list(runner: Runner, args: Args) -> Any:
     path = Path(args["path"])
     return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
@@ -307,6 +313,7 @@ STEPS: dict[str, Step] = {
     "make_directory": _make_directory,
     "remove": _remove,
     "write_file": _write_file,
+    "chattr": _chattr,
     "list": _list,
     "kill_shim": _kill_shim,
     "daemon_kill": partial(_daemon, do="daemon_kill"),

@@ -11,10 +11,11 @@ from conformance.compare import Difference, kinds
 from conformance.pair import Outcome
 from conformance.scenario import Scenario
 
-__all__ = ["add", "rows", "show", "side_by_side"]
+__all__ = ["add", "notes", "rows", "show", "side_by_side"]
 
 FACES = ("sync", "asyncio")
 rows: list[tuple[str, ...]] = []
+notes: list[str] = []
 
 
 def _came_to(outcome: Outcome, side: str) -> str:
@@ -44,6 +45,7 @@ def show() -> None:
     console = Console(width=None if Console().is_terminal else 150)
     console.print(grid)
     count = {word: sum(row[-1] == word for row in rows) for word in ("same", "but as documented", "NO")}
+    print("".join(f"{note}\n" for note in notes), end="")
     print(
         f"conformance: {len(rows)} scenarios: {count['same']} the same in Go and in Python, "
         f"{count['but as documented']} the same but for a documented difference, {count['NO']} not the same"

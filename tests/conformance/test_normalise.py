@@ -142,11 +142,18 @@ def test_a_step_that_differs_as_said() -> None:
 
 
 def test_a_scenario_that_differs_as_said() -> None:
-    meant = Scenario("f::x", "", SCENARIO.steps, differs="it is meant")
+    meant = Scenario("f::x", "", SCENARIO.steps, differs="it is meant", differs_in=["step 2 kill.*"])
     mutated = trace()
     mutated[3]["error"]["text"] = "other"
     assert compare(meant, trace(), mutated) == []
-    assert compare(meant, trace(), trace())
+    assert compare(meant, trace(), trace()), "a difference that is not there any more has to be taken out"
+    mutated[4]["events"]["c"][0]["exit_code"] += 1
+    assert compare(meant, trace(), mutated), "only the places that are named may differ"
+
+
+def test_a_scenario_that_differs_has_to_say_where() -> None:
+    with pytest.raises(ValueError, match="need each other"):
+        Scenario("f::x", "", SCENARIO.steps, differs="it is meant")
 
 
 def test_moments_of_a_concurrent_scenario() -> None:

@@ -24,6 +24,9 @@ from conformance.scenario import DIRECTORY, Scenario
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "10"))
 FOUND = DIRECTORY / "found.yaml"
+TRIES = 3
+"""How often a sequence is tried that differs in its events alone. Of a task killed and deleted at once, on a busy
+machine, containerd 2.1 may send the exit late or never: its shim is shut down before. What is pyctd's comes again."""
 
 #: What a random container runs: it lives until it is killed, or until its stdin says how to end.
 LIVES = ["/bin/sh", "-c", "echo out; echo err >&2; exec sleep 600"]
@@ -41,6 +44,7 @@ class Sequences(RuleBasedStateMachine):
         self.container = False
         self.task = "none"  # or created, running, paused, ended
         self.stdin = False
+        self.closed = False  # its streams, by a second start of the task
         self.lines = 0
         self.execs: dict[str, str] = {}
         self.made = 0
@@ -72,7 +76,7 @@ class Sequences(RuleBasedStateMachine):
 
     def start(self, created: bool) -> None:
         self.add({"new_task" if created else "start": {"stdin": self.stdin}})
-        self.task, self.lines, self.execs = ("created" if created else "running"), 0, {}
+        self.task, self.lines, self.execs, self.closed = ("created" if created else "running"), 0, {}, False
         self.settle()
 
     @precondition(lambda self: self.container and self.task != "none")
@@ -93,7 +97,7 @@ class Sequences(RuleBasedStateMachine):
             self.add({"read": {"stream": "stdout", "until": "out\n"}})
             self.add({"read": {"stream": "stderr", "until": "err\n"}})
 
-    @precondition(lambda self: self.task == "running" and self.stdin)
+    @precondition(lambda self: self.task == "running" and self.stdin and not self.closed)
     @rule()
     def write(self) -> None:
         self.lines += 1
@@ -103,7 +107,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.task == "running" and self.stdin)
     @rule(code=st.integers(0, 255), close=st.booleans())
     def end(self, code: int, close: bool) -> None:
-        self.add("close_stream" if close else {"write": {"data": f"end{code}\n"}})
+        self.add("close_stream" if close or self.closed else {"write": {"data": f"end{code}\n"}})
         self.ended()
 
     @precondition(lambda self: self.task in ("created", "running"))
@@ -159,6 +163,7 @@ class Sequences(RuleBasedStateMachine):
     def look(self, method: str) -> None:
         if method == "task_start" and self.task == "created":
             return
+        self.closed |= method == "task_start"
         self.add({"task": {"as": "seen"}} if method == "task" else method)
 
     @precondition(lambda self: self.task in ("running", "paused", "ended"))
@@ -196,19 +201,29 @@ class Sequences(RuleBasedStateMachine):
             type(self).run(self.steps)
 
 
+def in_events_alone(outcome: Outcome) -> bool:
+    differences = [one for face in outcome.differences.values() for one in face]
+    return bool(differences) and all(one.where.startswith("end.events.") for one in differences)
+
+
 @pytest.mark.skipif(SEQUENCES == 0, reason="SEQUENCES=0")
 @pytest.mark.timeout(60 + 20 * SEQUENCES)
 def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The seed is pytest-randomly's: --randomly-seed=N draws the same sequences."""
     seed = request.config.getoption("randomly_seed", 0)
     failed: list[tuple[Scenario, Outcome]] = []
+    again: list[Any] = []
 
     def run(steps: list[Any]) -> None:
         raw = {"about": "A random sequence.", "order": "process", "steps": steps}
         file = tmp_path / "sequence.yaml"
         file.write_text(json.dumps({"sequence": raw}), "utf-8")
         scenario = Scenario("sequence::sequence", "A random sequence.", steps, order="process")
-        outcome = pair.run(file, scenario, daemon)
+        for number in range(TRIES):
+            outcome = pair.run(file, scenario, daemon)
+            if not in_events_alone(outcome) or number == TRIES - 1:
+                break
+            again.append(steps)
         outcome.unexpected = [problem for problem in outcome.unexpected if "ended in the midst" in problem]
         if not outcome.good:
             failed[:] = [(scenario, outcome)]
@@ -237,3 +252,8 @@ def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pyte
         FOUND.write_text(yaml.safe_dump(found, allow_unicode=True, sort_keys=False), "utf-8")
         texts = [table.side_by_side(scenario, face, differences) for face, differences in outcome.differences.items()]
         pytest.fail(f"kept as {name} in {FOUND}\n" + "\n".join([*outcome.unexpected, *texts]), pytrace=False)
+    finally:
+        table.notes.append(
+            f"containerd {daemon}: {SEQUENCES} random sequences by seed {seed}; "
+            f"{len(again)} were run again, for they differed in events alone"
+        )
