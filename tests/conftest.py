@@ -5,25 +5,44 @@ A test that leaks fails; what it left is removed, so that only it fails.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support import leaks
 from support.box import Box, unique
 from support.busybox import make_rootfs
+from support.case import Case, Loops
+from support.cli import Cli
+from support.daemon import Daemon, daemon
+from support.programs import Programs
 
 import pyctd
-from pyctd import _host, _native
+from pyctd import _native, _workers
 
 FAILED = pytest.StashKey[bool]()
 
 # The threads that run handlers go after some idle seconds; a test that has had events waits for that, but not long.
-_host._Workers.IDLE = 0.1
+_workers.Workers.IDLE = 0.1
+
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("pyctd", deadline=None)
+hypothesis.settings.load_profile("pyctd")
+
+# A shell that starts the tests in the background, or nohup, has them ignore signals, and so would all that they start.
+for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, action)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,10 +95,38 @@ def own_engine(leak: None, base: Path) -> Iterator[pyctd.Engine]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture
+def own_daemon(engine: pyctd.Engine, leak: None, base: Path) -> Iterator[Daemon]:
+    """A containerd of the test's own, to be killed: nobody but the test starts it again, and so at once."""
+    directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
+    with daemon(directory) as one:
+        one.start()
+        yield one
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def reachable(engine: pyctd.Engine) -> Iterator[None]:
+    """Lets the root user of a user namespace reach the bundles, the client's and containerd's."""
+    directories = (engine.state, engine.state.parent)
+    for directory in directories:
+        directory.chmod(0o711)
+    yield
+    for directory in directories:
+        directory.chmod(0o700)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected() -> None:
+    """Lets the look for leaks pass over all that pytest has made by now, which takes longer than most tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     """Fails the test that leaves anything: on the Go side, in this process, on disk or in the process table."""
-    if "engine" in request.fixturenames or "integration" in request.path.parts:
+    if "engine" in request.fixturenames or {"integration", "chaos"}.intersection(request.path.parts):
         request.getfixturevalue("engine")
     _native.load()
     before = leaks.Snapshot.take(base)
@@ -91,7 +138,8 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     if left:
         leaks.kill_shims(base)
         for fifo in leaks.fifos(base):
-            os.unlink(fifo)
+            with contextlib.suppress(FileNotFoundError):  # containerd's own, which go with their task
+                os.unlink(fifo)
         for bundle in leaks.bundles(base):
             shutil.rmtree(bundle, ignore_errors=True)
     if left and not failed:  # the traceback of a test that failed keeps what was in its frames
@@ -116,6 +164,38 @@ def box(client: pyctd.Client, rootfs: Path) -> Iterator[Box]:
     box = Box(client, rootfs)
     yield box
     box.clean()
+
+
+@pytest.fixture(scope="session")
+def loops() -> Loops:
+    """The kinds of event loops to test on."""
+    loops: Loops = {"asyncio": asyncio.new_event_loop}
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()  # libuv makes a pipe for the whole process
+        loops["uvloop"] = uvloop.new_event_loop
+    return loops
+
+
+@pytest.fixture
+def case(leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path) -> Case:
+    """Runs tests on event loops."""
+    return Case(engine, namespace, rootfs)
+
+
+@pytest.fixture
+def programs(box: Box) -> Programs:
+    """Runs programs on the tests' daemon, in the test's namespace."""
+    return Programs(box.client.address, box.client.namespace, box.client.state_dir, box.rootfs)
+
+
+@pytest.fixture
+def cli(client: pyctd.Client, rootfs: Path) -> Iterator[Cli]:
+    """The command line, in the test's namespace; what it has left is removed."""
+    cli = Cli(client, rootfs)
+    yield cli
+    cli.clean()
 
 
 @pytest.fixture

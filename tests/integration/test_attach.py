@@ -19,11 +19,6 @@ import pyctd
 COUNT = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
 
 
-@pytest.fixture
-def programs(box: Box) -> Programs:
-    return Programs(box.client.address, box.client.namespace, box.client.state_dir, box.rootfs)
-
-
 @pytest.mark.parametrize("end", ["kill", "exit"])
 def test_another_process_attaches_when_the_first_is_gone(box: Box, programs: Programs, run_id: str, end: str) -> None:
     box.ids.append(run_id)

@@ -1,254 +1,434 @@
-"""The command line, the demo and the README's example, each as a user runs it."""
+"""The commands of the command line that look at containers and change them, in pipes."""
 
 from __future__ import annotations
 
+import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from support.box import unique
-from support.programs import CLI, cli, under_way
+from support import docker
+from support.box import eventually
+from support.cli import COMMAND, Cli, pyctd_command
+from support.ctr import Ctr
 
 import pyctd
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+NO_SUCH = "pyctd: there is no container 'none' in the namespace {!r}\n"
 
 
-@pytest.fixture
-def run(engine: pyctd.Engine, rootfs: Path) -> list[str]:
-    """The beginning of a command line that runs on the tests' daemon."""
-    return ["run", "--address", engine.address, "--rootfs", str(rootfs)]
+# -- into a container ------------------------------------------------------------------------------------------------
 
 
-def test_run(run: list[str]) -> None:
-    assert cli(*run, "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 7") == (7, b"out\n", b"err\n")
+def test_exec_has_what_the_container_has(cli: Cli) -> None:
+    cli.start("web", "-e", "A=container", "-e", "B=container", "-w", "/tmp", "--hostname", "box", "/bin/sleep", "600")
+    script = "echo $A $B; pwd; id -u; hostname; cat; echo err >&2; exit 7"
+    args = ("exec", "-i", "-e", "B=exec", "web", "/bin/sh", "-c", script)
+    assert cli(*args, stdin="typed\n") == (7, "container exec\n/tmp\n0\nbox\ntyped\n", "err\n")
 
 
-def test_run_on_an_engine_of_its_own(rootfs: Path) -> None:
-    assert cli("run", "--rootfs", str(rootfs), "--", "/bin/echo", "hello") == (0, b"hello\n", b"")
+def test_exec_as_somebody_else_somewhere_else(cli: Cli, rootfs: Path) -> None:
+    cli.start("web")
+    assert cli("exec", "-u", "root", "web", "id", "-u").out == "0\n"
+    out = cli("exec", "-u", "1000:1001", "-w", "/bin", "web", "/bin/sh", "-c", "id -u; id -g; pwd").out
+    assert out == "1000\n1001\n/bin\n"
+    code, _, err = cli("exec", "-u", "nobody-knows", "web", "id")
+    assert code == 1
+    assert "unable to find user 'nobody-knows'" in err
 
 
-def test_run_with_options(run: list[str]) -> None:
-    script = "echo $A $B; pwd; touch /tmp/x"
-    code, out, err = cli(
-        *run, "-e", "A=1", "--env", "B=a=b", "-w", "/tmp", "--read-only", "--", "/bin/sh", "-c", script
-    )
-    assert (code, out) == (1, b"1 a=b\n/tmp\n")
-    assert b"Read-only file system" in err
+@pytest.mark.parametrize(("command", "code"), [("nothing", 127), ("/bin/notexecutable", 126)])
+def test_exec_of_what_is_no_command(cli: Cli, command: str, code: int) -> None:
+    cli.start("web")
+    status, out, err = cli("exec", "web", command)
+    assert (status, out) == (code, "")
+    assert err.startswith("pyctd: ")
+    assert command in err
 
 
-def test_run_passes_stdin_if_asked(run: list[str]) -> None:
-    assert cli(*run, "-i", "--", "/bin/cat", stdin=b"typed\n" * 100_000) == (0, b"typed\n" * 100_000, b"")
-    assert cli(*run, "--", "/bin/cat", stdin=b"not asked for") == (0, b"", b"")
+def test_exec_detached(cli: Cli) -> None:
+    cli.start("web")
+    assert cli("exec", "-d", "web", "/bin/sleep", "601") == (0, "", "")
+    assert "sleep 601" in cli("top", "web").out
 
 
-def test_run_keeps_arguments_apart(run: list[str]) -> None:
-    code, out, _ = cli(*run, "--", "/bin/sh", "-c", 'printf "[%s]" "$@"', "sh", "a b", "", "--", "--name", "*")
-    assert (code, out) == (0, b"[a b][][--][--name][*]")
+def test_exec_where_nothing_runs(cli: Cli) -> None:
+    cli.client.new_container("idle", pyctd.spec.default(cli.rootfs, ["/bin/true"]))
+    code, _, err = cli("exec", "idle", "/bin/true")
+    assert code == 1
+    assert "hint: nothing runs in it" in err
 
 
-@pytest.mark.parametrize(("number", "code"), [("KILL", 137), ("TERM", 143)])
-def test_run_of_what_a_signal_ends(run: list[str], number: str, code: int) -> None:
-    script = f"/bin/sh -c 'kill -{number} $$'; exit $?"
-    assert cli(*run, "--", "/bin/sh", "-c", script)[0] == code
-
-
-@pytest.mark.parametrize(
-    ("command", "code"), [("/bin/nothing", 127), ("nothing", 127), ("/bin/notexecutable", 126), ("/etc", 126)]
-)
-def test_run_of_what_is_no_command(run: list[str], command: str, code: int) -> None:
-    status, out, err = cli(*run, "--", command)
-    assert (status, out) == (code, b"")
-    assert err.startswith(b"pyctd: ")
-    assert command.encode() in err
-    assert err.count(b"\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (["--rootfs", "/no/where", "--", "sh"], "there is no directory '/no/where'"),
-        (["--rootfs", "/", "--env", "A", "--", "sh"], "--env takes NAME=VALUE, not 'A'"),
-        (["--rootfs", "/", "--workdir", "tmp", "--", "sh"], "cwd must be an absolute path"),
-        (["--rootfs", "/", "--address", "/no.sock", "--", "sh"], "/no.sock"),
-        (["--rootfs", "/", "--address", "no.sock", "--", "sh"], "absolute path"),
-        (["--rootfs", "/", "--exec", "", "--", "sh"], "args must be"),
-    ],
-)
-def test_run_that_can_not_be(args: list[str], words: str) -> None:
-    code, out, err = cli("run", *args)
-    assert (code, out) == (125, b"")
-    assert words in err.decode()
-    assert err.startswith(b"pyctd: ")
-    assert err.count(b"\n") == 1
-
-
-def test_run_with_a_name_that_is_none(run: list[str]) -> None:
-    code, _, err = cli(*run, "--name", "../x", "--", "/bin/true")
-    assert code == 125
-    assert b"identifier" in err
-
-
-def test_run_with_a_name_in_use(run: list[str], engine: pyctd.Engine, rootfs: Path) -> None:
-    name = unique("cli")
-    # The command line uses containerd's socket as any other client does: its containers are in the default place.
-    with pyctd.Client(engine.address) as client:
-        container = client.new_container(name, pyctd.spec.default(rootfs, ["/bin/sleep", "600"]))
-        task = container.start()
-        assert cli(*run, "--name", name, "--", "/bin/true") == (125, b"", b"pyctd: id already in use\n")
-        assert task.status().status == "running", "a run must not touch another's container"
-        task.force_delete()
-        container.delete()
-
-
-def test_exec(run: list[str]) -> None:
-    execs = ["--exec", "echo 'in it'", "--exec", "sh -c 'exit 3'", "--exec", "nothing"]
-    code, out, err = cli(*run, *execs, "--", "/bin/sh", "-c", "sleep 1; exit 5")
-    assert (code, out) == (5, b"in it\n")
-    assert b"""--exec "sh -c 'exit 3'" exited with 3""" in err
-    assert b"--exec 'nothing': " in err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_are_passed_on(run: list[str], number: int) -> None:
-    script = f"trap 'echo got it; exit 9' {number}; echo ready; while :; do sleep 0.05; done"
-    command = [*CLI, *run, "--", "/bin/sh", "-c", script]
-    with under_way(command) as process:
+def test_signals_are_passed_on_to_an_exec(cli: Cli) -> None:
+    cli.start("web")
+    script = "trap 'echo got it; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    with cli.under_way("exec", "web", "/bin/sh", "-c", script) as process:
         assert process.stdout
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(number)
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (9, b"got it\n", b"")
+    assert (process.returncode, out, err) == (9, "got it\n", "")
 
 
-def test_the_third_ctrl_c_kills(run: list[str]) -> None:
-    command = [*CLI, *run, "--", "/bin/sh", "-c", "trap '' INT; echo ready; sleep 600"]
-    with under_way(command) as process:
+def test_attach_to_a_detached_run(cli: Cli) -> None:
+    cli.start("shell", "-i", "/bin/sh", "-c", "echo early; while read line; do echo got $line; done; exit 5")
+    assert cli("attach", "shell", stdin="a\nb\n") == (5, "early\ngot a\ngot b\n", "")
+
+
+def test_attach_that_leaves_again(cli: Cli) -> None:
+    cli.start("shell", "-i", "/bin/sh", "-c", "while read line; do echo got $line; done; exit 5")
+    with cli.under_way("attach", "--no-sig-proxy", "shell", stdin=subprocess.PIPE) as process:
+        assert process.stdin
         assert process.stdout
-        assert process.stdout.readline() == b"ready\n"
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.3)
-        assert process.poll() is None
+        process.stdin.write("a\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "got a\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (137, b"")
+        assert process.wait(20) == 130
+    assert cli.client.load_container("shell").task().status().status == "running"
+    assert cli("attach", "shell", stdin="b\n") == (5, "got b\n", "")
 
 
-def test_a_terminal(run: list[str]) -> None:
-    controller, terminal = pty.openpty()
-    command = [*CLI, *run, "-it", "--", "/bin/sh", "-c", "tty; read line; echo got $line; exit 4"]
-    with under_way(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as p:
-        os.close(terminal)
-        seen = b""
-        while select.select([controller], [], [], 20)[0]:
-            try:
-                data = os.read(controller, 4096)
-            except OSError:  # the other side is closed
-                break
-            seen += data
-            if b"/dev/pts/0" in seen and b"got" not in seen:
-                os.write(controller, b"typed\r")
-                seen += b" "
-            if b"got typed" in seen:
-                break
-        assert p.wait(20) == 4, seen
-    os.close(controller)
-    assert b"got typed" in seen
+def test_attach_to_what_has_no_streams(cli: Cli, tmp_path: Path) -> None:
+    cli.start("mute", "/bin/sh", "-c", "sleep 1; exit 3")
+    assert cli("attach", "mute") == (3, "", "pyctd: mute was started without streams: this waits for its end\n")
+    cli.start("logs", "--log", str(tmp_path / "log"), "/bin/sleep", "600")
+    code, _, err = cli("attach", "logs")
+    assert (code, err) == (1, f"pyctd: the output of logs goes to {tmp_path}/log, not here\n")
+    cli.start("percent", "--log", str(tmp_path / "100%"), "/bin/sleep", "600")
+    code, _, err = cli("attach", "percent")
+    assert code == 1
+    assert "hint: its output goes to that file" in err
 
 
-def test_output_that_nobody_reads(run: list[str]) -> None:
-    """As with `| head`: the command must not stall, nor the reader be told of each byte."""
-    command = [*CLI, *run, "--", "/bin/sh", "-c", "yes | head -c 300000; exit 6"]
-    with under_way(command) as process:
+# -- what there is ---------------------------------------------------------------------------------------------------
+
+
+def test_ps(cli: Cli) -> None:
+    assert cli("ps") == (0, "ID   STATUS   PID   CREATED   IMAGE   COMMAND\n", "")
+    cli.start("web", "-l", "role=web", "/bin/sleep", "600")
+    assert cli("run", "--name", "done", "--rootfs", cli.rootfs, "/bin/sh", "-c", "exit 3").code == 3
+    cli.client.new_container("new", pyctd.spec.default(cli.rootfs, ["/bin/echo", "a b", "\x1b[31m"]))
+    pid = cli.client.load_container("web").task().pid
+
+    rows = [re.split(" {3,}", line) for line in cli("ps").out.splitlines()]
+    assert [row[:3] for row in rows] == [["ID", "STATUS", "PID"], ["web", "running", str(pid)]]
+    assert rows[1][-1] == "/bin/sleep 600"
+
+    out = cli("ps", "--all").out
+    rows = [re.split(" {3,}", line) for line in out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [
+        ["new", "created", "-"],
+        ["done", "exited (3)", "-"],
+        ["web", "running", str(pid)],
+    ]
+    assert "\x1b" not in out, "what a command holds must not steer a terminal"
+    assert rows[0][-1] == r"/bin/echo 'a b' '\x1b[31m'"
+    assert cli("ps", "-aq").out == "new\ndone\nweb\n"
+    assert cli("ps", "-q", "--filter", "labels.role==web").out == "web\n"
+
+    found = {one["id"]: one for one in cli.json("ps", "-a")}
+    assert found["web"]["status"] == "running"
+    assert found["web"]["pid"] == pid
+    assert found["web"]["labels"]["role"] == "web"
+    assert (found["done"]["status"], found["done"]["exit_code"]) == ("exited", 3)
+    assert found["done"]["exit_time"] > found["done"]["created_at"]
+    assert found["new"]["command"] == ["/bin/echo", "a b", "\x1b[31m"]
+
+
+def test_inspect(cli: Cli) -> None:
+    cli.start("web")
+    (told,) = json.loads(cli("inspect", "web").out)
+    stored = Ctr(cli.client.address, cli.client.namespace).container("web")
+    assert told["spec"] == stored["Spec"]
+    assert told["labels"] == stored["Labels"]
+    task = cli.client.load_container("web").task()
+    assert told["task"] == {"status": "running", "pid": task.pid, "exit_code": None, "exit_time": None}
+    code, out, err = cli("inspect", "none", "web")
+    assert (code, [one["id"] for one in json.loads(out)]) == (1, ["web"])
+    assert err.startswith(NO_SUCH.format(cli.client.namespace))
+
+
+def test_top(cli: Cli) -> None:
+    cli.start("web", "/bin/sh", "-c", "sleep 601 & sleep 602; true")
+    head, *rows = cli("top", "web").out.splitlines()
+    assert head.split() == ["USER", "PID", "PPID", "CPU", "MEM", "TIME", "COMMAND"]
+    assert [" ".join(row.split()[6:]) for row in rows] == [
+        "/bin/sh -c sleep 601 & sleep 602; true",
+        "sleep 601",
+        "sleep 602",
+    ]
+    task = cli.client.load_container("web").task()
+    assert sorted(int(row.split()[1]) for row in rows) == sorted(process.pid for process in task.pids())
+    assert [one["command"] for one in cli.json("top", "web")][1:] == ["sleep 601", "sleep 602"]
+
+
+def test_stats(cli: Cli) -> None:
+    cli.start("busy", "-m", "64m", "/bin/sh", "-c", "while :; do :; done")
+    cli.start("idle")
+    head, busy, idle = cli("stats").out.splitlines()
+    assert re.split(" {3,}", head) == ["ID", "CPU %", "MEM USAGE / LIMIT", "MEM %", "BLOCK I/O", "PIDS"]
+    assert re.fullmatch(r"busy +\d+\.\d\d% +[\d.]+(KiB|MiB) / 64MiB +\d+\.\d\d% +\S+ / \S+ +1", busy)
+    assert idle.startswith("idle ")
+    (told,) = cli.json("stats", "busy")
+    assert told["cpu_percent"] > 0, "a loop uses the CPU, however little of it there is"
+    assert told["memory_limit_bytes"] == 64 << 20
+    assert 0 < told["memory_bytes"] < 64 << 20
+    assert told["pids"] == 1
+
+
+def test_stats_that_go_on(cli: Cli) -> None:
+    cli.start("web")
+    with cli.under_way("stats", "--json", "--stream", "--interval", "0.1", "web") as process:
         assert process.stdout
-        assert process.stderr
-        process.stdout.read(10)
-        process.stdout.close()
-        err = process.stderr.read()
-        assert process.wait(20) == 6
-    assert err.count(b"\n") <= 1
+        for _ in range(3):
+            assert [one["id"] for one in json.loads(process.stdout.readline())] == ["web"]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
 
 
-def test_version(engine: pyctd.Engine) -> None:
-    for where in ([], ["--address", engine.address]):
+def test_events(cli: Cli, tmp_path: Path) -> None:
+    plain_out = tmp_path / "plain"
+    exit_line = re.compile(r"^\d{4}-\S+\+00:00 exit +web pid=\d+ exit_code=4$", re.MULTILINE)
+
+    def both_have_told() -> bool:
+        return process.poll() == 0 and exit_line.search(plain_out.read_text()) is not None
+
+    with (
+        plain_out.open("w") as file,
+        cli.under_way("events", "--json", "--count", "3", "web") as process,
+        cli.under_way("events", stdout=file) as plain,
+    ):
+        # They tell of no moment from which they listen, so there is one container until both have.
+        eventually(lambda: cli.run("--name", "web", "/bin/sh", "-c", "exit 4").code == 4 and both_have_told(), 60)
+        plain.send_signal(signal.SIGINT)
+        told = [json.loads(line) for line in process.communicate(timeout=20)[0].splitlines()]
+        err = plain.communicate(timeout=20)[1]
+    assert {one["container_id"] for one in told} == {"web"}
+    assert {"time", "event", "container_id", "process_id", "pid", "exit_code", "exited_at"} <= told[0].keys()
+    exits = [one["exit_code"] for one in told if one["event"] == "exit"]
+    assert exits == [4] * len(exits)
+    assert (plain.returncode, err) == (130, "\n"), "the line that ^C stands on is ended"
+
+
+# -- what is done to them --------------------------------------------------------------------------------------------
+
+
+def test_several_at_once_and_one_that_is_not_there(cli: Cli) -> None:
+    cli.start("a")
+    cli.start("b")
+    hint = "hint: 'pyctd ps --all' lists those that there are; --namespace names another namespace\n"
+    missing = NO_SUCH.format(cli.client.namespace) + hint
+    assert cli("pause", "a", "none", "b") == (1, "a\nb\n", missing)
+    assert {one["status"] for one in cli.json("ps")} == {"paused"}
+    assert cli("resume", "a", "b") == (0, "a\nb\n", "")
+    code, out, err = cli("kill", "--json", "-s", "SIGKILL", "none", "a")
+    assert (code, json.loads(out)) == (1, [{"id": "a"}])
+    told = json.loads(err)["error"]
+    assert (told["kind"], told["container"]) == ("NotFoundError", "none")
+    assert cli.client.load_container("a").task().wait(timeout=10).exit_code == 137
+
+
+def test_update(cli: Cli) -> None:
+    cli.start("web", "-m", "64m", "/bin/sleep", "600")
+    assert cli("update", "-m", "128m", "--pids-limit", "20", "web") == (0, "web\n", "")
+    assert cli.json("stats", "web")[0]["memory_limit_bytes"] == 128 << 20
+    code, _, err = cli("update", "web")
+    assert code == 1
+    assert "there is nothing to change" in err
+
+
+def test_rm(cli: Cli) -> None:
+    cli.start("web")
+    code, out, err = cli("rm", "web")
+    assert (code, out) == (1, "")
+    assert "hint: 'pyctd kill' ends what runs in it" in err
+    assert cli("rm", "--force", "web") == (0, "web\n", "")
+    assert cli("run", "--name", "done", "--rootfs", cli.rootfs, "/bin/true").code == 0
+    cli.client.new_container("new", pyctd.spec.default(cli.rootfs, ["/bin/true"]))
+    assert cli("rm", "done", "new") == (0, "done\nnew\n", "")
+    assert cli.client.containers() == []
+    assert cli("rm", "--force", "done").code == 0, "as with docker, so that a script can run twice"
+
+
+@pytest.mark.timeout(400)  # some fifty command lines, and a dockerd to start
+@pytest.mark.skipif(bool(docker.why_not()), reason=docker.why_not())
+def test_exit_codes_are_dockers(cli: Cli, own_engine: pyctd.Engine, rootfs: Path) -> None:
+    name = f"{cli.client.namespace}-web"
+    cli.start(name)
+    directory = own_engine.state.parent / "d"
+    cases: list[tuple[str, ...]] = [
+        (),
+        ("nonsense",),
+        ("ps", "--nonsense"),
+        ("ps", "argument"),
+        ("exec", "no-such", "true"),
+        ("exec", name, "/etc"),  # what is not there at all is 126 with older dockers, and 127 with moby 28
+        ("exec", name, "sh", "-c", "exit 7"),
+        ("exec", "--nonsense"),
+        ("kill", "no-such"),
+        ("pause", "no-such"),
+        ("inspect", "no-such"),
+        ("update", name),
+        ("rm", name),
+        ("rm", "no-such"),
+        ("rm", "-f", "no-such"),
+    ]
+    runs: list[tuple[str, ...]] = [
+        ("true",),
+        ("sh", "-c", "exit 9"),
+        ("nothing",),
+        ("/etc",),
+        ("/bin/notexecutable",),
+        ("sh", "-c", "sh -c 'kill -TERM $$'; exit $?"),
+        ("--nonsense", "true"),
+        ("-m", "much", "true"),
+        ("--name", "../x", "true"),
+        ("--name", name, "true"),
+    ]
+    with docker.beside(own_engine, directory, rootfs) as dockerd:
+        dockerd("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "600")
+
+        def docker_code(*args: str) -> int:
+            command = ["docker", "--host", dockerd.host, *args]
+            return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+        for case in cases:
+            assert cli(*case).code == docker_code(*case), case
+        for case in runs:
+            options = case[:-1] if case[0].startswith("-") else ()
+            command = case[len(options) :]
+            theirs = docker_code("run", "--rm", "--network", "none", *options, "busybox", *command)
+            assert cli.run(*options, *command).code == theirs, case
+
+
+# -- the program itself ----------------------------------------------------------------------------------------------
+
+
+def test_where_containerd_is_may_be_said_before_the_verb_and_after(cli: Cli) -> None:
+    cli.start("web")
+    wrong = dict.fromkeys(cli.env, "/nowhere")
+    where = ["--address", cli.client.address, "--namespace", cli.client.namespace]
+    assert cli(*where, "ps", "-q", env=wrong).out == "web\n"
+    assert cli("ps", *where, "-q", env=wrong).out == "web\n"
+    assert cli("--namespace", "another", "ps", "--namespace", cli.client.namespace, "-q").out == "web\n"
+
+
+def test_version(cli: Cli) -> None:
+    for where in ([], ["--engine"]):
         code, out, err = cli("version", *where)
-        assert (code, err) == (0, b"")
-        assert re.fullmatch(rb"pyctd \d+\.\d+\S*\ncontainerd v?\d+\.\d+\.\d+\S*( \(\S+\))?\n", out)
+        assert (code, err) == (0, "")
+        assert re.fullmatch(r"pyctd \d+\.\d+\S*\ncontainerd v?\d+\.\d+\.\d+\S*( \(\S+\))?\n", out)
+    told = cli.json("version")
+    assert told["containerd"]["version"] == cli.client.version().version
+    assert cli("--version").out == f"pyctd {told['pyctd']}\n"
 
 
-def test_version_without_a_daemon() -> None:
-    code, out, err = cli("version", "--address", "/no.sock")
-    assert code == 125
-    assert out.startswith(b"pyctd ")
-    assert err.startswith(b"pyctd: ")
+def test_where_no_containerd_is() -> None:
+    code, out, err = pyctd_command("version", "--address", "/no.sock")
+    assert code == 1
+    assert out.startswith("pyctd ")
+    assert err.startswith("pyctd: ")
+    assert "\nhint: is containerd running there? 'pyctd doctor'" in err
 
 
 def test_without_containerd(tmp_path: Path) -> None:
-    code, _, err = cli("version", env={"PATH": str(tmp_path)})
-    assert code == 125
-    assert b"containerd is not on PATH: install it (on Debian: apt-get install containerd)" in err
+    code, _, err = pyctd_command("version", "--engine", env={"PATH": str(tmp_path)})
+    assert code == 1
+    assert "containerd is not on PATH: install it (on Debian: apt-get install containerd)" in err
+
+
+def test_doctor(cli: Cli) -> None:
+    checks = {one["name"]: one for one in cli.json("doctor")}
+    for name in ("system", "library", "user", "daemon", "containerd", "containerd-shim-runc-v2", "runc"):
+        assert checks[name]["state"] == "ok", checks[name]
+    assert cli.client.version().version in checks["daemon"]["detail"]
+    out = cli("doctor").out
+    assert re.search(r"^ok +daemon +containerd ", out, re.MULTILINE)
+
+
+def test_doctor_where_much_is_missing(tmp_path: Path) -> None:
+    """It says what to install, as far as nothing is in the directories where it always looks."""
+    env = {"PATH": str(tmp_path), "CONTAINERD_ADDRESS": "/no.sock"}
+    code, out, err = pyctd_command("doctor", "--json", env=env)
+    checks = {one["name"]: one for one in json.loads(out)}
+    assert (code, err) == (1, "")
+    assert checks["daemon"]["state"] == "missing"
+    assert checks["containerd"]["state"] == "missing"
+    assert checks["containerd"]["hint"].endswith("apt-get install containerd")
+    assert checks["ps"] == {
+        "name": "ps",
+        "state": "warning",
+        "detail": "not on PATH",
+        "hint": "pyctd top needs it: apt-get install procps",
+    }
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script(shell: str) -> None:
+    code, out, _ = pyctd_command("completion", shell, env={"PATH": os.environ["PATH"]})
+    assert code == 0
+    assert f"_PYCTD_COMPLETE={shell}_complete" in out
+
+
+def test_completion_of_containers(cli: Cli) -> None:
+    cli.start("web-one")
+    cli.start("web-two")
+    cli.start("other")
+
+    def completed(line: str) -> list[str]:
+        words = line.split(" ")
+        variables = {"_PYCTD_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        done = cli(env=variables)
+        assert (done.code, done.err) == (0, "")
+        return sorted(row.partition(",")[2] for row in done.out.splitlines() if row)
+
+    assert completed("pyctd inspect web") == ["web-one", "web-two"]
+    assert completed("pyctd inspect web-one web") == ["web-two"]
+    assert completed("pyctd pa") == ["pause"]
+    assert completed("pyctd kill --sig") == ["--signal"]
+    assert completed("pyctd --address /no.sock inspect web") == []
 
 
 def test_help_teaches_by_example() -> None:
-    code, out, _ = cli("run", "--help")
+    code, out, _ = pyctd_command("run", "--help")
     assert code == 0
-    assert out.count(b"python -m pyctd run") >= 5
-    assert cli("--help")[0] == 0
-    assert cli()[0] == 2
-    assert cli("run")[0] == 2
+    assert out.count("pyctd run") >= 5
+    everything = pyctd_command()
+    assert everything.code == 0
+    assert "\x1b" not in everything.out
+    for name in ("run", "exec", "ps", "doctor"):
+        assert re.search(rf"^  {name} ", everything.out, re.MULTILINE)
 
 
-def test_the_demo() -> None:
-    done = subprocess.run(
-        [sys.executable, CHECKOUT / "examples" / "demo.py"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd="/",
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    for words in (
-        "Version(version=",
-        "line 3",
-        "exit code: 7",
-        "WRITTEN BY PYTHON",
-        "paused",
-        "pids: [",
-        "exit_code=137",
-    ):
-        assert words in done.stdout
-    for event in ("create", "start", "exec-added", "exec-started", "paused", "resumed", "exit with 137"):
-        assert f": {event}\n" in done.stdout
+def test_without_what_the_command_line_is_made_of(cli: Cli) -> None:
+    for library in ("click", "rich"):
+        code = f"""if True:
+            import runpy, sys
+            sys.modules[{library!r}] = None
+            sys.argv = ["pyctd", "ps"]
+            sys.stdout.isatty = lambda: True  # rich is for terminals alone
+            runpy.run_module("pyctd", run_name="__main__")
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/", env=os.environ | cli.env
+        )
+        assert done.returncode == 125
+        assert done.stderr == f"pyctd: the command line needs {library}: pip install 'pyctd[cli]'\n"
 
 
-def test_the_example_of_the_readme(tmp_path: Path) -> None:
-    example = re.search(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
-    assert example
-    assert len(example.group(1).splitlines()) <= 12
-    done = subprocess.run(
-        [sys.executable, "-c", example.group(1)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "0 b'hello\\n'\n", "")
+def test_importing_pyctd_takes_none_of_the_command_lines_libraries() -> None:
+    code = "import sys, pyctd, pyctd.aio, pyctd.metrics; sys.exit(bool({'click', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd="/").returncode == 0
 
 
-def test_the_readme_names_every_method() -> None:
-    text = (CHECKOUT / "README.md").read_text()
-    for cls in (pyctd.Client, pyctd.Container, pyctd.Process, pyctd.Task):
-        for name in vars(cls):
-            if not name.startswith("_") and name not in ("listens", "receive", "close"):
-                assert f".{name}" in text, f"{cls.__name__}.{name}"
+def test_the_program_and_the_module_are_the_same() -> None:
+    program = Path(sys.executable).parent / "pyctd"
+    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False, cwd="/")
+    module = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=False, cwd="/")
+    assert (done.returncode, done.stdout) == (0, module.stdout)

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import leaks
 from support.box import Box, eventually, unique
+from support.harm import answers, kill_daemon
 
 import pyctd
 
@@ -71,23 +71,6 @@ def test_an_engine_that_uses_another(engine: pyctd.Engine) -> None:
         assert client.version().version
 
 
-def answers(client: pyctd.Client) -> bool:
-    try:
-        return bool(client.version(timeout=10).version)
-    except pyctd.UnavailableError:
-        return False
-
-
-def kill_daemon(engine: pyctd.Engine, meanwhile: Callable[[], object] = lambda: None) -> int:
-    """Kills the engine's containerd, whose shims live on, and waits for the next."""
-    pid = engine.pid
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    meanwhile()
-    eventually(lambda: engine.pid not in (None, pid), 20, "a new containerd")
-    return pid
-
-
 def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: Path) -> None:
     seen: list[str] = []
     with own_engine.client(backend=lambda id, event, info: seen.append(f"{id} {event}")) as client:
@@ -106,41 +89,6 @@ def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: 
 
         eventually(events_again, 20, "events after the restart")
         assert box.run("/bin/echo", "again")[1].stdout == b"again\n"
-
-
-@pytest.mark.parametrize("when", ["running", "away"])
-def test_wait_outlives_a_killed_containerd(own_engine: pyctd.Engine, rootfs: Path, when: str) -> None:
-    """containerd's own Wait answers 255 with an error when the daemon goes: that is no exit.
-
-    The process ends when the new daemon runs, or while there is none. containerd 2 forgets, when it starts, the tasks
-    that ended while it was away, and their exit codes with them.
-    """
-    with own_engine.client() as client:
-        box = Box(client, rootfs)
-        forgets = when == "away" and not client.version().version.lstrip("v").startswith("1.")
-        task, _ = box.start("/bin/sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done")
-        outcomes: list[int | type[pyctd.Error]] = []
-
-        def wait() -> None:
-            try:
-                outcomes.append(task.wait(timeout=40).exit_code)
-            except pyctd.Error as error:
-                outcomes.append(type(error))
-
-        waiter = threading.Thread(target=wait)
-        waiter.start()
-        time.sleep(0.3)
-        kill_daemon(own_engine, lambda: os.kill(task.pid, signal.SIGTERM if when == "away" else 0))
-        eventually(lambda: answers(client), 20, "an answer of the new containerd")
-        if when == "running":
-            assert waiter.is_alive()
-            assert task.status(timeout=20).status == "running"
-            task.kill("TERM", timeout=20)
-        waiter.join(30)
-        assert outcomes == [pyctd.NotFoundError if forgets else 7]
-        if not forgets:
-            assert task.delete(timeout=20).exit_code == 7
-        box.clean()
 
 
 def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Engine) -> None:
@@ -208,3 +156,24 @@ def test_closing_an_engine_whose_containerd_was_just_killed(base: Path, rootfs: 
     engine.close()
     assert not Path(f"/proc/{pid}").exists()
     assert not leaks.processes(str(base / "qs"))
+
+
+def test_a_task_whose_container_was_deleted_meanwhile_goes_with_the_engine(
+    own_engine: pyctd.Engine, rootfs: Path
+) -> None:
+    slow, begun = own_engine.root / "slow-shim", own_engine.root / "begun"
+    slow.write_text(
+        f'#!/bin/sh\ncase "$*" in *" start") touch {begun}; sleep 1;; esac\nexec containerd-shim-runc-v2 "$@"\n'
+    )
+    slow.chmod(0o755)
+    with own_engine.client() as client:
+        spec = pyctd.spec.default(rootfs, ["/bin/sleep", "600"], readonly=True)
+        container = client.new_container(unique("c"), spec, shim=str(slow))
+        starting = threading.Thread(target=container.new_task)
+        starting.start()
+        eventually(begun.exists)
+        container.delete(timeout=10)
+        starting.join()
+        assert leaks.shims(own_engine.state)
+    own_engine.close()
+    assert not leaks.processes(str(own_engine.state))

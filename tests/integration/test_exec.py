@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support import leaks
 from support.box import SLEEP, Box, Hold, eventually
+from support.proc import parent, state
 
 import pyctd
 
@@ -275,19 +276,9 @@ def test_exec_ids_that_are_none(box: Box, client: pyctd.Client, id: str) -> None
     assert sorted(p.name for p in Path(client.state_dir).iterdir()) == [task.container_id]
 
 
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def children(pid: int) -> set[int]:
     return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def zombies(pids: set[int]) -> set[int]:
-    def state(pid: int) -> str:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return "gone"
-
     return {pid for pid in pids if state(pid) == "Z"}

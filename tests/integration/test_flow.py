@@ -162,7 +162,7 @@ def test_writing_to_a_process_that_is_gone(box: Box) -> None:
     with contextlib.suppress(BrokenPipeError):  # where the shim has let go of it already
         assert hold.dio.stdin.write(b"x" * 4096) == 4096
     task.delete(timeout=10)
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(BrokenPipeError, match="stdin is closed"):
         hold.dio.stdin.write(b"x")
 
 

@@ -147,17 +147,6 @@ def test_new_snapshot_of_an_id_in_use(box: Box, image: str) -> None:
         make(box, options.snapshotter(SNAPSHOTTER), options.new_snapshot("root", image), spec=in_snapshot(box))
 
 
-@pytest.fixture
-def reachable(engine: pyctd.Engine) -> Iterator[None]:
-    """Lets the root user of a user namespace reach the bundles of containerd."""
-    directories = (engine.state, engine.state.parent)
-    for directory in directories:
-        directory.chmod(0o711)
-    yield
-    for directory in directories:
-        directory.chmod(0o700)
-
-
 @pytest.mark.usefixtures("reachable")
 def test_new_snapshot_with_shifted_owners(box: Box, image: str) -> None:
     shift = [options.IDMapping(0, 100000, 65536)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.box import Box, eventually
+from support.deadlines import late_calls
 
 import pyctd
 
@@ -57,28 +58,18 @@ def test_wait_with_a_timeout_leaves_the_process(box: Box) -> None:
     assert task.wait(timeout=10).exit_code == 137
 
 
-def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client) -> None:
+def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client, tmp_path: Path) -> None:
+    """With Go's text, whatever it says around it."""
     task, _ = box.start()
     container = client.load_container(task.container_id)
-    process = pyctd.spec.process(["/bin/true"])
-    for call in (
-        lambda: client.version(timeout=0),
-        lambda: client.load_container(task.container_id, timeout=0),
-        lambda: client.new_container("late", box.spec(), timeout=0),
-        lambda: container.task(timeout=0),
-        lambda: container.start(timeout=0),
-        lambda: container.delete(timeout=0),
-        lambda: task.status(timeout=0),
-        lambda: task.pause(timeout=0),
-        lambda: task.kill(9, timeout=0),
-        lambda: task.stats(timeout=0),
-        lambda: task.pids(timeout=0),
-        lambda: task.force_delete(timeout=0),
-        lambda: task.exec("late", process, timeout=0),
-    ):
-        with pytest.raises(pyctd.DeadlineExceededError):
+    calls = late_calls(client, container, task, box.spec(), tmp_path / "checkpoint")
+    calls["Client"] = lambda: pyctd.Client(client.address, client.namespace, client.state_dir, timeout=0)
+    calls["Engine"] = lambda: pyctd.Engine(timeout=0)
+    for call in calls.values():
+        with pytest.raises(pyctd.DeadlineExceededError, match="context deadline exceeded"):
             call()
     assert task.status().status == "running"
+    assert client.load_container(task.container_id).id == task.container_id
 
 
 def test_wait_in_many_threads_and_twice(box: Box) -> None:

@@ -35,11 +35,6 @@ print("yes")
 LOOP = "while :; do sleep 0.05; done"
 
 
-@pytest.fixture
-def programs(box: Box) -> Programs:
-    return Programs(box.client.address, box.client.namespace, box.client.state_dir, box.rootfs)
-
-
 def mode(terminal: pexpect.spawn[str]) -> list[Any]:
     return termios.tcgetattr(terminal.child_fd)
 
@@ -157,6 +152,25 @@ def test_output_alone_leaves_the_terminal_as_it_is(box: Box, tty_pair: tuple[int
     assert task.wait(timeout=20).exit_code == 0
     task.delete()
     assert os.read(controller, 4096).split() == [b"17", b"71"]
+
+
+def test_a_forked_child_leaves_the_terminal_to_its_parent(programs: Programs, box: Box, run_id: str) -> None:
+    box.ids.append(run_id)
+    forking = """
+    if not os.fork():
+        sys.exit(0)
+    os.wait()
+    print("started","""
+    program = PROGRAM.replace(
+        """
+    print("started",""",
+        forking,
+    )
+    with programs.on_a_terminal(program, run_id, "read line; exit 4") as terminal:
+        terminal.expect("started")
+        assert is_raw(terminal)
+        terminal.send("\r")
+        terminal.expect("exited 4")
 
 
 def test_what_is_no_terminal(box: Box, tty_pair: tuple[int, int], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import threading
 import time
+import weakref
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,22 @@ SETTLE = 20.0
 """Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
 
 
+_made: weakref.WeakSet[_native.Queue] = weakref.WeakSet()
+_make = _native.Queue.__init__
+
+
+def _note(queue: _native.Queue, capacity: int) -> None:
+    _make(queue, capacity)
+    _made.add(queue)
+
+
+_native.Queue.__init__ = _note  # type: ignore[method-assign, assignment]
+
+
 def queues() -> int:
-    """The completion queues there are: some are kept for reuse, each with a handle and an eventfd."""
-    return sum(isinstance(o, _native.Queue) for o in gc.get_objects())
+    """The completion queues there are, of those made since this module was loaded: some are kept for reuse, each with
+    a handle and an eventfd."""
+    return sum(queue.open for queue in tuple(_made))
 
 
 def descriptors() -> Counter[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import textwrap
@@ -45,11 +44,16 @@ class Programs:
         self.args = [address, namespace, state_dir, str(rootfs)]
 
     def popen(
-        self, code: str, *args: str, dev: bool = False, **options: Any
+        self, code: str, *args: str, dev: bool = False, file: Path | None = None, **options: Any
     ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-        """A program on the tests' daemon, under way."""
+        """A program on the tests' daemon, under way; with a file it is run from there, where its children can import
+        it."""
         text = PRELUDE + textwrap.dedent(code)
-        command = [sys.executable, *(["-X", "dev"] if dev else []), "-c", text, *self.args, *args]
+        program = ["-c", text]
+        if file is not None:
+            file.write_text(text)
+            program = [str(file)]
+        command = [sys.executable, *(["-X", "dev"] if dev else []), *program, *self.args, *args]
         return under_way(command, text=True, **options)
 
     @contextlib.contextmanager
@@ -69,27 +73,16 @@ class Programs:
         finally:
             program.close(force=True)
 
-    def run(self, code: str, *args: str, timeout: float = 30, dev: bool = False) -> tuple[int, str, str]:
+    def run(
+        self, code: str, *args: str, timeout: float = 30, dev: bool = False, file: Path | None = None, **options: Any
+    ) -> tuple[int, str, str]:
         """The exit code, stdout and stderr of a program that must end in time."""
-        with self.popen(code, *args, dev=dev) as process:
+        with self.popen(code, *args, dev=dev, file=file, **options) as process:
             out, err = process.communicate(timeout=timeout)
         return process.returncode, out, err
 
-
-CLI = [sys.executable, "-m", "pyctd"]
-
-
-def cli(
-    *args: str, stdin: bytes = b"", timeout: float = 60, env: dict[str, str] | None = None
-) -> tuple[int, bytes, bytes]:
-    """The exit code, stdout and stderr of the command line."""
-    done = subprocess.run(
-        [*CLI, *args],
-        input=stdin,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-        cwd="/",
-        env={**os.environ, **(env or {})},
-    )
-    return done.returncode, done.stdout, done.stderr
+    def check(self, code: str, *args: str, **options: Any) -> str:
+        """The stdout of a program that must end well, with nothing on stderr."""
+        exit_code, out, err = self.run(code, *args, **options)
+        assert (exit_code, err) == (0, ""), f"exit code {exit_code}: {err}"
+        return out

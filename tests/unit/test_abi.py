@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.header import HEADER, without_comments
 
 import pyctd
 from pyctd import _native
 from pyctd.errors import BY_KIND
 
-HEADER = Path(__file__).resolve().parents[2] / "gosrc" / "pyctd.h"
-
 OK, INVALID_ARGUMENT, NOT_FOUND, CLOSED = 0, 2, 3, 14
 
 
 def header_functions() -> set[str]:
-    code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
-    return set(re.findall(r"^[\w ]+?[ *](pyctd_\w+)\(", code, re.MULTILINE))
+    return set(re.findall(r"^[\w ]+?[ *](pyctd_\w+)\(", without_comments(), re.MULTILINE))
 
 
 def library() -> Path:
@@ -110,6 +108,7 @@ def abi() -> Iterator[Abi]:
 OPERATIONS: dict[str, tuple[Any, ...]] = {
     "client_version": (),
     "client_load_container": (None, 0),
+    "client_containers": (None, 0),
     "client_new_container": (0, None, 0, None, 0, None, 0, None, 0, None, 0),
     "container_new_task": (None, 0, 0, 0, 0),
     "container_task": (0,),
@@ -145,8 +144,7 @@ def call(abi: Abi, name: str, handle: int) -> int:
 
 
 def test_every_operation_is_in_the_list() -> None:
-    code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
-    queued = set(re.findall(r"pyctd_(\w+)\(pyctd_handle queue, int64_t", code))
+    queued = set(re.findall(r"pyctd_(\w+)\(pyctd_handle queue, int64_t", without_comments()))
     assert queued == {*OPERATIONS, "client_new", "engine_start"}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -16,3 +19,26 @@ def test_build_py_is_no_program() -> None:
     )
     assert done.returncode == 1
     assert "pip wheel ." in done.stderr
+
+
+def test_free_threaded_pythons_are_refused() -> None:
+    """Before anything is built. No such Python is at hand here: this one says that it is one."""
+    code = "import sysconfig; sysconfig.get_config_var = lambda name: name == 'Py_GIL_DISABLED'; import build"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False, cwd=CHECKOUT
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "pyctd does not support free-threaded CPython: use a build with the GIL.\n",
+    )
+
+
+def test_a_build_on_musl_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No musl is at hand: its Python's build configuration stands for it."""
+    monkeypatch.syspath_prepend(str(CHECKOUT))
+    import build_machine
+
+    build_machine.refuse_musl()
+    monkeypatch.setattr(sysconfig, "get_config_var", {"HOST_GNU_TYPE": "x86_64-alpine-linux-musl", "SOABI": None}.get)
+    with pytest.raises(SystemExit, match="does not run on musl"):
+        build_machine.refuse_musl()

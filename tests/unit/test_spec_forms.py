@@ -188,7 +188,7 @@ def test_what_is_no_fault(spec: Spec, path: str, value: Any) -> None:
 
 
 def test_processes_and_resources_are_checked_too() -> None:
-    with pytest.raises(pyctd.InvalidArgumentError, match=r"process\.env\[0\] must be string, not 1"):
+    with pytest.raises(pyctd.InvalidArgumentError, match=r"process\.env\[0\] must be string, not that value"):
         process_json({"args": ["a"], "cwd": "/", "env": [1]})
     with pytest.raises(pyctd.InvalidArgumentError, match='process has no "cwd"'):
         process_json({"args": ["a"]})

@@ -41,7 +41,7 @@ def test_errors_are_what_python_calls_them_too(error: type[pyctd.Error], builtin
 
 
 def test_event_types_are_the_nine_of_libcontainerd() -> None:
-    assert [e.value for e in pyctd.EventType] == [
+    assert [e.value for e in pyctd.EventType if e is not pyctd.EventType.GAP] == [
         "unknown",
         "exit",
         "oom",

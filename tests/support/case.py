@@ -1,0 +1,57 @@
+"""Tests on an event loop, with a client of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyctd
+from pyctd import aio
+
+from .box import SLEEP
+
+T = TypeVar("T")
+LIMIT = 100
+Loops = dict[str, Callable[[], asyncio.AbstractEventLoop]]
+"""The kinds of event loops that there are."""
+
+
+class Case:
+    """A daemon's namespace for a test, and the kind of loop that it runs on; asyncio's own unless given."""
+
+    def __init__(
+        self,
+        engine: pyctd.Engine,
+        namespace: str,
+        rootfs: Path,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+    ) -> None:
+        self.engine = engine
+        self.namespace = namespace
+        self.rootfs = rootfs
+        self.new_loop = new_loop
+
+    def client(self, **options: Any) -> aio.Client:
+        state = self.engine.bundles(self.namespace)
+        return aio.Client(self.engine.address, self.namespace, state, timeout=20, **options)
+
+    def spec(self, *args: str, **options: Any) -> dict[str, Any]:
+        return pyctd.spec.default(self.rootfs, list(args or SLEEP), readonly=True, **options)
+
+    def run(self, test: Callable[[aio.Client], Awaitable[T]], *, limit: float = LIMIT, **options: Any) -> T:
+        """Runs a test with a client on a loop of its own."""
+
+        async def main() -> T:
+            async with self.client(**options) as client:
+                return await test(client)
+
+        loop = self.new_loop()
+        try:
+            # A limit of its own: what interrupts a test that takes too long does not reach uvloop.
+            return loop.run_until_complete(asyncio.wait_for(main(), limit))
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()

@@ -1,0 +1,158 @@
+"""Lives of containers, one after another on several threads, by a user who tries again when the daemon is away."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pyctd
+
+from .box import unique
+
+__all__ = ["Lives"]
+
+T = TypeVar("T")
+EXIT_CODE = 7
+PATIENCE = 90.0
+"""Seconds that one step is tried again for: gRPC's own pauses between its connections grow while there is no daemon."""
+
+HALF_MADE = 3.0
+"""Seconds after which a task that both exists and does not is given up: containerd 1.6 was killed while it made it."""
+
+
+class Lives:
+    """Containers that are made, started, waited for and deleted until they are told to stop.
+
+    Attributes:
+        asked: the ids of all.
+        finished: those that were led to their end.
+        failed: those that ended with an error of containerd's, other than that it is away.
+        broken: those that ended otherwise: with a wrong exit code, or since containerd did not come back.
+        started: those whose process ran, as a call or an event told.
+        told: those whose exit an event or ``wait`` told.
+        cut: how many calls were cut off by their deadline.
+        gaps: how many gaps in the events were told.
+    """
+
+    def __init__(self, rootfs: Path, timeout: float | None = None) -> None:
+        self.spec = pyctd.spec.default(rootfs, ["/bin/sh", "-c", f"sleep 0.2; exit {EXIT_CODE}"], readonly=True)
+        self.timeout = timeout
+        self.asked: set[str] = set()
+        self.finished: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.broken: list[str] = []
+        self.started: set[str] = set()
+        self.told: set[str] = set()
+        self.cut = 0
+        self.gaps = 0
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def handle(self, id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:
+        """A client's backend."""
+        if event is pyctd.EventType.GAP:
+            self.gaps += 1
+        elif event is pyctd.EventType.START:
+            self.started.add(id)
+        elif event is pyctd.EventType.EXIT:
+            self.told.add(id)
+
+    def begin(self, client: pyctd.Client, threads: int = 4) -> None:
+        """Has so many threads lead lives."""
+        self._threads = [threading.Thread(target=self._lead, args=(client,)) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Lets those that are under way come to their ends."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _lead(self, client: pyctd.Client) -> None:
+        while not self._stop.is_set():
+            id = unique("life")
+            self.asked.add(id)
+            try:
+                self.lead(client, id)
+            except pyctd.UnavailableError as error:
+                self.broken.append(f"{id}: containerd does not come back: {error}")
+            except pyctd.Error as error:
+                self.failed[id] = f"{type(error).__name__}: {error}".replace(id, "…")
+            except Exception as error:
+                self.broken.append(f"{id}: {error!r}")
+            time.sleep(random.uniform(0, 0.05))
+
+    def lead(self, client: pyctd.Client, id: str) -> None:
+        """One life."""
+        container = self._make(client, id)
+        task = self._start(container)
+        self.started.add(id)
+        try:
+            status = self._again(task.wait)
+        except pyctd.NotFoundError:  # containerd 2 forgets what ended while it was away
+            status = pyctd.ExitStatus(255, None, "forgotten")
+        assert status.exit_code == EXIT_CODE or status.error, status
+        self.told.add(id)
+        self._gone(task.delete)
+        self._gone(container.delete)
+        self.finished.add(id)
+
+    def _again(self, call: Callable[..., T]) -> T:
+        """Calls until the daemon answers."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return call(timeout=self.timeout)
+            except pyctd.DeadlineExceededError:
+                self.cut += 1
+            except pyctd.UnavailableError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.05)
+
+    def _make(self, client: pyctd.Client, id: str) -> pyctd.Container:
+        try:
+            return self._again(lambda timeout: client.new_container(id, self.spec, timeout=timeout))
+        except pyctd.ConflictError:  # a try whose answer was lost
+            return self._again(lambda timeout: client.load_container(id, timeout=timeout))
+
+    def _start(self, container: pyctd.Container) -> pyctd.Task:
+        """The task, running: a try whose answer was lost may have made or started it."""
+        until = time.monotonic() + HALF_MADE
+        while True:
+            try:
+                return self._again(container.start)
+            except pyctd.AlreadyExistsError:
+                pass
+            try:
+                task = self._again(container.task)
+                if self._again(task.status).status != "created":
+                    return task
+                self._again(task.force_delete)
+            except pyctd.NotFoundError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    def _gone(self, delete: Callable[..., object]) -> None:
+        with contextlib.suppress(pyctd.NotFoundError):  # likewise
+            self._again(delete)
+
+    def sweep(self, client: pyctd.Client) -> list[str]:
+        """Deletes all that is left, as whoever starts anew would; the ids that can't be."""
+        kept = []
+        for info in client.containers():
+            try:
+                container = client.load_container(info.id)
+                with contextlib.suppress(pyctd.NotFoundError):
+                    container.task().force_delete()
+                container.delete()
+            except pyctd.Error as error:
+                kept.append(f"{info.id}: {error!r}")
+        return kept

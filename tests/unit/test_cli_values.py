@@ -1,0 +1,296 @@
+"""What the command line's options take, and how its numbers and tables come about."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyctd
+from pyctd.cli import _doctor, _errors, _leaving, _output, _usage, _values
+from pyctd.cli._settings import Settings
+from pyctd.metrics import CgroupV1Metrics, CgroupV2Metrics, v1, v2
+
+GIB = 1 << 30
+
+
+def test_sizes_as_docker_takes_them() -> None:
+    for text, count in [
+        *[("1048576", 1 << 20), ("64m", 64 << 20), ("64M", 64 << 20), ("64MB", 64 << 20), ("64MiB", 64 << 20)],
+        *[("1.5g", 3 << 29), ("2t", 2 << 40), ("512k", 512 << 10), ("8b", 8), ("1 g", GIB), ("-1", -1), ("0", 0)],
+    ]:
+        assert _values.size(text) == count, text
+
+
+def test_what_is_no_size() -> None:
+    for text in ["", "m", "64x", "-2", "1,5g", "1.g", "0x10", "64 m b", "∞", "٣m"]:
+        with pytest.raises(click.BadParameter, match="a size is like 64m"):
+            _values.size(text)
+
+
+@given(st.integers(min_value=0, max_value=2**50))
+def test_sizes_are_written_as_they_are_read(count: int) -> None:
+    """To four digits."""
+    assert _values.size(_output.size(count)) == pytest.approx(count, rel=1e-3, abs=1)
+
+
+def test_signals() -> None:
+    for text, number in [("9", 9), ("KILL", 9), ("sigterm", 15), ("RTMIN", 34)]:
+        assert _values.signal(text) == number
+
+
+def test_what_is_no_signal() -> None:
+    for text in ["", "NOPE", "-1", "65", "9.0"]:
+        with pytest.raises(click.BadParameter, match="signal must be"):
+            _values.signal(text)
+
+
+def test_volumes(tmp_path: Path) -> None:
+    assert _values.volume(f"{tmp_path}:/mnt") == pyctd.spec.bind(tmp_path, "/mnt")
+    assert _values.volume(f"{tmp_path}:/mnt:ro") == pyctd.spec.bind(tmp_path, "/mnt", read_only=True)
+    assert _values.volume(f"{tmp_path}:/mnt:ro,rshared") == pyctd.spec.bind(
+        tmp_path, "/mnt", read_only=True, propagation="rshared"
+    )
+    assert _values.volume(".:/mnt") == pyctd.spec.bind(os.getcwd(), "/mnt")
+
+
+def test_what_is_no_volume() -> None:
+    for text, words in [
+        ("", "SOURCE:TARGET"),
+        ("/tmp", "SOURCE:TARGET"),
+        ("/tmp:", "SOURCE:TARGET"),
+        (":/tmp", "SOURCE:TARGET"),
+        ("/tmp:/a:ro:rw", "SOURCE:TARGET"),
+        ("/tmp:mnt", "target must be an absolute path"),
+        ("/tmp:/mnt:strange", "propagation must be one of"),
+        ("data:/mnt", r"no volumes with names: .* \./data"),
+        ("/no/where:/mnt", "there is no '/no/where'"),
+    ]:
+        with pytest.raises(click.BadParameter, match=words):
+            _values.volume(text)
+
+
+def test_mounts_spelt_out(tmp_path: Path) -> None:
+    plain = pyctd.spec.bind(tmp_path, "/mnt")
+    read_only = pyctd.spec.bind(tmp_path, "/mnt", read_only=True)
+    assert _values.mount(f"type=bind,source={tmp_path},target=/mnt") == plain
+    assert _values.mount(f"src={tmp_path},dst=/mnt,readonly=false") == plain
+    for form in ("readonly", "ro", "readonly=true", "ro=1"):
+        assert _values.mount(f"src={tmp_path},destination=/mnt,{form}") == read_only
+    assert _values.mount(f"src={tmp_path},dst=/mnt,bind-propagation=slave")["options"][-1] == "slave"
+    odd = tmp_path / "a,b"
+    odd.mkdir()
+    assert _values.mount(f'"src={odd}",dst=/mnt') == pyctd.spec.bind(odd, "/mnt")
+    sized = pyctd.spec.tmpfs("/t", size=1 << 20, mode=0o700)
+    assert _values.mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700") == sized
+    assert _values.tmpfs("/t:size=1m,mode=700") == sized
+    assert _values.tmpfs("/t") == pyctd.spec.tmpfs("/t")
+    assert _values.tmpfs("/t:exec") == pyctd.spec.tmpfs("/t", executable=True)
+
+
+def test_what_is_no_mount() -> None:
+    for text, words in [
+        ("src=/tmp", "needs target="),
+        ("dst=/t", "needs source="),
+        ("type=volume,src=a,dst=/t", "type must be bind or tmpfs, not 'volume'"),
+        ("src=/tmp,dst=/t,nonsense=1", "there is no option 'nonsense'"),
+        ("type=tmpfs,dst=/t,tmpfs-mode=rwx", "mode must be octal"),
+        ("type=tmpfs,dst=/t,tmpfs-size=much", "a size is like"),
+        ("type=tmpfs,dst=/t,tmpfs-size=0", "size must be a number"),
+    ]:
+        with pytest.raises(click.BadParameter, match=words):
+            _values.mount(text)
+
+
+def test_the_keys_that_leave_a_terminal() -> None:
+    for typed, passed, leaves in [
+        ([b"abc"], b"abc", False),
+        ([b"a\x10\x11b"], b"a", True),
+        ([b"a\x10", b"\x11"], b"a", True),
+        ([b"\x10", b"x"], b"\x10x", False),
+        ([b"\x10", b"\x10", b"\x11"], b"\x10", True),
+        ([b"\x11\x10"], b"\x11", False),  # the last one waits for the next
+    ]:
+        left: list[bool] = []
+        keys = _leaving._Keys(lambda left=left: left.append(True))  # type: ignore[misc]
+        assert b"".join(map(keys, typed)) == passed, typed
+        assert bool(left) == leaves, typed
+
+
+def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "from here")
+    monkeypatch.delenv("NOT_HERE", raising=False)
+    assert _values.environment(["A=1", "B=a=b", "C=", "HERE", "NOT_HERE"]) == {
+        "A": "1",
+        "B": "a=b",
+        "C": "",
+        "HERE": "from here",
+    }
+
+
+def test_usage_is_the_same_from_both_cgroups() -> None:
+    of_v2 = CgroupV2Metrics(
+        cpu=v2.CPUStat(usage_usec=2_000_000),
+        memory=v2.MemoryStat(usage=300 << 20, inactive_file=100 << 20, usage_limit=GIB // 4),
+        pids=v2.PidsStat(current=3),
+        io=v2.IOStat(usage=(v2.IOEntry(rbytes=10, wbytes=1), v2.IOEntry(rbytes=20, wbytes=2))),
+    )
+    of_v1 = CgroupV1Metrics(
+        cpu=v1.CPUStat(usage=v1.CPUUsage(total=2_000_000_000)),
+        memory=v1.MemoryStat(total_inactive_file=100 << 20, usage=v1.MemoryEntry(usage=300 << 20, limit=GIB // 4)),
+        pids=v1.PidsStat(current=3),
+        blkio=v1.BlkIOStat(
+            io_service_bytes_recursive=(
+                *(v1.BlkIOEntry(op="Read", value=10), v1.BlkIOEntry(op="Read", value=20)),
+                *(v1.BlkIOEntry(op="Write", value=3), v1.BlkIOEntry(op="Total", value=33)),
+            )
+        ),
+    )
+    wanted = _usage.Usage(2_000_000_000, 200 << 20, GIB // 4, 3, 30, 3)
+    assert _usage.usage_of(of_v2) == _usage.usage_of(of_v1) == wanted
+
+
+def test_usage_of_a_cgroup_that_counts_nothing() -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for metrics in (CgroupV1Metrics(), CgroupV2Metrics()):
+        assert _usage.usage_of(metrics) == _usage.Usage(0, 0, machine, 0, 0, 0)
+
+
+def test_no_limit_is_the_machines_memory() -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in (2**63 - 4096, 2**64 - 1):
+        of_v1 = CgroupV1Metrics(memory=v1.MemoryStat(usage=v1.MemoryEntry(usage=1, limit=limit)))
+        of_v2 = CgroupV2Metrics(memory=v2.MemoryStat(usage=1, usage_limit=limit))
+        assert _usage.usage_of(of_v1).memory_limit == _usage.usage_of(of_v2).memory_limit == machine
+
+
+def test_the_cpu_between_two_looks() -> None:
+    def usage(cpu_ns: int) -> _usage.Usage:
+        return _usage.Usage(cpu_ns, 0, 1, 0, 0, 0)
+
+    assert _usage.cpu_percent(usage(10**9), usage(2 * 10**9), 2.0) == 50.0
+    assert _usage.cpu_percent(usage(0), usage(4 * 10**9), 1.0) == 400.0
+    assert _usage.cpu_percent(usage(1), usage(2), 0.0) == 0.0
+    assert _usage.cpu_percent(usage(2), usage(1), 1.0) == 0.0, "of a container that was made anew"
+
+
+def test_ages() -> None:
+    now = datetime(2026, 1, 31, tzinfo=timezone.utc)
+    for seconds, text in [
+        *[(0, "now"), (1, "1 second ago"), (59, "59 seconds ago"), (60, "1 minute ago"), (7199, "1 hour ago")],
+        *[(7200, "2 hours ago"), (86400 * 3 + 5, "3 days ago"), (-5, "now")],
+    ]:
+        assert _output.ago(now - timedelta(seconds=seconds), lambda: now) == text
+    assert _output.ago(None) == "-"
+
+
+def test_plain_tables_line_up_and_stay_on_their_lines() -> None:
+    assert _output.lines(["A", "LONG"], [["value", "x"], ["b\nc", "\x1b[31m"]]) == [
+        "A       LONG",
+        "value   x",
+        r"b\nc    \x1b[31m",
+    ]
+
+
+def test_values_as_json() -> None:
+    moment = datetime(2026, 1, 31, tzinfo=timezone.utc)
+    info = pyctd.EventInfo("web", exited_at=moment)
+    told = json.loads(json.dumps(_output.as_json({"info": info, "many": (1, None)})))
+    assert told["many"] == [1, None]
+    assert told["info"]["container_id"] == "web"
+    assert told["info"]["exited_at"] == "2026-01-31T00:00:00+00:00"
+
+
+EXEC = 'OCI runtime create failed: unable to start container process: exec: "x": '
+
+
+def test_exit_codes_of_commands_that_can_not_start() -> None:
+    for text, code in [
+        (EXEC + "executable file not found in $PATH: unknown", 127),
+        (EXEC + "stat /x: no such file or directory: unknown", 127),
+        (EXEC + "permission denied: unknown", 126),
+        (EXEC + "is a directory: unknown", 126),
+        ("exec: /x: exec format error", 126),
+        ("open /x: permission denied", 125),
+    ]:
+        assert _errors.code_of(pyctd.Error(text), Settings(executes=True, failure=125)) == code, text
+        assert _errors.code_of(pyctd.Error(text), Settings()) == 1, "of a command that executes nothing"
+
+
+def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE", "PYCTD_STATE_DIR"):
+        monkeypatch.setenv(name, "")
+    assert (Settings().socket, Settings().space) == ("/run/containerd/containerd.sock", "moby")
+    monkeypatch.setenv("CONTAINERD_ADDRESS", "/a.sock")
+    monkeypatch.setenv("CONTAINERD_NAMESPACE", "n")
+    assert (Settings().socket, Settings().space) == ("/a.sock", "n")
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "detail"),
+    [
+        ({"cgroup.controllers": "cpuset cpu io memory pids"}, "ok", "v2: cpu, memory, pids"),
+        ({"cgroup.controllers": "cpuset cpu io pids"}, "warning", "v2 without memory"),
+        ({"cpu/x": "", "memory/x": "", "pids/x": ""}, "ok", "v1: cpu, memory, pids"),
+        ({"cpu/x": "", "pids/x": ""}, "warning", "v1 without memory"),
+        ({}, "missing", "none"),
+    ],
+)
+def test_doctors_look_at_cgroups(files: dict[str, str], state: str, detail: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    check = _doctor._cgroups(tmp_path)
+    assert (check.state, check.detail) == (state, detail)
+    assert bool(check.hint) == (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("release", "script", "state", "words"),
+    [
+        ("6.1.0-13-amd64", "echo Version: 3.17.1", "warning", "Linux 6 needs CRIU 4"),
+        ("5.10.0", "echo Version: 3.17.1", "ok", ""),
+        ("6.1.0", "echo Version: 4.1.1", "ok", ""),
+        (
+            "6.1.0",
+            '[ "$1" = check ] && { echo Error; exit 1; }; echo Version: 4.1',
+            "warning",
+            "the kernel",
+        ),
+        ("6.1.0", "exit 1", "warning", "--reinstall criu"),
+    ],
+)
+def test_doctors_look_at_criu(
+    release: str, script: str, state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script stands in for CRIU: no machine has all of these versions and kernels."""
+    (tmp_path / "criu").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "criu").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    check = _doctor._criu(release)
+    assert check.state == state, check
+    assert words in check.hint
+
+
+def test_doctors_look_at_kernels() -> None:
+    assert _doctor._kernel("4.14.0-generic").state == "warning"
+    assert _doctor._kernel("4.15.1").state == "ok"
+    assert _doctor._kernel("10.0").state == "ok"
+
+
+def test_columns_of_a_terminal_that_is_narrow() -> None:
+    from rich.console import Console
+
+    console = Console(width=20, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
+    rows: list[list[Any]] = [["web", "x" * 40]]
+    console.print(_output.rich_table(["ID", "COMMAND"], rows))
+    console.file.close()
+    assert all(len(line) <= 20 for line in console.export_text().splitlines())

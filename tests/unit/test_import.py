@@ -1,0 +1,51 @@
+"""``import pyctd`` is cheap: it loads nothing that a program may never use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*lines: str) -> list[str]:
+    command = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd="/").stdout.split()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "asyncio",
+        "dataclasses",
+        "fastjsonschema",
+        "importlib.resources",
+        "inspect",
+        "msgspec",
+        "pyctd._ffi",
+        "pyctd.engine",
+        "pyctd.metrics",
+        "pyctd.spec._schema",
+        "pyctd.terminal",
+        "subprocess",
+        "tempfile",
+    ],
+)
+def test_what_is_not_loaded(module: str) -> None:
+    assert run(
+        "import sys", "before = {*sys.modules}", "import pyctd", f"print({module!r} in {{*sys.modules}} - before)"
+    ) == ["False"]
+
+
+def test_what_is_loaded_when_it_is_asked_for() -> None:
+    lines = (
+        "import pyctd",
+        "print(pyctd.Engine.__name__, pyctd.metrics.__name__, pyctd.aio.Engine.__name__, pyctd.spec.default.__name__)",
+        "from pyctd import *",
+        "print(Engine is pyctd.Engine)",
+    )
+    assert run(*lines) == ["Engine", "pyctd.metrics", "Engine", "default", "True"]
+
+
+def test_what_there_is_not() -> None:
+    assert run("import pyctd", "print(hasattr(pyctd, 'engineer'))") == ["False"]

@@ -1,0 +1,168 @@
+"""The threads that move bytes, between pipes and files of the test's own."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyctd.pumps import Descriptor, Pump, Reader, Writer
+from pyctd.terminal import Resizer
+
+MANY = os.urandom(1 << 20) * 3 + b"end"
+
+
+class End:
+    """One end of a pipe, as a process's stream."""
+
+    def __init__(self, fd: int) -> None:
+        self.name = "test"
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def pipe() -> tuple[Any, int]:
+    source, target = os.pipe()
+    return End(source), target
+
+
+def feed(fd: int, data: bytes) -> threading.Thread:
+    """Writes data on a thread, and closes."""
+
+    def write() -> None:
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+def drain(fd: int, into: list[bytes]) -> threading.Thread:
+    """Reads all on a thread, and closes."""
+
+    def read() -> None:
+        with os.fdopen(fd, "rb") as file:
+            into.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+def join(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("flags", [os.O_TRUNC, os.O_APPEND], ids=["from its start", "appended"])
+def test_two_streams_into_one_file_lose_nothing(tmp_path: Path, flags: int) -> None:
+    fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT | flags)
+    threads: list[threading.Thread] = []
+    for letter in (b"a", b"b"):
+        stream, target = pipe()
+        reader = Reader(stream, Descriptor(fd))
+        reader.start()
+        threads += (reader, feed(target, letter * (4 << 20)))
+    join(*threads)
+    os.close(fd)
+    data = (tmp_path / "out").read_bytes()
+    assert (data.count(b"a"), data.count(b"b")) == (4 << 20, 4 << 20)
+
+
+def test_a_stream_into_a_pipe() -> None:
+    stream, target = pipe()
+    other, out = os.pipe()
+    got: list[bytes] = []
+    reader = Reader(stream, Descriptor(out))
+    reader.start()
+    threads = feed(target, MANY), drain(other, got)
+    join(reader, threads[0])
+    os.close(out)
+    join(threads[1])
+    assert got == [MANY]
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_process() -> None:
+    """What can't be written is thrown away, and the stream is read on."""
+    stream, target = pipe()
+    other, out = os.pipe()
+    os.close(other)
+    reader = Reader(stream, Descriptor(out))
+    reader.start()
+    join(feed(target, MANY), reader)
+    os.close(out)
+
+
+def of_file(tmp_path: Path) -> int:
+    (tmp_path / "in").write_bytes(MANY)
+    return os.open(tmp_path / "in", os.O_RDONLY)
+
+
+def of_pipe(tmp_path: Path) -> int:
+    source, target = os.pipe()
+    feed(target, MANY)
+    return source
+
+
+@pytest.mark.parametrize("source", [of_file, of_pipe, lambda path: MANY], ids=["a file", "a pipe", "bytes"])
+def test_what_is_written_arrives_whole(tmp_path: Path, source: Callable[[Path], bytes | int]) -> None:
+    reading, writing = os.pipe()
+    stream: Any = End(writing)
+    got: list[bytes] = []
+    given = source(tmp_path)
+    writer = Writer(stream, given)
+    writer.start()
+    join(drain(reading, got), writer)
+    assert got == [MANY]
+    if isinstance(given, int):
+        os.close(given)
+
+
+#: What threads have of their own, on some Python from 3.10 to 3.14.
+THREADS_OWN = frozenset(
+    [
+        "_args",
+        "_bootstrap",
+        "_bootstrap_inner",
+        "_context",
+        "_daemonic",
+        "_delete",
+        "_handle",
+        "_ident",
+        "_initialized",
+        "_invoke_excepthook",
+        "_is_stopped",
+        "_kwargs",
+        "_name",
+        "_native_id",
+        "_os_thread_handle",
+        "_started",
+        "_stderr",
+        "_stop",
+        "_target",
+        "_tstate_lock",
+    ]
+)
+
+
+@pytest.mark.parametrize("kind", [Pump, Reader, Writer, Resizer])
+def test_threads_of_ours_leave_those_of_every_python_what_is_theirs(kind: type[threading.Thread]) -> None:
+    """3.14 has given them a _context, and so they ran in the one that was ours."""
+    source = inspect.getsource(kind)
+    assert not THREADS_OWN & set(re.findall(r"self\.(\w+)\b[^=\n]*= ", source))
+    assert not THREADS_OWN & (vars(kind).keys() - vars(threading.Thread).keys())

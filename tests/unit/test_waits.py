@@ -1,0 +1,90 @@
+"""Ends of FIFOs whose reads and writes another thread can end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyctd._waits import FifoEnd, Stop
+
+Pipe = tuple[int, int]
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Pipe]:
+    """A FIFO's descriptors to read and to write."""
+    os.mkfifo(tmp_path / "fifo")
+    both = os.open(tmp_path / "fifo", os.O_RDWR)
+    reads = os.open(tmp_path / "fifo", os.O_RDONLY)
+    yield reads, both
+    os.close(reads)
+    os.close(both)
+
+
+def outcome_of(work: Callable[[], object], end: Callable[[], None]) -> object:
+    """What work came to in a thread of its own, when it is ended in the midst."""
+    found: list[object] = []
+    begun = threading.Event()
+
+    def run() -> None:
+        begun.set()
+        try:
+            found.append(work())
+        except ValueError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    begun.wait(10)
+    end()
+    thread.join(10)
+    assert not thread.is_alive(), "it still waits"
+    return found[0]
+
+
+def test_closing_ends_a_read(pipe: Pipe) -> None:
+    end = FifoEnd(pipe[0], os.O_RDONLY)
+    assert isinstance(outcome_of(lambda: end.move(os.read, 10), end.close), ValueError)
+    with pytest.raises(ValueError, match="closed"):
+        end.move(os.read, 10)
+
+
+def test_closing_ends_a_write(pipe: Pipe) -> None:
+    end = FifoEnd(pipe[1], os.O_WRONLY)
+
+    def write() -> None:
+        while True:
+            end.move(os.write, bytes(4096))
+
+    assert isinstance(outcome_of(write, end.close), ValueError)
+
+
+def test_the_descriptor_given_stays_blocking(pipe: Pipe) -> None:
+    end = FifoEnd(pipe[0], os.O_RDONLY)
+    assert os.get_blocking(pipe[0])
+    os.write(pipe[1], b"through")
+    assert end.move(os.read, 10) == b"through"
+    end.close()
+    end.close()
+    os.write(pipe[1], b"again")
+    assert os.read(pipe[0], 10) == b"again"
+
+
+def test_what_is_closed_in_the_midst_gives_its_descriptors_back(pipe: Pipe) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    end = FifoEnd(pipe[0], os.O_RDONLY)
+    outcome_of(lambda: end.move(os.read, 10), end.close)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_stop_ends_waits_now_and_later(pipe: Pipe) -> None:
+    stop = Stop()
+    assert outcome_of(lambda: stop.ready(pipe[0], 1), stop.set) is False
+    assert stop.ready(pipe[0], 1) is False
+    stop.close()
+    stop.set()
+    stop.close()

@@ -1,0 +1,79 @@
+"""The threads that run handlers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from support.box import eventually
+
+from pyctd._workers import Workers
+
+
+class Own(Workers):
+    """Of the test's own, gone soon."""
+
+    IDLE = 0.05
+    LIMIT = 8
+    CROWDED = 0.02
+
+    def gone(self) -> bool:
+        return self._threads == 0
+
+
+def test_short_work_runs_on_few_threads() -> None:
+    workers, ran = Own(), []
+    for batch in range(20):
+        workers.submit(
+            [(lambda number: ran.append((number, threading.get_ident())), batch * 50 + i) for i in range(50)]
+        )
+    eventually(lambda: len(ran) == 1000)
+    assert sorted(number for number, _ in ran) == list(range(1000))
+    eventually(workers.gone, what="the threads' end")
+
+
+def test_what_waits_behind_work_that_blocks_is_done() -> None:
+    workers, done, release = Own(), [], threading.Event()
+
+    def work(number: int) -> None:
+        if number < Own.LIMIT - 2:  # one is left to work, and one to watch
+            assert release.wait(30)
+        done.append(number)
+
+    workers.submit([(work, number) for number in range(100)])
+    eventually(lambda: len(done) == 100 - (Own.LIMIT - 2), what="the work that does not block")
+    workers.submit([(work, 100)])
+    eventually(lambda: 100 in done, what="work that comes later")
+    release.set()
+    eventually(lambda: len(done) == 101)
+    eventually(workers.gone, what="the threads' end")
+
+
+def test_more_that_blocks_than_there_are_threads_at_first() -> None:
+    """One may wait for what the next one does: all begin, those beyond the limit by and by."""
+    workers, begun, done, release = Own(), [], [], threading.Event()
+
+    def block(number: int) -> None:
+        begun.append(number)
+        assert release.wait(30)
+        done.append(number)
+
+    for number in range(3 * Own.LIMIT):
+        workers.submit([(block, number)])
+    eventually(lambda: len(begun) == 3 * Own.LIMIT, what="that all have begun")
+    release.set()
+    eventually(lambda: sorted(done) == list(range(3 * Own.LIMIT)))
+    eventually(workers.gone, what="the threads' end")
+
+
+def test_work_that_comes_one_by_one() -> None:
+    """Among others just when a thread gives up waiting."""
+    workers = Own()
+    done: list[int] = []
+    take: Callable[[int], None] = done.append
+    for number in range(200):
+        workers.submit([(take, number)])
+        time.sleep(0.0005 if number % 10 else Own.IDLE)
+    eventually(lambda: len(done) == 200)
+    eventually(workers.gone, what="the threads' end")
