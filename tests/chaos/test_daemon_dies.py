@@ -17,7 +17,7 @@ from support.ctr import version_of
 from support.daemon import CONTAINERD_2, daemon
 from support.harm import answers, kill_daemon, stopped
 from support.lives import Lives
-from support.soak import Progress
+from support.soak import Progress, at_length
 
 import pyctd
 from pyctd.stdio import capture
@@ -42,7 +42,7 @@ def account(lives: Lives, client: pyctd.Client, fault: Fault) -> None:
     fault.seen.update(lives.failed.values())
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_containerd_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -> None:
     fault.name, fault.tries = "containerd is killed", much("KILLS", 2)
     progress = Progress(fault.name, fault.tries)
@@ -60,7 +60,7 @@ def test_containerd_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) 
         account(lives, client, fault)
 
 
-@pytest.mark.timeout(3600)
+@at_length
 def test_containerd_stands_still(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -> None:
     """Calls end by their deadlines, and go on afterwards."""
     fault.name, fault.tries = "containerd stands still", 1

@@ -26,6 +26,7 @@ from support import leaks
 from support.fuzz import SLOT, THREADS
 from support.fuzz_draw import functions
 from support.header import HEADER
+from support.soak import at_length
 
 import pyctd
 
@@ -137,12 +138,12 @@ def test_the_header_is_read_whole() -> None:
     }
 
 
-@pytest.mark.timeout(24 * 3600)
+@at_length
 def test_without_a_daemon(scratch: Path, rootfs: Path) -> None:
     check(fuzz(scratch, rootfs, INPUTS), scratch)
 
 
-@pytest.mark.timeout(24 * 3600)
+@at_length
 @pytest.mark.usefixtures("engine")  # what the first engine of a process leaves in it is there before the test
 def test_with_a_daemon(scratch: Path, rootfs: Path, own_engine: pyctd.Engine) -> None:
     report = fuzz(scratch, rootfs, REACHING, own_engine.address)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.box import Box, eventually
 from support.chaos import Fault, much
-from support.soak import Progress
+from support.soak import Progress, at_length
 
 import pyctd
 from pyctd import _native
@@ -32,7 +32,7 @@ def weight() -> str:
     )
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_many_containers_at_once(fault: Fault, box: Box) -> None:
     fault.name, fault.tries = "containers alive at once", much("ALIVE", 20)
     progress = Progress(fault.name, fault.tries)

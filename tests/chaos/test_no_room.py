@@ -11,11 +11,12 @@ import pytest
 from support import leaks
 from support.box import Box
 from support.chaos import Fault, much
+from support.soak import at_length
 
 import pyctd
 from pyctd.stdio import capture
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = at_length
 
 Harm = contextlib.AbstractContextManager[None]
 

@@ -13,7 +13,7 @@ from support import leaks
 from support.box import unique
 from support.chaos import Fault, much, remains
 from support.programs import Programs
-from support.soak import Progress
+from support.soak import Progress, at_length
 
 import pyctd
 
@@ -58,7 +58,7 @@ def killed(program: subprocess.Popen[str], word: str, seconds: float) -> list[st
     return said
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_the_process_of_an_engine_is_killed(fault: Fault, place: Path, rootfs: Path) -> None:
     fault.name, fault.tries = "the process of an engine is killed", much("ENGINES", 2)
     progress = Progress(fault.name, fault.tries)
@@ -79,7 +79,7 @@ def test_the_process_of_an_engine_is_killed(fault: Fault, place: Path, rootfs: P
         progress.add()
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_a_process_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -> None:
     """And its successor finds, ends and deletes each container that it had."""
     fault.name, fault.tries = "a process is killed", much("PROCESSES", 5)

@@ -11,11 +11,12 @@ from support.box import Box
 from support.cgroup import Cgroup
 from support.chaos import Fault, much
 from support.programs import Programs
+from support.soak import at_length
 
 import pyctd
 from pyctd.stdio import capture
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = at_length
 
 TESTS = str(Path(__file__).parents[1])
 

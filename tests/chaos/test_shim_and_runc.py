@@ -12,12 +12,13 @@ import pytest
 from support.box import SLEEP, Box, unique
 from support.chaos import Fault, much
 from support.proc import gone, parent
+from support.soak import at_length
 
 import pyctd
 from pyctd import spec
 from pyctd.stdio import capture
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = at_length
 
 WORDS = "no, not today"
 

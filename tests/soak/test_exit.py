@@ -13,7 +13,7 @@ import pytest
 from support.box import Box
 from support.endings import ENDINGS, STORMS, Ending
 from support.programs import Programs
-from support.soak import ON, Progress, figures, much, publishing
+from support.soak import ON, Progress, at_length, figures, much, publishing
 
 AT_ONCE = 4
 HANG = 60.0
@@ -81,12 +81,12 @@ class Ends:
             task.force_delete(timeout=20)
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_the_interpreter_ends_cleanly(box: Box, programs: Programs) -> None:
     Ends(box, programs).end_all(ENDINGS, much("EXITS", 2 * len(ENDINGS)), "exits")
 
 
-@pytest.mark.timeout(4 * 3600)
+@at_length
 def test_the_interpreter_ends_cleanly_in_a_storm_of_events(box: Box, programs: Programs) -> None:
     with publishing(box.client.address, box.client.namespace) as publisher:
         publisher.start(2**40)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.box import Box
 from support.programs import Programs
-from support.soak import ON, Progress, figures, much, samples
+from support.soak import ON, Progress, at_length, figures, much, samples
 
 GROWTH = 8 << 20
 """Bytes that the resident set may have grown by in the end, however much was done: the heaps of Go and of Python both
@@ -198,28 +198,28 @@ def size(value: int, name: str) -> str:
     return f"{value / (1 << 20):.1f} MiB" if name == "RSS" else str(value)
 
 
-@pytest.mark.timeout(6 * 3600)
+@at_length
 @pytest.mark.parametrize("kind", CALLS)
 def test_calls(box: Box, programs: Programs, kind: str) -> None:
     endure(box, programs, kind, call(CALLS[kind]), much("CALLS", 500))
 
 
-@pytest.mark.timeout(6 * 3600)
+@at_length
 def test_calls_that_are_awaited(box: Box, programs: Programs) -> None:
     endure(box, programs, "status, 100 at once on a loop", AWAITED, much("CALLS", 5000))
 
 
-@pytest.mark.timeout(6 * 3600)
+@at_length
 @pytest.mark.parametrize("kind", LIVES)
 def test_lives(box: Box, programs: Programs, kind: str) -> None:
     endure(box, programs, kind, call(LIVES[kind]), much("LIVES", 10))
 
 
-@pytest.mark.timeout(6 * 3600)
+@at_length
 def test_execs(box: Box, programs: Programs) -> None:
     endure(box, programs, "exec", call(EXEC), much("EXECS", 20))
 
 
-@pytest.mark.timeout(6 * 3600)
+@at_length
 def test_events(box: Box, programs: Programs) -> None:
     endure(box, programs, "events", EVENTS, much("EVENTS", 20_000))

@@ -12,7 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["ON", "PUBLISH", "SECOND", "Progress", "Publisher", "built", "figures", "much", "publishing", "samples"]
+import pytest
+
+__all__ = [
+    *("ON", "PUBLISH", "SECOND", "Progress", "Publisher"),
+    *("at_length", "built", "figures", "much", "publishing", "samples"),
+]
 
 PUBLISH = Path(__file__).parents[2] / ".venv" / "publish"
 SECOND = PUBLISH.with_name("libsecond.so")
@@ -36,6 +41,12 @@ def built(path: Path) -> Path:
     """A part of the tests that make has to build."""
     assert path.exists(), f"{path} is not built: run `make soak-tools`"
     return path
+
+
+#: The time limit of a test that does so much of something: a day when it is told how much, and else a few minutes.
+at_length = pytest.mark.timeout(
+    24 * 3600 if any(name.startswith(("SOAK_", "CHAOS_", "FUZZ_")) for name in os.environ) else 400
+)
 
 
 class Progress:

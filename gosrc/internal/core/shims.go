@@ -23,6 +23,10 @@ type shim struct {
 // shimDeleteTimeout is what containerd itself gives a shim to clean up after a dead one.
 const shimDeleteTimeout = 10 * time.Second
 
+// deletedSuffix is what the kernel appends to the name of a directory that is gone: containerd has deleted its own, but
+// not the shim, when a start is cut off at the wrong moment.
+const deletedSuffix = " (deleted)"
+
 // endShims ends the shims of a daemon that has ended for good. After a clean end there are none: all tasks are deleted.
 // But a daemon that is killed while it starts a shim leaves one that no later daemon knows of, or has a task for.
 func endShims(address string) {
@@ -58,6 +62,7 @@ func shimsOf(address string) (shims []shim) {
 			continue
 		}
 		bundle, err := os.Readlink(filepath.Join(filepath.Dir(line), "cwd"))
+		bundle = strings.TrimSuffix(bundle, deletedSuffix)
 		if err == nil && filepath.Base(bundle) == argument(args, "-id") {
 			shims = append(shims, shim{pid, args[0], argument(args, "-namespace"), argument(args, "-id"), bundle})
 		}
