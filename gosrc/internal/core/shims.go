@@ -14,7 +14,8 @@ import (
 	"github.com/containerd/log"
 )
 
-// A shim is a process of containerd's that outlives it, and the container's directory of containerd's that it runs in.
+// A shim is a process of containerd's that outlives it, and the container's directory of containerd's that it runs in, if
+// that is still there.
 type shim struct {
 	pid                            int
 	program, namespace, id, bundle string
@@ -22,10 +23,6 @@ type shim struct {
 
 // shimDeleteTimeout is what containerd itself gives a shim to clean up after a dead one.
 const shimDeleteTimeout = 10 * time.Second
-
-// deletedSuffix is what the kernel appends to the name of a directory that is gone: containerd has deleted its own, but
-// not the shim, when a start is cut off at the wrong moment.
-const deletedSuffix = " (deleted)"
 
 // endShims ends the shims of a daemon that has ended for good. After a clean end there are none: all tasks are deleted.
 // But a daemon that is killed while it starts a shim leaves one that no later daemon knows of, or has a task for.
@@ -61,11 +58,12 @@ func shimsOf(address string) (shims []shim) {
 		if err != nil {
 			continue
 		}
-		bundle, err := os.Readlink(filepath.Join(filepath.Dir(line), "cwd"))
-		bundle = strings.TrimSuffix(bundle, deletedSuffix)
-		if err == nil && filepath.Base(bundle) == argument(args, "-id") {
-			shims = append(shims, shim{pid, args[0], argument(args, "-namespace"), argument(args, "-id"), bundle})
+		one := shim{pid, args[0], argument(args, "-namespace"), argument(args, "-id"), ""}
+		// containerd deletes the directory but not the shim when a start is cut off at the wrong moment.
+		if bundle, err := os.Readlink(filepath.Join(filepath.Dir(line), "cwd")); err == nil && filepath.Base(bundle) == one.id {
+			one.bundle = bundle
 		}
+		shims = append(shims, one)
 	}
 	return shims
 }

@@ -31,7 +31,12 @@ func TestAShimWhoseDirectoryIsGoneEndsWithItsDaemon(t *testing.T) {
 	directory := t.TempDir()
 	address := filepath.Join(directory, "containerd.sock")
 	one := pretendShim(t, address, filepath.Join(directory, "one"))
-	if err := os.Remove(one.Dir); err != nil { // as containerd does when the start has failed
+	// As containerd does when the start has failed.
+	hidden := filepath.Join(directory, ".one")
+	if err := os.Rename(one.Dir, hidden); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(hidden); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
