@@ -11,6 +11,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -132,6 +133,9 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     before = leaks.Snapshot.take(base)
     yield
     failed = request.node.stash.get(FAILED, False)
+    if failed:  # the frames of a test that failed keep what was in them
+        sys.last_value = sys.last_traceback = None
+        setattr(sys, "last_exc", None)  # noqa: B010, new in Python 3.12
     left = leaks.settle(before, base, 1 if failed else leaks.SETTLE)
     if request.node.get_closest_marker("moby_may_keep_goroutines"):
         left = [what for what in left if " goroutines " not in what]
@@ -142,7 +146,9 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
                 os.unlink(fifo)
         for bundle in leaks.bundles(base):
             shutil.rmtree(bundle, ignore_errors=True)
-    if left and not failed:  # the traceback of a test that failed keeps what was in its frames
+    if leaks.descriptors().total() > leaks.TOO_MANY:  # soon all tests would fail, and none would tell why
+        pytest.exit(f"{request.node.nodeid} has left too much behind: {'; '.join(left)}", returncode=1)
+    if left and not failed:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 

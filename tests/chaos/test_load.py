@@ -10,7 +10,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from support.box import Box, eventually
 from support.chaos import Fault, much
 from support.soak import Progress, at_length

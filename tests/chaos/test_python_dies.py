@@ -8,7 +8,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
 from support import leaks
 from support.box import unique
 from support.chaos import Fault, much, remains

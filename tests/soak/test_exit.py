@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pytest
 from support.box import Box
 from support.endings import ENDINGS, STORMS, Ending
 from support.programs import Programs

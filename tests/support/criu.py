@@ -105,6 +105,8 @@ def when_free(box: Box, container: pyctd.Container, directory: Path) -> tuple[py
             raise
         return None
     except pyctd.UnknownError as error:
+        if "getwd: no such file" in str(error):  # the earlier one's directory was deleted under the new one's shim
+            return None
         if "file exists" not in str(error):
             raise
         args = json.loads(Ctr(box.client.address, box.client.namespace)("containers", "info", "--spec", container.id))

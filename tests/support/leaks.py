@@ -19,6 +19,9 @@ from pyctd import _native
 SETTLE = 20.0
 """Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
 
+TOO_MANY = 500
+"""Descriptors that the process of the tests has between two of them only if many tests have failed, or one badly."""
+
 
 _made: weakref.WeakSet[_native.Queue] = weakref.WeakSet()
 _make = _native.Queue.__init__
