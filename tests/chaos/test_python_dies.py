@@ -83,7 +83,9 @@ def test_a_process_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -
     """And its successor finds, ends and deletes each container that it had."""
     fault.name, fault.tries = "a process is killed", much("PROCESSES", 5)
     progress = Progress(fault.name, fault.tries)
-    args = (harmed.address, "moby", str(harmed.bundles("moby")), rootfs)
+    bundles = harmed.bundles("moby")
+    assert bundles
+    args = (harmed.address, "moby", str(bundles), rootfs)
     with harmed.client() as client:
         for _ in range(fault.tries):
             with Programs(*args).popen(LIVES, unique("c"), stderr=subprocess.DEVNULL) as program:
@@ -101,7 +103,7 @@ def test_a_process_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -
             # The client makes a bundle before containerd has its container, and deletes it afterwards: as Go does.
             for id in (last["makes"] - last["made"]) | (last["deletes"] - last["deleted"]):
                 with contextlib.suppress(FileNotFoundError):
-                    (harmed.bundles("moby") / id).rmdir()
+                    (bundles / id).rmdir()
                     fault.seen["bundles without a container"] += 1
             progress.add()
     # containerd has forgotten the shim of a start whose client has gone, and the engine ends it.
