@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import criu
 from support.box import Box, eventually
-from support.criu import COUNT, needs_criu, numbers, restored, when_free
+from support.criu import COUNT, needs_criu, numbers, restored, restored_at_last
 
 import pyctd
 
@@ -96,5 +95,5 @@ def test_a_restore_that_runs_out_of_time_in_criu(
             container.start(checkpoint_dir=tmp_path / "checkpoint", timeout=0.5)
         assert criu.stored(engine, "moby") == []
         gate.touch()
-        assert eventually(functools.partial(when_free, box, container, tmp_path / "checkpoint"))
+        assert restored_at_last(box, container, tmp_path / "checkpoint")
         box.clean()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.box import Box, eventually
-from support.criu import COUNT, needs_criu, numbers, restored, when_free
+from support.criu import COUNT, needs_criu, numbers, restored, restored_at_last
 
 import pyctd
 
@@ -189,6 +188,6 @@ def test_restores_that_run_out_of_time(box: Box, tmp_path: Path) -> None:
         container = box.container(*args)
         with contextlib.suppress(pyctd.DeadlineExceededError):
             container.start(checkpoint_dir=tmp_path, timeout=timeout).force_delete(timeout=20)
-        task, first = eventually(functools.partial(when_free, box, container, tmp_path))
+        task, first = restored_at_last(box, container, tmp_path)
         assert first == numbers(out)[-1] + 1
         task.force_delete(timeout=20)
