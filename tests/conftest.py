@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -131,7 +132,10 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
         request.getfixturevalue("engine")
     _native.load()
     before = leaks.Snapshot.take(base)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
+    changed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)  # all later tests would fail
     failed = request.node.stash.get(FAILED, False)
     if failed:  # the frames of a test that failed keep what was in them
         sys.last_value = sys.last_traceback = None
@@ -148,6 +152,8 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
             shutil.rmtree(bundle, ignore_errors=True)
     if leaks.descriptors().total() > leaks.TOO_MANY:  # soon all tests would fail, and none would tell why
         pytest.exit(f"{request.node.nodeid} has left too much behind: {'; '.join(left)}", returncode=1)
+    if changed != limits:
+        left.append(f"a limit of open files that is not {limits} any more, but {changed}")
     if left and not failed:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 

@@ -75,5 +75,6 @@ def remains(directory: Path) -> list[str]:
     return [
         *(f"process {pid}: {line}" for pid, line in leaks.processes(f"{directory}/").items()),
         *(f"mount {path}" for path in sorted(leaks.mounts(directory))),
-        *(f"FIFO {path}" for path in sorted(leaks.fifos(directory))),
+        # containerd's own, of a shim whose start was cut off, it deletes when it starts again.
+        *(f"FIFO {path}" for path in sorted(leaks.fifos(directory)) if "/io.containerd.runtime.v2.task/" not in path),
     ]
