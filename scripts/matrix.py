@@ -48,10 +48,7 @@ def call(*command: str, cwd: Path | None = None, **env: str) -> str:
 
 
 def built(directory: Path, query: str, module: str, *packages: str, variable: str, cgo: bool = False) -> None:
-    """Builds programs of a module's release into a directory, unless they are there."""
-    done = directory / "version"
-    if done.exists():
-        return
+    """Builds programs of a module's release into a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
@@ -61,7 +58,7 @@ def built(directory: Path, query: str, module: str, *packages: str, variable: st
         version = call("go", "list", "-m", "-f", "{{.Version}}", module, cwd=work).strip()
         flags = ("-trimpath", "-tags", TAGS, "-ldflags", f"-s -w -X {variable}={version}")
         call("go", "build", *flags, "-o", f"{directory}/", *names, cwd=work, CGO_ENABLED="1" if cgo else "0")
-    done.write_text(version)
+    (directory / "version").write_text(version)
 
 
 def containerd(directory: Path, query: str) -> None:
@@ -84,9 +81,6 @@ def runc(directory: Path, query: str) -> None:
 
 def crun(directory: Path, query: str) -> None:
     """crun by the name of runc, for the shim looks for that."""
-    done = directory / "version"
-    if done.exists():
-        return
     shutil.rmtree(directory, ignore_errors=True)
     root = directory / "root"
     root.mkdir(parents=True)
@@ -97,7 +91,7 @@ def crun(directory: Path, query: str) -> None:
     program = directory / "runc"
     program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {root}/usr/bin/crun "$@"\n')
     program.chmod(0o755)
-    done.write_text(call(str(program), "--version").split()[2])
+    (directory / "version").write_text(call(str(program), "--version").split()[2])
 
 
 #: What a row is of, what gets it, and what is asked for; None is what PATH has.
@@ -181,7 +175,7 @@ def main() -> int:
         programs = None if get is None else keep / re.sub(r"\W", "-", f"{what}-{query}")
         print(f"{what} {query or 'on PATH'}", flush=True)
         try:
-            if get is not None and programs is not None:
+            if get is not None and programs is not None and not (programs / "version").exists():
                 get(programs, query)
             version = version_on_path() if programs is None else (programs / "version").read_text()
             outcome = tested(python, programs, tests)

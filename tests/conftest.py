@@ -191,9 +191,14 @@ def loops() -> Loops:
 
 
 @pytest.fixture
-def case(leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path) -> Case:
-    """Runs tests on event loops."""
-    return Case(engine, namespace, rootfs)
+def case(
+    request: pytest.FixtureRequest, loops: Loops, leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path
+) -> Case:
+    """Runs tests on event loops: asyncio's unless a module asks for others."""
+    kind = getattr(request, "param", "asyncio")
+    if kind not in loops:
+        pytest.skip(f"{kind} can not be installed here")
+    return Case(engine, namespace, rootfs, loops[kind])
 
 
 @pytest.fixture

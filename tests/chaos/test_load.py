@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,19 +32,11 @@ def weight() -> str:
 
 
 @at_length
-def test_many_containers_at_once(fault: Fault, box: Box) -> None:
+def test_many_containers_at_once(fault: Fault, box: Box, make_client: Callable[..., pyctd.Client]) -> None:
     fault.name, fault.tries = "containers alive at once", much("ALIVE", 20)
     progress = Progress(fault.name, fault.tries)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # nine descriptors each
     exits: Counter[str] = Counter()
-    with pyctd.Client(
-        box.client.address,
-        box.client.namespace,
-        box.client.state_dir,
-        lambda id, event, info: exits.update([id] if event == "exit" else []),
-        timeout=20,
-    ) as client:
+    with make_client(backend=lambda id, event, info: exits.update([id] if event == "exit" else [])) as client:
         many = Box(client, box.rootfs)
         fault.notes.append(f"before: {weight()}")
         outs: dict[str, capture] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support import leaks
 from support.box import Box, eventually
-from support.case import Case, Loops
+from support.case import Case
 from support.deadlines import late_calls
 
 import pyctd
@@ -25,13 +25,7 @@ from pyctd.aio import _loop
 since_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has had it since Python 3.11")
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def case(
-    loops: Loops, request: pytest.FixtureRequest, leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path
-) -> Case:
-    if request.param not in loops:
-        pytest.skip("uvloop can not be installed here")
-    return Case(engine, namespace, rootfs, loops[request.param])
+pytestmark = pytest.mark.parametrize("case", ["asyncio", "uvloop"], indirect=True)
 
 
 def told(error: BaseException | None) -> pyctd.Error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import leaks
-from support.case import Case, Loops
+from support.case import Case
 
 import pyctd
 from pyctd import aio
@@ -23,13 +23,7 @@ GIB = 1 << 30
 BLOCK = os.urandom(1 << 20)
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def case(
-    loops: Loops, request: pytest.FixtureRequest, leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path
-) -> Case:
-    if request.param not in loops:
-        pytest.skip("uvloop can not be installed here")
-    return Case(engine, namespace, rootfs, loops[request.param])
+pytestmark = pytest.mark.parametrize("case", ["asyncio", "uvloop"], indirect=True)
 
 
 Life = Callable[[aio.Client, aio.Container], Coroutine[Any, Any, None]]

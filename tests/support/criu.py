@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -93,36 +94,23 @@ def restored(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, i
 
 
 def restored_at_last(box: Box, container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int]:
-    """A restored task, once containerd has given up an earlier one of the container's. Where it does not within half a
-    minute, another container shows that the checkpoint can still be used."""
-    try:
-        found: tuple[pyctd.Task, int] = eventually(lambda: when_free(box, container, directory), 30)
-    except AssertionError:
-        found = restored(_another(box, container), directory)
-    return found
+    """A restored task, once containerd has given up an earlier one of the container's.
 
-
-def _another(box: Box, container: pyctd.Container) -> pyctd.Container:
-    """A container that runs the same."""
-    args = json.loads(Ctr(box.client.address, box.client.namespace)("containers", "info", "--spec", container.id))
-    return box.container(*args["process"]["args"])
-
-
-def when_free(box: Box, container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int] | None:
-    """A restored task, or None while containerd is still giving up an earlier one of the container's.
-
-    Where containerd has given it up and has forgotten its own bundle, the container can have no task any more; another
-    one then shows that the checkpoint can still be used.
+    Where it does not within half a minute, or has given it up and has forgotten its own bundle, the container can have
+    no task any more; another one that runs the same then shows that the checkpoint can still be used.
     """
-    try:
-        return restored(container, directory)
-    except pyctd.AlreadyExistsError as error:
-        if "failed to upload" in str(error):
-            raise
-        return None
-    except pyctd.UnknownError as error:
-        if "getwd: no such file" in str(error):  # the earlier one's directory was deleted under the new one's shim
-            return None
-        if "file exists" not in str(error):
-            raise
-        return restored(_another(box, container), directory)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            return restored(container, directory)
+        except pyctd.AlreadyExistsError as error:
+            if "failed to upload" in str(error):
+                raise
+        except pyctd.UnknownError as error:
+            if "file exists" in str(error):
+                break
+            if "getwd: no such file" not in str(error):  # the earlier one's directory, deleted under the new one's shim
+                raise
+        time.sleep(0.01)
+    spec = json.loads(Ctr(box.client.address, box.client.namespace)("containers", "info", "--spec", container.id))
+    return restored(box.container(*spec["process"]["args"]), directory)
