@@ -96,7 +96,8 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, place: address + "\x00" + namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
-	events.gap = func(since time.Time, cause error) { cl.use(func() { cl.tellGap(since, cause) }) }
+	events.lost = cl.census.open
+	events.gap = cl.tellGap
 	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)
 	if err == nil {
 		err = events.wait(ctx)
@@ -167,12 +168,10 @@ func (cl *Client) ProcessEvent(id string, event libcontainerdtypes.EventType, in
 func (cl *Client) tell(event Event) error {
 	cl.order.Lock(event.ContainerID)
 	defer func() { _ = cl.order.Unlock(event.ContainerID) }()
-	if event.Origin == Recovered {
-		if event.Type != EventGap && !cl.census.claim(event) {
-			return nil
-		}
-	} else {
+	if event.Origin != Recovered {
 		event.Origin = cl.census.see(event)
+	} else if !cl.census.claim(event) {
+		return nil
 	}
 	event.Cookie = cl.cookie
 	return cl.core.dispatcher.process(event, cl.ctx.Done())

@@ -104,30 +104,34 @@ func (d *dispatcher) take(token uint64) (ack chan string) {
 
 // process hands an event over and returns when it is acknowledged, or when done is closed: libcontainerd's queue keeps
 // the next event of the same container back until then.
-func (d *dispatcher) process(event Event, done <-chan struct{}) error {
-	ack := make(chan string, 1)
+func (d *dispatcher) process(event Event, done <-chan struct{}) error { return d.put(event)(done) }
+
+// put hands an event over. What it returns waits as process does.
+func (d *dispatcher) put(event Event) (wait func(done <-chan struct{}) error) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.closed {
-		d.mu.Unlock()
-		return nil
+		return func(<-chan struct{}) error { return nil }
 	}
+	ack := make(chan string, 1)
 	d.lastToken++
 	event.Token = d.lastToken
 	d.waiting[event.Token] = ack
 	d.events = append(d.events, event)
 	d.start()
-	d.mu.Unlock()
-	select {
-	case text := <-ack:
-		if text != "" {
-			return errors.New(text)
+	return func(done <-chan struct{}) error {
+		select {
+		case text := <-ack:
+			if text != "" {
+				return errors.New(text)
+			}
+		case <-done:
+			d.mu.Lock()
+			d.take(event.Token)
+			d.mu.Unlock()
 		}
-	case <-done:
-		d.mu.Lock()
-		d.take(event.Token)
-		d.mu.Unlock()
+		return nil
 	}
-	return nil
 }
 
 func (d *dispatcher) acknowledge(token uint64, text string) bool {

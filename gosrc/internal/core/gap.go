@@ -28,7 +28,8 @@ type census struct {
 	mu      sync.Mutex
 	running map[processKey]*member
 	early   map[processKey]struct{} // what exited while containerd was first asked; nil afterwards
-	seen    map[processKey]uint32   // whose exits came while a gap is told, with their pids; else nil
+	gaps    int                     // that are open or being told
+	seen    map[processKey]uint32   // whose exits came meanwhile, with their pids; else nil
 	told    map[processKey]uint32   // whose exits were told of the last gap, and may come yet
 }
 
@@ -65,11 +66,20 @@ func (c *census) see(event Event) Origin {
 	return News
 }
 
-// open begins to tell a gap. A shim sends its event again for some seconds, so one that was asked for may come as well.
+// open begins a gap: when events end, for they may flow again before the gap is told.
 func (c *census) open() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen, c.told = map[processKey]uint32{}, map[processKey]uint32{}
+	if c.gaps++; c.gaps == 1 {
+		c.seen = map[processKey]uint32{}
+	}
+}
+
+// ask begins to tell a gap. A shim sends its event again for some seconds, so one that was asked for may come as well.
+func (c *census) ask() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = map[processKey]uint32{}
 }
 
 // claim tells whether the exit of a process that was asked for is news, which its event is not from now on; but where
@@ -94,7 +104,9 @@ func (c *census) claim(exit Event) bool {
 func (c *census) shut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen = nil
+	if c.gaps--; c.gaps == 0 {
+		c.seen = nil
+	}
 }
 
 // exited notes what was told otherwise than by an event.
@@ -149,13 +161,23 @@ func (cl *Client) list(ctx context.Context, since time.Time) []*task.Process {
 	return cl.census.count(response.Tasks, since)
 }
 
-// tellGap tells of a gap, and of what ended in it.
+// tellGap tells of a gap, before any event that comes after it, and then of what ended in it.
 func (cl *Client) tellGap(since time.Time, cause error) {
+	wait := cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: since, Error: cause, Origin: Recovered})
+	if !cl.use(func() {
+		_ = wait(cl.ctx.Done())
+		cl.tellEnds(since)
+	}) {
+		_ = wait(cl.ctx.Done())
+	}
+}
+
+// tellEnds tells of what ended since, by what containerd says when asked.
+func (cl *Client) tellEnds(since time.Time) {
 	cl.gaps.Lock()
 	defer cl.gaps.Unlock()
-	_ = cl.tell(Event{Type: EventGap, ExitedAt: since, Error: cause, Origin: Recovered})
-	cl.census.open()
 	defer cl.census.shut()
+	cl.census.ask()
 	ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
 	defer cancel()
 	exits := map[string][]Event{} // by container

@@ -1,12 +1,17 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
 	containerd "github.com/containerd/containerd/v2/client"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"github.com/moby/locker"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -66,6 +71,7 @@ func TestAnExitIsToldOnce(t *testing.T) {
 	c := newCensus()
 	c.see(a("start", 1, nil))
 	c.open()
+	c.ask()
 	if !c.claim(a("exit", 1, nil)) {
 		t.Fatal("what no event has told is no news")
 	}
@@ -76,6 +82,7 @@ func TestAnExitIsToldOnce(t *testing.T) {
 
 	c.see(a("start", 2, nil))
 	c.open()
+	c.ask()
 	if c.see(a("exit", 2, nil)) != News || c.claim(a("exit", 2, nil)) {
 		t.Fatal("its event came while it was asked for")
 	}
@@ -83,6 +90,7 @@ func TestAnExitIsToldOnce(t *testing.T) {
 
 	c.see(a("start", 3, nil))
 	c.open()
+	c.ask()
 	c.claim(a("exit", 3, nil))
 	c.shut()
 	c.see(a("start", 4, nil))
@@ -91,7 +99,54 @@ func TestAnExitIsToldOnce(t *testing.T) {
 	}
 
 	c.open()
+	c.ask()
 	if !c.claim(a("exit", 5, errors.New("not found"))) || c.see(a("exit", 5, nil)) != News {
 		t.Fatal("the event of what containerd had forgotten has its exit code")
+	}
+}
+
+// ended is a containerd whose one task has ended.
+type ended struct {
+	tasks.TasksClient
+	at time.Time
+}
+
+func (e ended) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption) (*tasks.ListTasksResponse, error) {
+	return &tasks.ListTasksResponse{Tasks: []*task.Process{processOf("a", task.Status_STOPPED, e.at)}}, nil
+}
+
+func TestAnExitWhoseEventComesBeforeContainerdIsAskedIsToldOnce(t *testing.T) {
+	events := recorder{events: make(chan Event, 8)}
+	daemon, err := containerd.New("", containerd.WithServices(containerd.WithTaskClient(ended{at: time.Now().Add(time.Minute)})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl := &Client{core: New(events, 0), daemon: daemon, census: newCensus(), order: locker.New()}
+	cl.ctx, cl.cancel = context.WithCancel(t.Context())
+	defer cl.cancel()
+	ready := newReadyEvents()
+	ready.lost, ready.gap = cl.census.open, cl.tellGap
+
+	_ = cl.census.count(nil, time.Time{})
+	cl.census.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 7})
+	ready.lose(errors.New("EOF"))
+	ready.flow()
+	gap := <-events.events
+	go func() {
+		_ = cl.ProcessEvent("a", libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: "a", ProcessID: "a", Pid: 7})
+	}()
+	exit := <-events.events
+	cl.core.AckEvent(exit.Token, "")
+	cl.core.AckEvent(gap.Token, "")
+	go func() {
+		cl.core.running.Wait()
+		close(events.events)
+	}()
+	for again := range events.events {
+		t.Errorf("told again: %v", again)
+		cl.core.AckEvent(again.Token, "")
+	}
+	if gap.Type != EventGap || exit.Type != "exit" || exit.Origin != News {
+		t.Fatalf("told: %v, %v", gap, exit)
 	}
 }

@@ -22,7 +22,9 @@ type readyEvents struct {
 	ready                   chan struct{}
 	left                    leftovers
 
-	// gap is called when events flow again: since when they did not, and why. Set before the first subscription.
+	// lost is called when events flow no more, gap before the first that does again: since when they did not, and why.
+	// Set before the first subscription.
+	lost  func()
 	gap   func(since time.Time, cause error)
 	mu    sync.Mutex
 	since time.Time // zero while nothing is lost
@@ -50,7 +52,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 		}
 	}()
 	go func() {
-		first := true
+		flows, probed := false, false
 		for {
 			select {
 			case <-ctx.Done():
@@ -59,12 +61,15 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 				if envelope == nil {
 					return
 				}
+				if !flows {
+					flows = true
+					r.flow()
+				}
 				if envelope.Namespace == namespace {
-					if first {
-						first = false
+					if !probed {
+						probed = true
 						close(seen)
 						r.once.Do(func() { close(r.ready) })
-						r.flow()
 					}
 					continue
 				}
@@ -86,6 +91,7 @@ func (r *readyEvents) lose(cause error) {
 	defer r.mu.Unlock()
 	if r.since.IsZero() {
 		r.since, r.cause = time.Now(), cause
+		r.lost()
 	}
 }
 
