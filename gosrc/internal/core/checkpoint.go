@@ -29,6 +29,7 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 	if err := p.container.checkExitOption(exit); err != nil {
 		return Result{}, err
 	}
+	directory = filepath.Clean(directory) // what comes before a ".." is not to be made
 	if ctx.Err() != nil {
 		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // which refuses in its own words
 	}
@@ -103,22 +104,25 @@ func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory str
 
 // prepareCheckpointDir makes the directory as dockerd does before it calls libcontainerd, which finds out too late that
 // there is none: with exit the task has ended by then, and its checkpoint is lost. For the same reason it tries to write.
-func prepareCheckpointDir(directory string) (made bool, err error) {
+func prepareCheckpointDir(directory string) (made string, err error) {
+	if err := checkDirectory("checkpoint", directory); err != nil {
+		return "", err
+	}
 	entries, err := os.ReadDir(directory)
 	if errors.Is(err, fs.ErrNotExist) {
-		made = true
+		made = firstMissing(directory)
 		err = os.MkdirAll(directory, 0o700)
 	}
 	if err != nil {
-		return false, unusable(directory, err)
+		return "", errors.Join(unusable(directory, err), unmake(directory, made))
 	}
 	if len(entries) > 0 {
-		return false, cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
+		return "", cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
 			"give one that is empty, or that does not exist yet", directory))
 	}
 	trial, err := os.CreateTemp(directory, ".pyctd-")
 	if err != nil {
-		return false, unusable(directory, err)
+		return "", unusable(directory, err)
 	}
 	return made, errors.Join(trial.Close(), os.Remove(trial.Name()))
 }
@@ -134,20 +138,45 @@ func unusable(directory string, err error) error {
 	return cerrdefs.ErrInvalidArgument.WithMessage(text)
 }
 
-// clearCheckpointDir removes what a failed checkpoint has left: nothing was there before.
-func clearCheckpointDir(directory string, made bool) error {
-	if made {
-		return os.RemoveAll(directory)
+// firstMissing is the directory that has to be made first, for there to be the one asked for.
+func firstMissing(directory string) string {
+	for {
+		parent := filepath.Dir(directory)
+		if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
+			return directory
+		}
+		directory = parent
 	}
+}
+
+// unmake removes the directories that were made for one, from made down, but none that has got something in it meanwhile.
+func unmake(directory, made string) error {
+	if made == "" {
+		return nil
+	}
+	for ; directory != made; directory = filepath.Dir(directory) {
+		_ = os.Remove(directory) // or else made cannot be removed either
+	}
+	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// clearCheckpointDir removes what a failed checkpoint has left: nothing was there before.
+func clearCheckpointDir(directory, made string) error {
 	entries, err := os.ReadDir(directory)
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(directory, entry.Name())))
 	}
-	return err
+	return errors.Join(err, unmake(directory, made))
 }
 
 // restorable refuses what is no checkpoint; libcontainerd would upload anything.
 func restorable(directory string) error {
+	if err := checkDirectory("checkpoint", directory); err != nil {
+		return err
+	}
 	if _, err := os.ReadDir(directory); err != nil {
 		return unusable(directory, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,5 +63,45 @@ func TestCriusReasonIsInItsLog(t *testing.T) {
 	// The log of an earlier checkpoint.
 	if err := withCriuReason(failed, time.Now().Add(time.Minute)); err != failed {
 		t.Fatalf("a stale log is taken: %v", err)
+	}
+}
+
+func TestAFailedCheckpointLeavesNoDirectoryThatWasMadeForIt(t *testing.T) {
+	there := t.TempDir()
+	deep := filepath.Join(there, "a", "b", "c")
+	made, err := prepareCheckpointDir(deep)
+	if err != nil || made != filepath.Join(there, "a") {
+		t.Fatalf("made %q: %v", made, err)
+	}
+	if err := os.WriteFile(filepath.Join(deep, "pages.img"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := clearCheckpointDir(deep, made); err != nil {
+		t.Fatal(err)
+	}
+	if made, err = prepareCheckpointDir(there); err != nil || made != "" {
+		t.Fatalf("what was there is left: made %q: %v", made, err)
+	}
+	if err := clearCheckpointDir(there, made); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = prepareCheckpointDir(filepath.Join(there, "f", strings.Repeat("x", 300), "g"))
+	if err == nil {
+		t.Fatal("a name that is too long")
+	}
+	if entries, _ := os.ReadDir(there); len(entries) != 0 {
+		t.Fatalf("left: %v", entries)
+	}
+}
+
+func TestACheckpointNeedsAnAbsoluteDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, err := prepareCheckpointDir("./a/../b")
+	if kind.Of(err) != kind.InvalidArgument || kind.Of(restorable("b")) != kind.InvalidArgument {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir("."); len(entries) != 0 {
+		t.Fatalf("left: %v", entries)
 	}
 }
