@@ -112,9 +112,6 @@ func pyctd_get_counts(out *C.pyctd_counts) {
 	out.pending_events, out.goroutines = C.uint64_t(counts.PendingEvents), C.uint64_t(counts.Goroutines)
 }
 
-//export pyctd_free
-func pyctd_free(data *C.char) { C.free(unsafe.Pointer(data)) }
-
 //export pyctd_release
 func pyctd_release(handle C.pyctd_handle) (failed C.int32_t) {
 	defer guard(&failed, C.int32_t(kind.Internal))
@@ -190,6 +187,16 @@ func pyctd_stdio_set_config(stdio C.pyctd_handle, terminal C.int32_t, stdin *C.p
 	return C.int32_t(kind.Of(c.SetStdioConfig(uint64(stdio), core.IOConfig{
 		Terminal: terminal != 0, Stdin: text(stdin, stdinLen), Stdout: text(stdout, stdoutLen), Stderr: text(stderr, stderrLen),
 	})))
+}
+
+//export pyctd_client_listen
+func pyctd_client_listen(client C.pyctd_handle, listen C.int32_t) (failed C.int32_t) {
+	defer guard(&failed, C.int32_t(kind.Internal))
+	c := current.Load()
+	if c == nil {
+		return C.int32_t(kind.Closed)
+	}
+	return C.int32_t(kind.Of(c.Listen(uint64(client), listen != 0)))
 }
 
 //export pyctd_event_ack

@@ -186,6 +186,9 @@ int32_t pyctd_event_ack(uint64_t token, const char *error, size_t error_len);
  * events. */
 int64_t pyctd_client_new(pyctd_handle queue, int64_t timeout_ns, const char *address, size_t address_len,
                          const char *ns, size_t ns_len, const char *state_dir, size_t state_dir_len, uint64_t cookie);
+/* Whether the client's events are to come at all: they do until told otherwise, and each costs a callback. 0 or a
+ * pyctd_kind. */
+int32_t pyctd_client_listen(pyctd_handle client, int32_t listen);
 /* data: {"version": …, "revision": …} */
 int64_t pyctd_client_version(pyctd_handle queue, int64_t timeout_ns, pyctd_handle client);
 /* value: the container's handle. */
@@ -208,7 +211,8 @@ int64_t pyctd_client_new_container(pyctd_handle queue, int64_t timeout_ns, pyctd
 /* -- Container --------------------------------------------------------------------------------------------------- */
 
 /* NewTask; with start not 0 the seed's Container.Start: NewTask, Task.Start, and on a failed start the task is deleted
- * with kill. stdio_cookie comes back in on_stdio and on_io; 0 attaches nothing. value: the task's handle, code: its pid. */
+ * with kill. stdio_cookie comes back in on_stdio and on_io; 0 attaches nothing. checkpoint_dir: an absolute path, or
+ * empty. value: the task's handle, code: its pid. */
 int64_t pyctd_container_new_task(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container,
                                  const char *checkpoint_dir, size_t checkpoint_dir_len, int32_t with_stdin,
                                  uint64_t stdio_cookie, int32_t start);
@@ -249,6 +253,7 @@ int64_t pyctd_task_exec(pyctd_handle queue, int64_t timeout_ns, pyctd_handle tas
 /* resources: an OCI runtime spec's linux.resources object as JSON. */
 int64_t pyctd_task_update_resources(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *resources,
                                     size_t resources_len);
+/* directory: an absolute path; it is made if it is not there. */
 int64_t pyctd_task_create_checkpoint(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *directory,
                                      size_t directory_len, int32_t exit);
 

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,7 @@ class ClientCore:
         self._gaps = gaps
         self._context = contextvars.copy_context()
         self._streams: set[EventStreamCore] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._handler_errors = 0
         self._connected: _native.Handle | None = None
         self._warned = False
@@ -80,6 +81,30 @@ class ClientCore:
 
     def _take(self, made: _native.Completion) -> None:
         self._connected = _native.Handle(made.value, f"client of {self.address}")
+        self._match_listening()
+
+    def _add_stream(self, stream: EventStreamCore) -> None:
+        with self._lock:
+            self._streams.add(stream)
+            self._match_listening()
+
+    def _drop_stream(self, stream: EventStreamCore) -> None:
+        with self._lock:
+            self._streams.discard(stream)
+            self._match_listening()
+
+    def _at_stream_end(self) -> Callable[[EventStreamCore], None]:
+        """What a stream calls when it is closed; it does not keep the client."""
+        drop = weakref.WeakMethod(self._drop_stream)
+
+        def at_end(stream: EventStreamCore) -> None:
+            if (of_client := drop()) is not None:
+                of_client(stream)
+
+        return at_end
+
+    def _match_listening(self) -> None:
+        _native.listen(self._handle, self.listens())
 
     @property
     def handler_errors(self) -> int:

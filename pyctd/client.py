@@ -152,8 +152,8 @@ class Client(ClientCore):
             ClosedError: the client is closed.
         """
         self._check_open()
-        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._streams.discard)
-        self._streams.add(stream)
+        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._at_stream_end())
+        self._add_stream(stream)
         return stream
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import struct
 import sys
@@ -10,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 from .. import errors
 from ._calls import flatten
-from ._library import load, match_log_level, state, usable
+from ._library import Handle, load, match_log_level, state, usable
 
-__all__ = ["Host", "NativeEvent", "NativeStdio", "acknowledge", "define", "set_host", "set_stdio_config"]
+__all__ = ["Host", "NativeEvent", "NativeStdio", "acknowledge", "define", "listen", "set_host", "set_stdio_config"]
 
 _log = logging.getLogger("pyctd")
 
@@ -127,6 +128,14 @@ def acknowledge(token: int, error: str = "") -> None:
     if usable():
         text = error.encode("utf-8", "replace")
         state.lib.pyctd_event_ack(token, text, len(text))
+
+
+def listen(client: Handle, on: bool) -> None:
+    """Says whether a client's events are to come, if it is open: each that nobody takes costs as much as one that is
+    taken."""
+    if usable():
+        with contextlib.suppress(errors.ClosedError):
+            state.lib.pyctd_client_listen(client.number, int(on))
 
 
 def set_stdio_config(handle: int, terminal: bool, stdin: str, stdout: str, stderr: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.box import Box, eventually
 
 import pyctd
-from pyctd import EventInfo, EventType
+from pyctd import EventInfo, EventType, _native
+from pyctd._native import _callbacks
 
 Seen = list[tuple[str, EventType, EventInfo]]
 
@@ -104,6 +106,40 @@ def test_a_plain_callable(box: Box, make_client: Callable[..., pyctd.Client]) ->
     make_client(backend=lambda id, event, info: seen.append(event))
     box.run("/bin/true")
     eventually(lambda: seen == ["create", "start", "exit"])
+
+
+def test_events_that_nobody_takes_do_not_cross(
+    box: Box, make_client: Callable[..., pyctd.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would cost a callback: a client without a handler has none, but while a stream is open."""
+    crossed: list[_native.NativeEvent] = []
+    unpack = _callbacks.unpack_events
+
+    def unpacked(*args: Any) -> list[_native.NativeEvent]:
+        events = unpack(*args)
+        crossed.extend(events)
+        return events
+
+    def live() -> list[str]:
+        crossed.clear()
+        container = box.container("/bin/true")
+        with taken.events(container_id=container.id, event="exit") as exits:
+            task = container.start()
+            exits.get(timeout=20)
+        task.delete()
+        container.delete()
+        return [event.container_id for event in crossed if event.cookie == quiet._cookie]
+
+    monkeypatch.setattr(_callbacks, "unpack_events", unpacked)
+    quiet, taken = make_client(), make_client()
+    assert live() == []
+    with quiet.events() as first, quiet.events() as second:
+        live()
+        second.close()
+        assert [str(first.get(timeout=20).event) for _ in range(3)] == ["create", "start", "exit"]
+        live()
+        assert [str(first.get(timeout=20).event) for _ in range(3)] == ["create", "start", "exit"]
+    assert live() == []
 
 
 def test_a_handler_that_raises(

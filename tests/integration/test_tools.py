@@ -227,6 +227,22 @@ def test_threads_have_names(box: Box, programs: Programs) -> None:
         assert f'"{name}"' in done.stdout, done.stdout
 
 
+def test_only_go_s_threads_sleep_exactly(programs: Programs) -> None:
+    """Go's scheduler sleeps before it runs what a call has started; the kernel would add 50 µs. Python's are left."""
+    code = """
+        import os, threading
+        from pathlib import Path
+        def slack(thread): return int(Path(f"/proc/{thread}/timerslack_ns").read_text())
+        mine = slack(threading.get_native_id())
+        with connect() as client:
+            for _ in range(20):
+                client.version()
+            assert slack(threading.get_native_id()) == mine > 1
+            assert 1 in [slack(thread) for thread in os.listdir("/proc/self/task")]
+        """
+    programs.check(code, timeout=60)
+
+
 FLOW = """
 seen = []
 with connect(backend=lambda *event: seen.append(event)) as client, client.events() as events:

@@ -186,6 +186,11 @@ def test_a_reused_slot_does_not_answer_to_the_old_number(abi: Abi) -> None:
         assert abi.lib.pyctd_release(second) == OK
 
 
+def test_listening_to_what_is_no_client(abi: Abi) -> None:
+    assert abi.lib.pyctd_client_listen(abi.queue, 1) == INVALID_ARGUMENT
+    assert abi.lib.pyctd_client_listen(0, 1) == abi.lib.pyctd_client_listen(2**64 - 1, 0) == CLOSED
+
+
 @pytest.mark.parametrize("name", ["client_version", "engine_stop", "task_exec"])
 def test_a_queue_that_is_none(abi: Abi, name: str) -> None:
     null = [abi.ffi.NULL if a is None else a for a in OPERATIONS[name]]

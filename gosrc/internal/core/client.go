@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -46,6 +47,7 @@ type Client struct {
 	gaps    sync.Mutex     // one is told at a time
 	order   *locker.Locker // of a container's events, be they news or found after a gap
 	used    sync.WaitGroup // by work that must not lose the daemon in its middle
+	deaf    atomic.Bool    // nobody takes its events
 }
 
 // connect dials a daemon as dockerd does.
@@ -173,8 +175,20 @@ func (cl *Client) tell(event Event) error {
 	} else if !cl.census.claim(event) {
 		return nil
 	}
+	if cl.deaf.Load() {
+		return nil
+	}
 	event.Cookie = cl.cookie
 	return cl.core.dispatcher.process(event, cl.ctx.Done())
+}
+
+// Listen says whether the client's events are carried to the other side.
+func (c *Core) Listen(h uint64, listen bool) error {
+	cl, err := c.client(h)
+	if err == nil {
+		cl.deaf.Store(!listen)
+	}
+	return err
 }
 
 // ClientVersion is Client.Version.
