@@ -15,7 +15,7 @@ CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance soak soak-tools fuzz chaos matrix bench bench-quick lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance soak soak-tools fuzz chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -168,6 +168,18 @@ bench: build $(BENCH) $(VENV)/bench-extra $(CONTAINERD_2)/built $(DOCKER)/docker
 
 bench-quick: build $(BENCH) $(VENV)/bench-extra $(CONTAINERD_2)/built $(DOCKER)/dockerd ## the same in short, while developing
 	$(RUN_BENCH) --quick
+
+# The installed package, with a library whose Go side can be profiled and has its symbols.
+PROFILED := build/profile
+# Which workloads `make profile` looks at; all unless given.
+WORKLOADS =
+
+profile: build $(VENV)/bench-extra $(BENCH) $(CONTAINERD_2)/built ## show what the benchmarks' time goes to (WORKLOADS=)
+	rm -rf $(PROFILED) && mkdir -p $(PROFILED)
+	cp -r "$$(cd tests && ../$(BIN)/python -c 'import pyctd; print(pyctd.__path__[0])')" $(PROFILED)/pyctd
+	cd gosrc && CGO_ENABLED=1 $(GO) build -trimpath -tags "grpcnotrace profile" -buildmode=c-shared -o $(CURDIR)/$(PROFILED)/pyctd/libpyctd.so .
+	cd benchmarks && PATH="$(CURDIR)/$(CONTAINERD_2):$$PATH:$(CURDIR)/$(BIN)" PYTHONPATH=$(CURDIR)/$(PROFILED):$(CURDIR)/tests \
+	  ../$(BIN)/python -m bench.profile $(WORKLOADS)
 
 lint: build ## check style and types
 	$(BIN)/ruff check

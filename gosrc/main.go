@@ -10,6 +10,7 @@ package main
 // other.
 typedef const char pyctd_cchar;
 typedef const pyctd_callbacks pyctd_ccallbacks;
+typedef const uint64_t pyctd_cuint64;
 */
 import "C"
 
@@ -206,4 +207,17 @@ func pyctd_event_ack(token C.uint64_t, errText *C.pyctd_cchar, length C.size_t) 
 		return C.int32_t(kind.NotFound)
 	}
 	return C.int32_t(kind.OK)
+}
+
+//export pyctd_event_ack_all
+func pyctd_event_ack_all(tokens *C.pyctd_cuint64, count C.size_t) (ended C.int64_t) {
+	defer guard(&ended, -C.int64_t(kind.Internal))
+	c := current.Load()
+	if c == nil || count == 0 {
+		return 0
+	}
+	if tokens == nil || count > math.MaxInt32 {
+		return -C.int64_t(kind.InvalidArgument)
+	}
+	return C.int64_t(c.AckEvents(unsafe.Slice((*uint64)(unsafe.Pointer(tokens)), int(count))))
 }

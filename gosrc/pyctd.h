@@ -178,6 +178,8 @@ int64_t pyctd_queue_drain(pyctd_handle queue, pyctd_completion *out, size_t capa
 int32_t pyctd_cancel(int64_t op);
 /* Ends one ProcessEvent; error is its returned error's text, empty for nil. 0, or PYCTD_NOT_FOUND. */
 int32_t pyctd_event_ack(uint64_t token, const char *error, size_t error_len);
+/* Ends so many of them with nil, for the price of one. Returns how many there were, or minus a pyctd_kind. */
+int64_t pyctd_event_ack_all(const uint64_t *tokens, size_t count);
 
 /* -- Client ------------------------------------------------------------------------------------------------------ */
 

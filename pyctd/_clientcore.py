@@ -132,7 +132,7 @@ class ClientCore:
             for stream in tuple(self._streams):
                 stream.put(event, origin)
         if origin and not meant_for(self._gaps, origin):  # nearly all are 0, and not worth a call
-            _native.acknowledge(token)
+            _native.acknowledge_soon(token)
         else:
             self._handle_event(event, token)
 
@@ -147,7 +147,7 @@ class ClientCore:
         except BaseException as error:  # whatever a handler does, the next event must come
             self._settle(token, error)
         else:
-            _native.acknowledge(token)
+            _native.acknowledge_soon(token)
 
     def _settle(self, token: int, failed: BaseException | None) -> None:
         """Acknowledges an event, with what its handler raised."""

@@ -38,7 +38,7 @@ class Host:
     """Implements ``_native.Host``."""
 
     def __init__(self) -> None:
-        self._workers = Workers()
+        self._workers = Workers(_native.acknowledge_settled)
 
     def events(self, events: list[_native.NativeEvent]) -> None:
         work = []

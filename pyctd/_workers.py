@@ -33,7 +33,10 @@ class Workers:
     STALL = 0.001
     CROWDED = 0.2
 
-    def __init__(self) -> None:
+    def __init__(self, settle: Callable[[], object] = lambda: None) -> None:
+        """``settle`` is called when a thread has no more work, and now and then while others have: it does at once what
+        work has left to be done with other's."""
+        self._settle = settle
         self._work: deque[Work] = deque()
         self._lock = threading.Lock()
         self._parked: list[threading.Lock] = []  # what the threads without work wait for, each for its own
@@ -82,6 +85,7 @@ class Workers:
         crowded = False
         while True:
             time.sleep(self.CROWDED if crowded else self.STALL)
+            self._settle()
             with self._lock:
                 if not self._work:
                     self._watched = False
@@ -99,6 +103,7 @@ class Workers:
             try:
                 function, argument = self._work.popleft()
             except IndexError:
+                self._settle()
                 if not self._park(gate):
                     return
                 continue

@@ -67,6 +67,11 @@ class Side:
         return answer
 
     @property
+    def pid(self) -> int:
+        """Its program's process id."""
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether its program has ended, or was killed since it did not answer."""
         return self._process.poll() is not None

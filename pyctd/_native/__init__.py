@@ -8,7 +8,17 @@ The Go library is loaded by the first call that needs it, never by ``import pyct
 process may fork before it uses pyctd.
 """
 
-from ._callbacks import Host, NativeEvent, NativeStdio, acknowledge, listen, set_host, set_stdio_config
+from ._callbacks import (
+    Host,
+    NativeEvent,
+    NativeStdio,
+    acknowledge,
+    acknowledge_settled,
+    acknowledge_soon,
+    listen,
+    set_host,
+    set_stdio_config,
+)
 from ._calls import Completion, Operation, Queue, disown, ends_later, log_late, outcome, run, tell
 from ._library import Counts, Handle, counts, cut_off, forked, load, refuse_forked, state, usable
 
@@ -22,6 +32,8 @@ __all__ = [
     "Operation",
     "Queue",
     "acknowledge",
+    "acknowledge_settled",
+    "acknowledge_soon",
     "counts",
     "cut_off",
     "disown",

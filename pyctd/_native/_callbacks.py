@@ -6,6 +6,7 @@ import contextlib
 import logging
 import struct
 import sys
+from collections import deque
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +14,18 @@ from .. import errors
 from ._calls import flatten
 from ._library import Handle, load, match_log_level, state, usable
 
-__all__ = ["Host", "NativeEvent", "NativeStdio", "acknowledge", "define", "listen", "set_host", "set_stdio_config"]
+__all__ = [
+    "Host",
+    "NativeEvent",
+    "NativeStdio",
+    "acknowledge",
+    "acknowledge_settled",
+    "acknowledge_soon",
+    "define",
+    "listen",
+    "set_host",
+    "set_stdio_config",
+]
 
 _log = logging.getLogger("pyctd")
 
@@ -128,6 +140,30 @@ def acknowledge(token: int, error: str = "") -> None:
     if usable():
         text = error.encode("utf-8", "replace")
         state.lib.pyctd_event_ack(token, text, len(text))
+
+
+#: Of events that are to be acknowledged with others.
+_settled: deque[int] = deque()
+TOGETHER = 64
+"""How many events are acknowledged at once, at most: each call into Go gives the GIL away and takes it again."""
+
+
+def acknowledge_soon(token: int) -> None:
+    """As ``acknowledge``, with what follows: whoever calls it also calls ``acknowledge_settled`` before it waits."""
+    _settled.append(token)
+    if len(_settled) >= TOGETHER:
+        acknowledge_settled()
+
+
+def acknowledge_settled() -> None:
+    """Acknowledges what was put off."""
+    while _settled:
+        tokens: list[int] = []
+        with contextlib.suppress(IndexError):  # other threads take of them, too
+            while len(tokens) < TOGETHER:
+                tokens.append(_settled.popleft())
+        if tokens and usable():
+            state.lib.pyctd_event_ack_all(tokens, len(tokens))
 
 
 def listen(client: Handle, on: bool) -> None:

@@ -106,10 +106,10 @@ def usable() -> bool:
 
 def load() -> Any:
     """The library; loaded when first asked for."""
+    if state.lib is not None and not state.closed and state.pid == os.getpid():  # nearly always
+        return state.lib
     refuse_forked()
     refuse_closed()
-    if state.lib is not None:
-        return state.lib
     state.pid = os.getpid()  # before the lock: a child that is forked meanwhile must not wait for it
     with state.lock:
         if state.lib is None:

@@ -164,6 +164,9 @@ class Fuzz:
             if kind == "const char *":
                 next(names)
                 draws.append(self._text("process" if (function.name, name) == ("pyctd_task_exec", "spec") else name))
+            elif kind == "const uint64_t *":
+                next(names)
+                draws.append(self._some_tokens)
             elif kind == "pyctd_handle":
                 draws.append(lambda draw, name=name: (self.handles.draw(name, draw),))  # type: ignore[misc]
             elif name == "timeout_ns":
@@ -184,6 +187,12 @@ class Fuzz:
             return text, len(text) if draw.random() < 0.97 else int(draw.random() * len(text))
 
         return draw_text
+
+    def _some_tokens(self, draw: random.Random) -> tuple[Any, ...]:
+        if draw.random() < 0.03:
+            return self.ffi.NULL, SIZES[int(draw.random() * len(SIZES))] % 2**64
+        tokens = [*self.tokens, draw.getrandbits(64)][: draw.randrange(9)]
+        return self.ffi.new("uint64_t[]", tokens), len(tokens) if draw.random() < 0.9 else 0
 
     def _number(self, kind: str, name: str) -> Draw:
         low, high = RANGES[kind]

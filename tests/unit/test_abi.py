@@ -206,6 +206,10 @@ def test_null_pointers(abi: Abi) -> None:
     assert abi.lib.pyctd_queue_drain(0, abi.ffi.new("pyctd_completion *"), 1) == -CLOSED
     assert abi.lib.pyctd_event_ack(0, null, 0) == NOT_FOUND
     assert abi.lib.pyctd_event_ack(2**64 - 1, b"x", 1) == NOT_FOUND
+    assert abi.lib.pyctd_event_ack_all(null, 0) == 0
+    assert abi.lib.pyctd_event_ack_all(null, 3) == -INVALID_ARGUMENT
+    assert abi.lib.pyctd_event_ack_all([1, 2**64 - 1], 2) == 0
+    assert abi.lib.pyctd_event_ack_all([1], 2**64 - 1) == -INVALID_ARGUMENT
     assert abi.lib.pyctd_init(null, 0) != OK
     for op in (0, -1, 2**62):
         assert abi.lib.pyctd_cancel(op) == NOT_FOUND

@@ -77,3 +77,14 @@ def test_work_that_comes_one_by_one() -> None:
         time.sleep(0.0005 if number % 10 else Own.IDLE)
     eventually(lambda: len(done) == 200)
     eventually(workers.gone, what="the threads' end")
+
+
+def test_what_is_done_with_other_work_does_not_wait_for_work_that_blocks() -> None:
+    settled, ran, release = threading.Event(), threading.Event(), threading.Event()
+    workers = Own(lambda: settled.set() if ran.is_set() else None)
+    workers.submit([(lambda _: ran.set(), None), (lambda _: release.wait(30), None)])
+    assert settled.wait(10)
+    settled.clear()
+    release.set()
+    assert settled.wait(10), "once there is no more"
+    eventually(workers.gone, what="the threads' end")

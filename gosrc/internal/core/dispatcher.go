@@ -145,6 +145,18 @@ func (d *dispatcher) acknowledge(token uint64, text string) bool {
 	return true
 }
 
+func (d *dispatcher) acknowledgeAll(tokens []uint64) (ended int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, token := range tokens {
+		if ack := d.take(token); ack != nil {
+			ack <- ""
+			ended++
+		}
+	}
+	return ended
+}
+
 func (d *dispatcher) log(r record) { d.records.put(r) }
 
 func (d *dispatcher) unacknowledged() int {
@@ -163,3 +175,6 @@ func (d *dispatcher) close() {
 
 // AckEvent ends one ProcessEvent with the error's text, "" for nil.
 func (c *Core) AckEvent(token uint64, text string) bool { return c.dispatcher.acknowledge(token, text) }
+
+// AckEvents ends some with nil, and tells how many there were.
+func (c *Core) AckEvents(tokens []uint64) int { return c.dispatcher.acknowledgeAll(tokens) }

@@ -95,3 +95,20 @@ func TestAnEventThatNobodyWaitsForHoldsNothingBack(t *testing.T) {
 		t.Fatalf("got %v", last)
 	}
 }
+
+func TestManyAreAcknowledgedAtOnce(t *testing.T) {
+	d, b := newDispatcher(t)
+	d.send("a", "b", "c")
+	tokens := []uint64{1 << 40}
+	for len(tokens) < 4 {
+		for _, event := range b.next(t) {
+			tokens = append(tokens, event.Token)
+		}
+		if ended := d.acknowledgeAll(tokens); ended == 0 {
+			t.Fatal("none")
+		}
+	}
+	if d.acknowledgeAll(tokens) != 0 || d.unacknowledged() != 0 {
+		t.Fatalf("%d are left", d.unacknowledged())
+	}
+}
