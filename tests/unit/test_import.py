@@ -17,6 +17,7 @@ def run(*lines: str) -> list[str]:
     "module",
     [
         "asyncio",
+        "ctypes",
         "dataclasses",
         "fastjsonschema",
         "importlib.resources",
