@@ -83,7 +83,7 @@ SEQUENCES = 10
 SEED =
 CONFORMANCE = export SEQUENCES=$(SEQUENCES); $(call PYTEST,$(1)) $(if $(SEED),--randomly-seed=$(SEED)) conformance
 
-$(REFERENCE): $(shell find gosrc/cmd -name '*.go') gosrc/go.mod | $(VENV)/go
+$(REFERENCE): $(shell find gosrc/cmd/reference gosrc/internal/direct -name '*.go') gosrc/go.mod | $(VENV)/go
 	cd gosrc && $(GO) build -trimpath -o $(CURDIR)/$@ ./cmd/reference
 
 conformance: build $(REFERENCE) $(CONTAINERD_2)/built ## compare Go and Python: the same scenarios on both daemons
@@ -151,7 +151,7 @@ matrix: build $(VENV)/go ## run the tests on several versions of containerd, run
 
 BENCH := $(VENV)/bench
 
-$(BENCH): $(shell find gosrc/cmd/bench -name '*.go') gosrc/go.mod | $(VENV)/go
+$(BENCH): $(shell find gosrc/cmd/bench gosrc/internal/direct -name '*.go') gosrc/go.mod | $(VENV)/go
 	cd gosrc && $(GO) build -trimpath -o $(CURDIR)/$@ ./cmd/bench
 
 # docker-py, and matplotlib for the plot: where they can't be had, the benchmarks say so and go on.

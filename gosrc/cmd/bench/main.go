@@ -85,7 +85,7 @@ func serve(in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	if err := encoder.Encode(answer{}); err != nil {
 		return err
 	}

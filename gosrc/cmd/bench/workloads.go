@@ -10,6 +10,8 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+
+	"github.com/pyctd/pyctd/gosrc/internal/direct"
 )
 
 var background = context.Background()
@@ -19,7 +21,7 @@ var background = context.Background()
 func (b *bench) run(r request) ([]int64, error) {
 	switch r.Workload {
 	case "version":
-		return each(r.Count, func() error { _, err := b.moby.Version(background); return err })
+		return each(r.Count, func() error { _, err := b.Moby.Version(background); return err })
 	case "status":
 		return b.onTask(r.Count, func(t libcontainerdtypes.Task) error { _, err := t.Status(background); return err })
 	case "stats":
@@ -80,7 +82,7 @@ func (b *bench) container(args ...string) (libcontainerdtypes.Container, error) 
 	spec, process := b.spec, *b.spec.Process
 	process.Args = args
 	spec.Process = &process
-	return b.moby.NewContainer(background, fmt.Sprintf("%s-%d", b.Namespace, b.ids.Add(1)), &spec, shim, nil)
+	return b.Moby.NewContainer(background, fmt.Sprintf("%s-%d", b.Namespace, b.ids.Add(1)), &spec, shim, nil)
 }
 
 type waiter interface {
@@ -195,14 +197,14 @@ func (b *bench) exitEvents(count int) ([]int64, error) {
 func (b *bench) events(count int) ([]int64, error) {
 	c := &counter{done: make(chan struct{})}
 	c.left.Store(int64(count))
-	moby, end, err := connect(b.Events, eventsNamespace(count), filepath.Join(b.State, "events"), c)
+	source, err := direct.Connect(background, b.setup.Events, eventsNamespace(count), filepath.Join(b.State, "events"), c)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer source.Close()
 	time.Sleep(settle) // the subscription is under way
 	return each(1, func() error {
-		if _, err := moby.Version(background); err != nil {
+		if _, err := source.Moby.Version(background); err != nil {
 			return err
 		}
 		<-c.done

@@ -181,7 +181,7 @@ func (r *runner) containerOpt(ctx context.Context, name string, raw json.RawMess
 	case "sandbox":
 		return containerd.WithSandbox(text), nil
 	case "image":
-		image, err := r.daemon.GetImage(ctx, text)
+		image, err := r.Daemon.GetImage(ctx, text)
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 
 // closeClient ends the client; what it has attached is not looked at any more.
 func (r *runner) closeClient(context.Context, arguments) (any, error) {
-	r.close()
+	r.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attached = map[string]*streams{}

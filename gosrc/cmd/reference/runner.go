@@ -14,6 +14,8 @@ import (
 	"time"
 
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+
+	"github.com/pyctd/pyctd/gosrc/internal/direct"
 )
 
 // stepLimit ends a run that hangs.
@@ -32,7 +34,7 @@ type runner struct {
 	scenario scenario
 	out      printer
 	events   *events
-	*connection
+	*direct.Connection
 
 	mu         sync.Mutex
 	containers map[string]libcontainerdtypes.Container
@@ -75,7 +77,7 @@ func (r *runner) run(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	defer func() { r.close() }()
+	defer func() { r.Close() }()
 	_ = r.out.Encode(object{"scenario": r.scenario.Name, "values": r.place.values()})
 	for number, raw := range r.scenario.Steps {
 		s, err := parse(raw, r.place.values())
@@ -105,7 +107,7 @@ func (r *runner) run(ctx context.Context) error {
 
 // open makes the client and waits until its events flow.
 func (r *runner) open(ctx context.Context) (err error) {
-	r.connection, err = connect(ctx, r.place, r.events)
+	r.Connection, err = direct.Connect(ctx, r.place.Address, r.place.Namespace, r.place.state(), r.events)
 	if err != nil {
 		return err
 	}

@@ -153,17 +153,17 @@ func daemonStep(do string) func(*runner, context.Context, arguments) (any, error
 }
 
 func (r *runner) version(ctx context.Context, _ arguments) (any, error) {
-	version, err := r.moby.Version(ctx)
+	version, err := r.Moby.Version(ctx)
 	return object{"version": version.Version, "revision": version.Revision}, err
 }
 
 func (r *runner) newContainer(ctx context.Context, a arguments) (any, error) {
-	return r.create(ctx, a, r.moby.NewContainer)
+	return r.create(ctx, a, r.Moby.NewContainer)
 }
 
 func (r *runner) replaceContainer(ctx context.Context, a arguments) (any, error) {
 	return r.create(ctx, a, func(ctx context.Context, id string, spec *specsSpec, shim string, options any, opts ...containerd.NewContainerOpts) (libcontainerdtypes.Container, error) {
-		return libcontainerd.ReplaceContainer(ctx, r.moby, id, spec, shim, options, opts...)
+		return libcontainerd.ReplaceContainer(ctx, r.Moby, id, spec, shim, options, opts...)
 	})
 }
 
@@ -175,7 +175,7 @@ func (r *runner) keep(name string, c libcontainerdtypes.Container) {
 
 func (r *runner) loadContainer(ctx context.Context, a arguments) (any, error) {
 	id := or(a.ID, "c")
-	c, err := r.moby.LoadContainer(ctx, id)
+	c, err := r.Moby.LoadContainer(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-package main
+// Package direct is libcontainerd as dockerd has it, with no pyctd between: what pyctd is compared with and measured by.
+package direct
 
 import (
 	"context"
@@ -18,20 +19,20 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// connection is a libcontainerd client and what it stands on.
-type connection struct {
-	daemon *containerd.Client
-	moby   libcontainerdtypes.Client
+// Connection is a libcontainerd client and what it stands on.
+type Connection struct {
+	Daemon *containerd.Client
+	Moby   libcontainerdtypes.Client
 	cancel context.CancelFunc
 }
 
-// connect makes a client with dockerd's own options (moby's daemon.NewDaemon).
-func connect(ctx context.Context, p place, backend libcontainerdtypes.Backend) (*connection, error) {
+// Connect makes a client with dockerd's own options (moby's daemon.NewDaemon).
+func Connect(ctx context.Context, address, namespace, state string, backend libcontainerdtypes.Backend) (*Connection, error) {
 	const timeout = 60 * time.Second
 	reconnect := backoff.DefaultConfig
 	reconnect.MaxDelay = timeout
-	daemon, err := containerd.New(p.Address,
-		containerd.WithDefaultNamespace(p.Namespace),
+	daemon, err := containerd.New(address,
+		containerd.WithDefaultNamespace(namespace),
 		containerd.WithDialOpts([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
@@ -44,15 +45,17 @@ func connect(ctx context.Context, p place, backend libcontainerdtypes.Backend) (
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	moby, err := libcontainerd.NewClient(ctx, daemon, p.state(), p.Namespace, backend)
+	moby, err := libcontainerd.NewClient(ctx, daemon, state, namespace, backend)
 	if err != nil {
 		cancel()
+		_ = daemon.Close()
 		return nil, err
 	}
-	return &connection{daemon, moby, cancel}, nil
+	return &Connection{daemon, moby, cancel}, nil
 }
 
-func (c *connection) close() {
+// Close ends the connection and its events.
+func (c *Connection) Close() {
 	c.cancel()
-	_ = c.daemon.Close()
+	_ = c.Daemon.Close()
 }
