@@ -15,7 +15,7 @@ CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance soak soak-tools fuzz chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -119,6 +119,20 @@ fuzz: build ## fuzz the C ABI and the parsers in Go (INPUTS= FUZZTIME=): half an
 	@cd gosrc && for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' internal/core/*_test.go); do \
 	  $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel 2 ./internal/core || exit 1; done
 	export FUZZ_INPUTS=$(INPUTS); $(call PYTEST) -s chaos/test_fuzz.py
+
+# A package whose C is instrumented, and what has to be loaded before everything else for it. Leaks are Python's own.
+SANITIZED := build/sanitized
+SANITIZE = -fsanitize=address,undefined
+SANITIZED_INPUTS = 200000
+
+sanitize: build ## run the tests of the C ABI under the sanitizers of addresses and undefined behaviour (SANITIZED_INPUTS=)
+	rm -rf $(SANITIZED)
+	CFLAGS="$(SANITIZE) -fno-omit-frame-pointer -g -O1" LDFLAGS="$(SANITIZE)" \
+	  $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(SANITIZED)/wheel .
+	$(BIN)/pip install --quiet --no-deps --target $(SANITIZED) $(SANITIZED)/wheel/pyctd-*.whl
+	export LD_PRELOAD="$$(cc -print-file-name=libasan.so):$$(cc -print-file-name=libubsan.so)" PYTHONPATH=$(CURDIR)/$(SANITIZED) \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1 FUZZ_INPUTS=$(SANITIZED_INPUTS); \
+	  $(call PYTEST) -s unit/test_abi.py unit/test_callbacks.py chaos/test_fuzz.py::test_without_a_daemon
 
 # How often `make chaos` breaks what: containerd killed, and stopped for so many seconds; the process of an engine
 # killed, and of a client; the shim killed, runc failing in each command; disks full or read-only; descriptors, memory

@@ -66,7 +66,8 @@ def fuzz(scratch: Path, rootfs: Path, inputs: int, address: str | None = None) -
     journal = scratch.with_name(f"{scratch.name}.journal")
     journal.write_bytes(bytes(THREADS * SLOT))
     args = [str(journal), SEED, str(inputs), str(scratch), str(rootfs), *([address] if address else [])]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "GOTRACEBACK": "all", "PATH": "/nonexistent"}
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    env = os.environ | {"PYTHONPATH": path, "GOTRACEBACK": "all", "PATH": "/nonexistent"}
     with (
         tempfile.TemporaryFile("w+") as err,
         subprocess.Popen(
