@@ -121,7 +121,7 @@ def test_an_engine_that_nobody_closed_is_taken_down(box: Box, programs: Programs
 def run_as_nobody(code: str) -> tuple[int, str, str]:
     """Runs code as nobody, the library loaded from where nobody may read it too."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import os, pyctd, pyctd._native, pyctd._ffi\npyctd.Engine\nos.setuid(65534)\n{code}"],
+        [sys.executable, "-c", f"import ctypes, os, pyctd, pyctd._ffi\npyctd.Engine\nos.setuid(65534)\n{code}"],
         capture_output=True,
         text=True,
         timeout=30,
