@@ -21,6 +21,9 @@ EXIT_CODE = 7
 PATIENCE = 90.0
 """Seconds that one step is tried again for: gRPC's own pauses between its connections grow while there is no daemon."""
 
+CUT_OFF = 1
+"""The exit code of runc's own process where containerd was killed while the container's was to be started."""
+
 HALF_MADE = 3.0
 """Seconds after which a task that both exists and does not is given up: containerd 1.6 was killed while it made it."""
 
@@ -91,17 +94,20 @@ class Lives:
     def lead(self, client: pyctd.Client, id: str) -> None:
         """One life."""
         container = self._make(client, id)
-        task = self._start(container)
+        task, again = self._start(container)
         self.started.add(id)
         try:
             status = self._again(task.wait)
         except pyctd.NotFoundError:  # containerd 2 forgets what ended while it was away
             status = pyctd.ExitStatus(255, None, "forgotten")
-        assert status.exit_code == EXIT_CODE or status.error, status
         self.told.add(id)
+        assert status.exit_code == EXIT_CODE or status.error or (again and status.exit_code == CUT_OFF), status
         self._gone(task.delete)
         self._gone(container.delete)
-        self.finished.add(id)
+        if status.exit_code == CUT_OFF:
+            self.failed[id] = "a start that containerd's end cut off: exit code 1"
+        else:
+            self.finished.add(id)
 
     def _again(self, call: Callable[..., T]) -> T:
         """Calls until the daemon answers."""
@@ -122,18 +128,18 @@ class Lives:
         except pyctd.ConflictError:  # a try whose answer was lost
             return self._again(lambda timeout: client.load_container(id, timeout=timeout))
 
-    def _start(self, container: pyctd.Container) -> pyctd.Task:
-        """The task, running: a try whose answer was lost may have made or started it."""
+    def _start(self, container: pyctd.Container) -> tuple[pyctd.Task, bool]:
+        """The task, running; and whether a try whose answer was lost has started it. That may have made it, too."""
         until = time.monotonic() + HALF_MADE
         while True:
             try:
-                return self._again(container.start)
+                return self._again(container.start), False
             except pyctd.AlreadyExistsError:
                 pass
             try:
                 task = self._again(container.task)
                 if self._again(task.status).status != "created":
-                    return task
+                    return task, True
                 self._again(task.force_delete)
             except pyctd.NotFoundError:
                 if time.monotonic() > until:

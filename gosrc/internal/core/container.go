@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"fmt"
+	"os"
+	"sync/atomic"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -10,6 +12,7 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
 // A Container is a libcontainerd container and the client that it came from.
@@ -19,6 +22,8 @@ type Container struct {
 	moby   libcontainerdtypes.Container
 	bundle string // as its label says; empty where it has none
 	loaded bool   // from LoadContainer, which does not bring the runtime's options back
+
+	unanswered atomic.Bool // whether a Delete was cut off, which containerd may have done
 }
 
 func (c *Core) container(h uint64) (*Container, error) {
@@ -151,7 +156,24 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{}, ctr.moby.Delete(ctx)
+	return Result{}, ctr.delete(ctx)
+}
+
+// delete is libcontainerd's Delete, which removes the bundle when containerd has answered. Of one whose answer was lost the
+// next try finds no container any more: it then removes the bundle, too.
+func (ctr *Container) delete(ctx context.Context) error {
+	err := ctr.moby.Delete(ctx)
+	switch kind.Of(err) {
+	case kind.Unavailable, kind.DeadlineExceeded, kind.Canceled:
+		ctr.unanswered.Store(true)
+	case kind.NotFound:
+		if ctr.bundle != "" && ctr.unanswered.Load() {
+			if failed := os.RemoveAll(ctr.bundle); failed != nil {
+				log.G(ctx).WithError(failed).WithField("container", ctr.id).Error("failed to remove bundle")
+			}
+		}
+	}
+	return err
 }
 
 func (c *Core) processResult(p *Process) Result {
