@@ -8,7 +8,7 @@ import signal as signals
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._json import to_json
+from ._json import from_json, to_json
 from ._native import Completion, Handle, Operation
 from .errors import InvalidArgumentError
 from .options import Option
@@ -34,7 +34,7 @@ def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Ope
 
 
 def client_version(client: Handle) -> Operation[Version]:
-    return Operation("client_version", (client,), lambda done: Version(**json.loads(done.data)))
+    return Operation("client_version", (client,), lambda done: Version(**from_json(done.data)))
 
 
 def load_container(client: Handle, id: str) -> Operation[Handle]:
@@ -52,7 +52,7 @@ def containers(client: Handle, filters: Sequence[str]) -> Operation[list[Contain
         raise InvalidArgumentError(f"filters must be strings such as 'id==web', not {filters!r:.200}")
     chosen = json.dumps(filters).encode()
     return Operation(
-        "client_containers", (client, chosen), lambda done: [_container_info(item) for item in json.loads(done.data)]
+        "client_containers", (client, chosen), lambda done: [_container_info(item) for item in from_json(done.data)]
     )
 
 
@@ -134,7 +134,7 @@ def _exit_status(done: Completion) -> ExitStatus:
 
 
 def _status(done: Completion) -> Status:
-    return Status(json.loads(done.data)["status"], done.code, to_datetime(done.sec, done.nsec))
+    return Status(from_json(done.data)["status"], done.code, to_datetime(done.sec, done.nsec))
 
 
 def kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None]:
@@ -187,11 +187,11 @@ def stats(task: Handle) -> Operation[Stats]:
 
 
 def pids(task: Handle) -> Operation[list[ProcessInfo]]:
-    return Operation("task_pids", (task,), lambda done: [ProcessInfo(**item) for item in json.loads(done.data)])
+    return Operation("task_pids", (task,), lambda done: [ProcessInfo(**item) for item in from_json(done.data)])
 
 
 def summary(task: Handle) -> Operation[list[Summary]]:
-    return Operation("task_summary", (task,), lambda done: [Summary(**item) for item in json.loads(done.data)])
+    return Operation("task_summary", (task,), lambda done: [Summary(**item) for item in from_json(done.data)])
 
 
 def force_delete(task: Handle) -> Operation[None]:
