@@ -51,6 +51,28 @@ extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t tex
 """
 
 
+#: How Python lets a handle go. In C, for in a finalizer that runs code of Python's a Ctrl-C is lost; only in the
+#: process that has loaded the library, and not once that is shut down.
+RELEASE = """
+void pyctd_py_own(int32_t own);
+void pyctd_py_release(void *handle);
+"""
+RELEASE_SOURCE = """
+#include <unistd.h>
+#include "pyctd.h"
+
+static pid_t owner;
+
+static void pyctd_py_own(int32_t own) { owner = own ? getpid() : 0; }
+
+static void pyctd_py_release(void *handle)
+{
+    if (owner == getpid())
+        pyctd_release((pyctd_handle)(uintptr_t)handle);
+}
+"""
+
+
 def declarations() -> str:
     """The part of pyctd.h that is marked for CFFI."""
     marked = re.search(r"/\* CFFI: begin \*/(.*)/\* CFFI: end \*/", HEADER.read_text(), re.DOTALL)
@@ -60,10 +82,10 @@ def declarations() -> str:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations() + CALLBACKS)
+ffibuilder.cdef(declarations() + CALLBACKS + RELEASE)
 ffibuilder.set_source(
     "pyctd._ffi",
-    '#include "pyctd.h"',
+    RELEASE_SOURCE,
     include_dirs=["gosrc"],
     libraries=["pyctd"],
     extra_link_args=["-Wl,-rpath,$ORIGIN"],

@@ -7,8 +7,6 @@ import logging
 import os
 import sys
 import threading
-import weakref
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import errors
@@ -19,10 +17,11 @@ __all__ = [
     "Handle",
     "counts",
     "cut_off",
-    "finalize",
     "forked",
+    "let_go",
     "load",
     "match_log_level",
+    "own",
     "refuse_closed",
     "refuse_forked",
     "release",
@@ -63,6 +62,8 @@ state = _State()
 
 
 def _after_fork_in_child() -> None:
+    if state.lib is not None:
+        state.lib.pyctd_py_own(0)
     if state.pid is not None:
         state.pid = 0  # in a pid namespace of its own a child may have its parent's number
 
@@ -164,6 +165,7 @@ def _load() -> None:
     )
     if failed := lib.pyctd_init(callbacks, state.log_level):
         raise ImportError(f"libpyctd did not initialise: {failed}")
+    lib.pyctd_py_own(1)
     state.ffi, state.lib = ffi, lib
 
 
@@ -188,6 +190,7 @@ def _shutdown() -> None:
     use = usable()
     state.closed = True
     if use:
+        state.lib.pyctd_py_own(0)
         state.lib.pyctd_shutdown(SHUTDOWN_GRACE_NS)
 
 
@@ -205,38 +208,44 @@ def release(number: int) -> None:
         state.lib.pyctd_release(number)
 
 
-def finalize(owner: object, number: int) -> weakref.finalize[[int], object]:
-    """Releases a handle with its owner; not at exit, where the shutdown of the library takes all of them at once."""
-    finalizer = weakref.finalize(owner, release, number)
-    finalizer.atexit = False  # type: ignore[misc]
-    return finalizer
+def own(number: int) -> Any:
+    """Releases a handle with the object that is returned, if not before by ``let_go``. No code of Python's runs then:
+    what a signal's handler raises in a finalizer is lost."""
+    return state.ffi.gc(state.ffi.cast("void *", number), state.lib.pyctd_py_release)
+
+
+def let_go(owned: Any) -> None:
+    """Releases a handle now; a second time does nothing."""
+    state.ffi.release(owned)
 
 
 class Handle:
     """Owns one handle: released by ``close``, or when nothing refers to it any more."""
 
-    def __init__(self, number: int, what: str, on_close: Callable[[], object] | None = None) -> None:
+    def __init__(self, number: int, what: str) -> None:
         self._number = number
         self.what = what
-        self._on_close = on_close
-        self._finalizer = finalize(self, number)
+        self._owned = own(number)
+        self._closed = False
 
     @property
     def number(self) -> int:
         """The number to pass to Go. Raises ClosedError when closed."""
-        if not self._finalizer.alive:
+        if self._closed:
             raise errors.ClosedError(f"{self.what} is closed")
         return self._number
 
     @property
     def closed(self) -> bool:
         """Whether it is closed."""
-        return not self._finalizer.alive
+        return self._closed
 
     def close(self) -> None:
         """Releases the handle; a second time does nothing."""
-        self._finalizer()
+        self._closed = True
+        let_go(self._owned)
 
     def disown(self) -> None:
         """Forgets the handle, which Go has released already."""
-        self._finalizer.detach()
+        self._closed = True
+        state.ffi.gc(self._owned, None)
