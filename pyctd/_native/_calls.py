@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .. import errors
-from ._library import Handle, let_go, load, match_log_level, own, refuse_closed, release, state
+from ._library import Handle, load, match_log_level, refuse_closed, release, state
 
 __all__ = ["Completion", "Operation", "Queue", "disown", "ends_later", "flatten", "log_late", "outcome", "run", "tell"]
 
@@ -81,11 +81,7 @@ class Operation(Generic[T]):
 
 
 class Queue:
-    """A completion queue and its descriptor, readable while completions wait.
-
-    Attributes:
-        open: whether it is not closed.
-    """
+    """A completion queue and its descriptor, readable while completions wait."""
 
     def __init__(self, capacity: int) -> None:
         lib = load()
@@ -96,18 +92,21 @@ class Queue:
             raise errors.ResourceExhaustedError(
                 "no completion queue could be made: is the limit of open files reached?"
             )
-        self._owned = own(self.handle)
-        self.open = True
+        self._owner = Handle(self.handle, "the completion queue")
         self.fd: int = fd[0]
         self._capacity = capacity
         self._out = state.ffi.new("pyctd_completion[]", capacity)
         self._bytes = state.ffi.buffer(self._out)
         assert len(self._bytes) == capacity * _COMPLETION.size
 
+    @property
+    def open(self) -> bool:
+        """Whether it is not closed."""
+        return not self._owner.closed
+
     def close(self) -> None:
         """Cancels what is in flight, of which nobody hears any more."""
-        self.open = False
-        let_go(self._owned)
+        self._owner.close()
 
     def start(self, operation: Operation[Any], timeout: float | None) -> int:
         """Starts an operation; its number."""

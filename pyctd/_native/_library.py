@@ -18,10 +18,8 @@ __all__ = [
     "counts",
     "cut_off",
     "forked",
-    "let_go",
     "load",
     "match_log_level",
-    "own",
     "refuse_closed",
     "refuse_forked",
     "release",
@@ -208,24 +206,16 @@ def release(number: int) -> None:
         state.lib.pyctd_release(number)
 
 
-def own(number: int) -> Any:
-    """Releases a handle with the object that is returned, if not before by ``let_go``. No code of Python's runs then:
-    what a signal's handler raises in a finalizer is lost."""
-    return state.ffi.gc(state.ffi.cast("void *", number), state.lib.pyctd_py_release)
-
-
-def let_go(owned: Any) -> None:
-    """Releases a handle now; a second time does nothing."""
-    state.ffi.release(owned)
-
-
 class Handle:
-    """Owns one handle: released by ``close``, or when nothing refers to it any more."""
+    """Owns one handle: released by ``close``, or when nothing refers to it any more.
+
+    No code of Python's runs then: what a signal's handler raises in a finalizer is lost.
+    """
 
     def __init__(self, number: int, what: str) -> None:
         self._number = number
         self.what = what
-        self._owned = own(number)
+        self._owned = state.ffi.gc(state.ffi.cast("void *", number), state.lib.pyctd_py_release)
         self._closed = False
 
     @property
@@ -243,7 +233,7 @@ class Handle:
     def close(self) -> None:
         """Releases the handle; a second time does nothing."""
         self._closed = True
-        let_go(self._owned)
+        state.ffi.release(self._owned)
 
     def disown(self) -> None:
         """Forgets the handle, which Go has released already."""

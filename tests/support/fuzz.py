@@ -191,7 +191,7 @@ class Fuzz:
     def _some_tokens(self, draw: random.Random) -> tuple[Any, ...]:
         if draw.random() < 0.03:
             return self.ffi.NULL, SIZES[int(draw.random() * len(SIZES))] % 2**64
-        tokens = [*self.tokens, draw.getrandbits(64)][: draw.randrange(9)]
+        tokens = [pick(self.tokens, draw) for _ in range(draw.randrange(9))]
         return self.ffi.new("uint64_t[]", tokens), len(tokens) if draw.random() < 0.9 else 0
 
     def _number(self, kind: str, name: str) -> Draw:
