@@ -18,7 +18,7 @@ import yaml
 
 import pyctd
 from conformance.scenario import expand, merge
-from conformance.streams import Mistake, Streams
+from conformance.streams import PATIENCE, Mistake, Streams
 
 if TYPE_CHECKING:
     from conformance.runner import Runner
@@ -200,7 +200,7 @@ async def _read(runner: Runner, args: Args) -> Any:
 
 async def _output(runner: Runner, args: Args) -> Any:
     streams = _of_streams(runner, args)
-    streams.drain()
+    streams.drain(PATIENCE)
     return streams.print()
 
 

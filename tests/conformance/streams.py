@@ -107,8 +107,8 @@ class Streams:
         self.calls.append("wait")
         self.drain()
 
-    def drain(self) -> None:
-        until = time.monotonic() + DRAIN
+    def drain(self, within: float = DRAIN) -> None:
+        until = time.monotonic() + within
         for reader in self._readers:
             reader.join(max(0.0, until - time.monotonic()))
 

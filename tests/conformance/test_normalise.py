@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from conformance.compare import compare, unexpected
+from conformance.compare import Difference, compare, unexpected
 from conformance.normalise import normalise
+from conformance.pair import Outcome
 from conformance.scenario import Scenario, Step, expand, merge
 
 Trace = list[dict[str, Any]]
@@ -193,3 +194,18 @@ def test_values_of_scenarios() -> None:
         "a": {"c": 2, "e": 3},
         "d": [2],
     }
+
+
+@pytest.mark.parametrize(
+    ("wheres", "alone"),
+    [
+        ([], False),
+        (["end.events.c[3].event"], True),
+        (["step 4 events.result[1].pid", "end.events.c[1].pid"], True),
+        (["end.events.c[3].event", "step 4 wait.result.exit_code"], False),
+        (["end.disk[0]"], False),
+    ],
+)
+def test_what_is_run_again_differs_in_events_alone(wheres: list[str], alone: bool) -> None:
+    outcome = Outcome(differences={"sync": [], "asyncio": [Difference(where, "1", "2") for where in wheres]})
+    assert outcome.differs_in_events_alone == alone

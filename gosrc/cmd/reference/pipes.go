@@ -42,6 +42,6 @@ func read(_ context.Context, p *proc, a arguments) (any, error) {
 
 // output prints what an ended process has written, once its streams have ended.
 func output(_ context.Context, p *proc, _ arguments) (any, error) {
-	p.streams.drain()
+	p.streams.drain(patience)
 	return p.streams.print(), nil
 }

@@ -133,11 +133,11 @@ func (s *streams) Cancel() {
 
 func (s *streams) Wait() {
 	s.called("wait")
-	s.drain()
+	s.drain(drainTime)
 }
 
 // drain waits for the ends of the streams, within a bound: a child that an ended process leaves can hold them open.
-func (s *streams) drain() {
+func (s *streams) drain(within time.Duration) {
 	done := make(chan struct{})
 	go func() {
 		s.readers.Wait()
@@ -145,7 +145,7 @@ func (s *streams) drain() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(drainTime):
+	case <-time.After(within):
 	}
 }
 
