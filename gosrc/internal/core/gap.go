@@ -162,17 +162,17 @@ func (cl *Client) list(ctx context.Context, since time.Time) []*task.Process {
 }
 
 // tellGap tells of a gap, before any event that comes after it, and then of what ended in it.
-func (cl *Client) tellGap(since time.Time, cause error) {
-	wait := cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: since, Error: cause, Origin: Recovered})
+func (cl *Client) tellGap(lost loss) {
+	wait := cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered})
 	if !cl.use(func() {
 		_ = wait(cl.ctx.Done())
-		cl.tellEnds(since)
+		cl.tellEnds(lost.heard)
 	}) {
 		_ = wait(cl.ctx.Done())
 	}
 }
 
-// tellEnds tells of what ended since, by what containerd says when asked.
+// tellEnds tells of what ended since the last event, by what containerd says when asked.
 func (cl *Client) tellEnds(since time.Time) {
 	cl.gaps.Lock()
 	defer cl.gaps.Unlock()

@@ -22,13 +22,18 @@ type readyEvents struct {
 	ready                   chan struct{}
 	left                    leftovers
 
-	// lost is called when events flow no more, gap before the first that does again: since when they did not, and why.
-	// Set before the first subscription.
+	// lost is called when events flow no more, gap before the first that does again. Set before the first subscription.
 	lost  func()
-	gap   func(since time.Time, cause error)
+	gap   func(loss)
 	mu    sync.Mutex
-	since time.Time // zero while nothing is lost
-	cause error
+	heard time.Time // when the last event came, or was first asked for
+	loss  *loss     // nil while events flow
+}
+
+// loss is why events do not flow, and since when: that was noticed at once, but the last may have come a while before.
+type loss struct {
+	since, heard time.Time
+	cause        error
 }
 
 const probeTopic = "/pyctd/ready"
@@ -36,6 +41,7 @@ const probeTopic = "/pyctd/ready"
 func newReadyEvents() *readyEvents { return &readyEvents{ready: make(chan struct{})} }
 
 func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan *events.Envelope, <-chan error) {
+	r.hear()
 	namespace := "pyctd-" + uuid.NewString()
 	envelopes, failed := r.EventService.Subscribe(ctx, append(filters, "namespace=="+namespace)...)
 	out := make(chan *events.Envelope, 64) // so that many events need no change of goroutines for each
@@ -65,6 +71,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 					flows = true
 					r.flow()
 				}
+				r.hear()
 				if envelope.Namespace == namespace {
 					if !probed {
 						probed = true
@@ -89,8 +96,8 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 func (r *readyEvents) lose(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.since.IsZero() {
-		r.since, r.cause = time.Now(), cause
+	if r.loss == nil {
+		r.loss = &loss{time.Now(), r.heard, cause}
 		r.lost()
 	}
 }
@@ -99,10 +106,17 @@ func (r *readyEvents) lose(cause error) {
 func (r *readyEvents) flow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.since.IsZero() {
-		r.gap(r.since, r.cause)
-		r.since, r.cause = time.Time{}, nil
+	if r.loss != nil {
+		r.gap(*r.loss)
+		r.loss = nil
 	}
+}
+
+// hear notes that an event has come.
+func (r *readyEvents) hear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard = time.Now()
 }
 
 func (r *readyEvents) probe(ctx context.Context, namespace string, seen <-chan struct{}) {

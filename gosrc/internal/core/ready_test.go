@@ -1,0 +1,61 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/events"
+)
+
+// stream is what one subscription brings: the test sends it.
+type stream struct {
+	envelopes chan *events.Envelope
+	failed    chan error
+}
+
+func newStream() stream {
+	return stream{envelopes: make(chan *events.Envelope), failed: make(chan error)}
+}
+
+// streams is an event service that has one stream for each subscription.
+type streams struct {
+	containerd.EventService
+	next chan stream
+}
+
+func (s streams) Publish(context.Context, string, events.Event) error { return nil }
+
+func (s streams) Subscribe(context.Context, ...string) (<-chan *events.Envelope, <-chan error) {
+	one := <-s.next
+	return one.envelopes, one.failed
+}
+
+func TestALossBeginsWithTheLastEvent(t *testing.T) {
+	lost, gaps := make(chan struct{}), make(chan loss, 1)
+	ready := newReadyEvents()
+	ready.lost, ready.gap = func() { close(lost) }, func(l loss) { gaps <- l }
+	first, second := newStream(), newStream()
+	daemon := streams{next: make(chan stream, 2)}
+	daemon.next <- first
+	daemon.next <- second
+	ready.EventService = daemon
+
+	out, _ := ready.Subscribe(t.Context())
+	before := time.Now()
+	first.envelopes <- &events.Envelope{}
+	<-out
+	after := time.Now()
+	time.Sleep(time.Millisecond)
+	first.failed <- errors.New("EOF")
+	<-lost
+
+	out, _ = ready.Subscribe(t.Context())
+	second.envelopes <- &events.Envelope{}
+	<-out
+	if l := <-gaps; l.heard.Before(before) || l.heard.After(after) || !l.since.After(after) || l.cause.Error() != "EOF" {
+		t.Fatalf("heard between %v and %v: %v", before, after, l)
+	}
+}
