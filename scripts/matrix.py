@@ -94,12 +94,22 @@ def crun(directory: Path, query: str) -> None:
     (directory / "version").write_text(call(str(program), "--version").split()[2])
 
 
-#: What a row is of, what gets it, and what is asked for; None is what PATH has.
-ROWS: list[tuple[str, Callable[[Path, str], None] | None, str]] = [
-    ("containerd", None, ""),
-    *(("containerd", containerd, query) for query in ("v1.7", "v2.0", "v2.1", "latest")),
-    *(("runc", runc, query) for query in ("v1.1", "v1.3")),
-    ("crun", crun, "crun"),
+@dataclasses.dataclass
+class Row:
+    """What a row is of, what gets it (None: it is on PATH), what is asked for, and which OCI version its specs have
+    (None: that of moby, which Debian 12's crun does not know yet)."""
+
+    what: str
+    get: Callable[[Path, str], None] | None = None
+    query: str = ""
+    oci_version: str | None = None
+
+
+ROWS = [
+    Row("containerd"),
+    *(Row("containerd", containerd, query) for query in ("v1.7", "v2.0", "v2.1", "latest")),
+    *(Row("runc", runc, query) for query in ("v1.1", "v1.3")),
+    Row("crun", crun, "crun", oci_version="1.0.2"),
 ]
 
 
@@ -113,10 +123,12 @@ class Outcome:
     seconds: float = 0.0
 
 
-def tested(python: str, programs: Path | None, tests: list[str]) -> Outcome:
+def tested(python: str, programs: Path | None, oci_version: str | None, tests: list[str]) -> Outcome:
     """Runs the tests with programs before all others."""
     began = time.monotonic()
-    path = os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"
+    env = {"PATH": os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"}
+    if oci_version is not None:
+        env["OCI_VERSION"] = oci_version
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [
             python,
@@ -132,7 +144,7 @@ def tested(python: str, programs: Path | None, tests: list[str]) -> Outcome:
         done = subprocess.run(
             [*command, *tests],
             cwd=HERE / "tests",
-            env=os.environ | {"PATH": path},
+            env=os.environ | env,
             capture_output=True,
             text=True,
             check=False,
@@ -171,23 +183,24 @@ def main() -> int:
     keep, python, tests = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3:] or TESTS
     table = Table("what", "version", "passed", "skipped", "failed", "which", title="matrix")
     bad = False
-    for what, get, query in ROWS:
-        programs = None if get is None else keep / re.sub(r"\W", "-", f"{what}-{query}")
-        print(f"{what} {query or 'on PATH'}", flush=True)
+    for row in ROWS:
+        programs = None if row.get is None else keep / re.sub(r"\W", "-", f"{row.what}-{row.query}")
+        print(f"{row.what} {row.query or 'on PATH'}", flush=True)
         try:
-            if get is not None and programs is not None and not (programs / "version").exists():
-                get(programs, query)
+            if row.get is not None and programs is not None and not (programs / "version").exists():
+                row.get(programs, row.query)
             version = version_on_path() if programs is None else (programs / "version").read_text()
-            outcome = tested(python, programs, tests)
+            outcome = tested(python, programs, row.oci_version, tests)
         except (Absent, OSError, subprocess.SubprocessError) as error:
-            table.add_row(what, query, "", "", "", f"not to be had: {error}")
+            table.add_row(row.what, row.query, "", "", "", f"not to be had: {error}")
             continue
         print(
             f"  {version}: {outcome.passed} passed, {len(outcome.failed)} failed in {outcome.seconds:.0f} s", flush=True
         )
         bad = bad or bool(outcome.failed)
         counts = (str(outcome.passed), str(outcome.skipped), str(len(outcome.failed)))
-        table.add_row(what, version, *counts, escape(_few(sorted(set(outcome.failed)))))
+        of = f"OCI {row.oci_version}" if row.oci_version else ""
+        table.add_row(row.what, f"{version} {of}".strip(), *counts, escape(_few(sorted(set(outcome.failed)))))
     Console(width=140).print(table)
     return int(bad)
 

@@ -14,11 +14,19 @@ import pyctd
 
 _numbers = itertools.count(1)
 SLEEP = ("/bin/sleep", "600")
+OCI_VERSION = os.environ.get("OCI_VERSION")
+"""The version of the OCI specification that tests' specs are to have, for runtimes that know an older one only."""
 
 
 def unique(word: str = "test") -> str:
     """An id that no other test of this run has."""
     return f"{word}-{os.getpid()}-{next(_numbers)}"  # runc knows containers of other runs by their ids, too
+
+
+def default_spec(rootfs: Path, *args: str, **options: Any) -> dict[str, Any]:
+    """A spec of what runs args; sleep unless given."""
+    spec = pyctd.spec.default(rootfs, list(args or SLEEP), readonly=True, **options)
+    return {**spec, "ociVersion": OCI_VERSION} if OCI_VERSION else spec
 
 
 class Box:
@@ -30,7 +38,7 @@ class Box:
         self.ids: list[str] = []
 
     def spec(self, *args: str, **options: Any) -> dict[str, Any]:
-        return pyctd.spec.default(self.rootfs, list(args or SLEEP), readonly=True, **options)
+        return default_spec(self.rootfs, *args, **options)
 
     def container(self, *args: str, id: str | None = None, **options: Any) -> pyctd.Container:
         """A container that will run args; sleep unless given."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyctd
 from pyctd import aio
 
-from .box import SLEEP
+from .box import default_spec
 
 T = TypeVar("T")
 LIMIT = 100
@@ -38,7 +38,7 @@ class Case:
         return aio.Client(self.engine.address, self.namespace, state, timeout=20, **options)
 
     def spec(self, *args: str, **options: Any) -> dict[str, Any]:
-        return pyctd.spec.default(self.rootfs, list(args or SLEEP), readonly=True, **options)
+        return default_spec(self.rootfs, *args, **options)
 
     def run(self, test: Callable[[aio.Client], Awaitable[T]], *, limit: float = LIMIT, **options: Any) -> T:
         """Runs a test with a client on a loop of its own."""
