@@ -76,6 +76,8 @@ func (ctr *Container) toTheEnd(ctx context.Context, work func(context.Context) e
 // startTask is Task.Start. A restore is not cut off: runc would be killed, and its container's id stay in use for ever.
 func (p *Process) startTask(ctx context.Context, task libcontainerdtypes.Task, late func(error)) (abandoned bool, err error) {
 	begun := time.Now()
+	started := p.container.client.census.begin(processKey{p.container.id, p.container.id})
+	defer func() { started(pidOf(task, err)) }()
 	if !p.restores {
 		return false, task.Start(ctx)
 	}

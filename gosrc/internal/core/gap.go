@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,10 +24,11 @@ const gapTimeout = 30 * time.Second
 
 type processKey struct{ container, process string }
 
-// census is which processes run, as far as events and containerd have told.
+// census is which processes run, as far as events, containerd and the client's own starts have told.
 type census struct {
 	mu      sync.Mutex
 	running map[processKey]*member
+	starts  map[processKey]*starting
 	early   map[processKey]struct{} // what exited while containerd was first asked; nil afterwards
 	gaps    int                     // that are open or being told
 	seen    map[processKey]uint32   // whose exits came meanwhile, with their pids; else nil
@@ -38,8 +40,37 @@ type member struct {
 	status *containerd.ExitStatus // what Wait or Delete has told, whose event has not come
 }
 
+// starting is what the client is about to start.
+type starting struct {
+	count int
+	told  []uint32 // the pids of which events have told meanwhile
+}
+
 func newCensus() census {
-	return census{running: map[processKey]*member{}, early: map[processKey]struct{}{}}
+	return census{running: map[processKey]*member{}, starts: map[processKey]*starting{}, early: map[processKey]struct{}{}}
+}
+
+// begin notes that the client starts a process, and what it returns that it runs, or with 0 that it does not: its events
+// may be lost, both of them.
+func (c *census) begin(key processKey) (end func(pid uint32)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := c.starts[key]
+	if one == nil {
+		one = &starting{}
+		c.starts[key] = one
+	}
+	one.count++
+	return func(pid uint32) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if one.count--; one.count == 0 {
+			delete(c.starts, key)
+		}
+		if pid != 0 && !slices.Contains(one.told, pid) {
+			c.running[key] = &member{pid: pid}
+		}
+	}
 }
 
 // see looks at an event that libcontainerd brings.
@@ -49,8 +80,12 @@ func (c *census) see(event Event) Origin {
 	defer c.mu.Unlock()
 	switch libcontainerdtypes.EventType(event.Type) {
 	case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
-		c.running[key] = &member{pid: event.Pid}
+		c.tell(key, event.Pid)
+		if one := c.running[key]; one == nil || one.pid != event.Pid {
+			c.running[key] = &member{pid: event.Pid}
+		}
 	case libcontainerdtypes.EventExit:
+		c.tell(key, event.Pid)
 		if pid, told := c.told[key]; told && pid == event.Pid {
 			delete(c.told, key)
 			return Repeated
@@ -64,6 +99,13 @@ func (c *census) see(event Event) Origin {
 		}
 	}
 	return News
+}
+
+// tell notes that an event has told of a process. Called with the lock held.
+func (c *census) tell(key processKey, pid uint32) {
+	if one := c.starts[key]; one != nil {
+		one.told = append(one.told, pid)
+	}
 }
 
 // open begins a gap: when events end, for they may flow again before the gap is told.

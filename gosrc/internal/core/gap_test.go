@@ -64,6 +64,33 @@ func TestAnExitThatWasToldWithoutAnEventKeepsItsCode(t *testing.T) {
 	}
 }
 
+func TestWhatTheClientStartsRunsThoughNoEventSaysSo(t *testing.T) {
+	a := func(kind string, pid uint32) Event {
+		return Event{Type: kind, ContainerID: "a", ProcessID: "a", Pid: pid}
+	}
+	key, c := processKey{"a", "a"}, newCensus()
+	c.begin(key)(0)
+	if len(c.all()) != 0 {
+		t.Fatal("it runs, though its start has failed")
+	}
+	c.begin(key)(1)
+	status := containerd.NewExitStatus(5, time.Now(), nil)
+	c.exited(key, status)
+	c.see(a("start", 1))
+	if one := c.all()[key]; one.pid != 1 || one.status != status {
+		t.Fatal("it does not run, or its event has made its status forgotten:", one)
+	}
+	c.see(a("exit", 1))
+	first, second := c.begin(key), c.begin(key)
+	c.see(a("start", 2))
+	c.see(a("exit", 2))
+	second(0)
+	first(2)
+	if len(c.all()) != 0 || len(c.starts) != 0 {
+		t.Fatal("it runs, though its exit came before the start had returned")
+	}
+}
+
 func TestAnExitIsToldOnce(t *testing.T) {
 	a := func(kind string, pid uint32, err error) Event {
 		return Event{Type: kind, ContainerID: "a", ProcessID: "a", Pid: pid, Error: err}

@@ -216,6 +216,14 @@ func (c *Core) Status(ctx context.Context, h uint64) (Result, error) {
 	return result, err
 }
 
+// pidOf is the pid of what was started, or 0.
+func pidOf(process libcontainerdtypes.Process, err error) uint32 {
+	if err != nil {
+		return 0
+	}
+	return process.Pid()
+}
+
 // StartTask is Task.Start.
 func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
 	task, p, err := c.task(h)
@@ -344,7 +352,9 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 		return Result{}, err
 	}
 	defer spare.release()
+	started := p.container.client.census.begin(processKey{p.container.id, id})
 	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie, spare))
+	started(pidOf(exec, err))
 	if err != nil {
 		return Result{}, err
 	}
