@@ -88,6 +88,7 @@ func (c *census) see(event Event) Origin {
 		c.tell(key, event.Pid)
 		if pid, told := c.told[key]; told && pid == event.Pid {
 			delete(c.told, key)
+			c.drop(key, pid) // its start may have come late, too
 			return Repeated
 		}
 		delete(c.running, key)
@@ -105,6 +106,13 @@ func (c *census) see(event Event) Origin {
 func (c *census) tell(key processKey, pid uint32) {
 	if one := c.starts[key]; one != nil {
 		one.told = append(one.told, pid)
+	}
+}
+
+// drop notes that a process runs no more. Called with the lock held.
+func (c *census) drop(key processKey, pid uint32) {
+	if one := c.running[key]; one != nil && one.pid == pid {
+		delete(c.running, key)
 	}
 }
 
@@ -133,9 +141,7 @@ func (c *census) claim(exit Event) bool {
 	if pid, seen := c.seen[key]; seen && pid == exit.Pid {
 		return false
 	}
-	if one := c.running[key]; one != nil && one.pid == exit.Pid {
-		delete(c.running, key)
-	}
+	c.drop(key, exit.Pid)
 	if exit.Error == nil {
 		c.told[key] = exit.Pid
 	}

@@ -125,6 +125,16 @@ func TestAnExitIsToldOnce(t *testing.T) {
 		t.Fatal("another process of that id")
 	}
 
+	c.begin(processKey{"a", "a"})(4)
+	c.open()
+	c.ask()
+	c.claim(a("exit", 4, nil))
+	c.shut()
+	c.see(a("start", 4, nil)) // both late, behind a handler
+	if c.see(a("exit", 4, nil)) != Repeated || len(c.all()) != 0 {
+		t.Fatal("it runs, though its exit was told")
+	}
+
 	c.open()
 	c.ask()
 	if !c.claim(a("exit", 5, errors.New("not found"))) || c.see(a("exit", 5, nil)) != News {
