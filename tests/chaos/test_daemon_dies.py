@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from support.box import Box, eventually, unique
 from support.chaos import Fault, much
 from support.ctr import version_of
 from support.daemon import CONTAINERD_2, daemon
-from support.harm import answers, kill_daemon, stopped
+from support.harm import answers, kill_daemon, standing_still
 from support.lives import Lives
 from support.soak import Progress, at_length
 
@@ -71,15 +68,11 @@ def test_containerd_stands_still(fault: Fault, harmed: pyctd.Engine, rootfs: Pat
         time.sleep(1)
         daemon = harmed.pid
         assert daemon
-        os.kill(daemon, signal.SIGSTOP)
-        try:
-            eventually(partial(stopped, daemon))
+        with standing_still(daemon):
             with pytest.raises(pyctd.DeadlineExceededError):
                 client.version(timeout=0.5)
             time.sleep(seconds)
             fault.seen["calls cut off by their deadline"] = lives.cut
-        finally:
-            os.kill(daemon, signal.SIGCONT)
         lives.timeout = None
         lives.end()
         account(lives, client, fault)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import leaks
 from support.box import Box, eventually, unique
-from support.harm import answers, kill_daemon
+from support.harm import answers, kill_daemon, standing_still
 
 import pyctd
 
@@ -95,16 +95,13 @@ def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Eng
     with own_engine.client() as client:
         daemon = own_engine.pid
         assert daemon
-        os.kill(daemon, signal.SIGSTOP)
-        try:
+        with standing_still(daemon):
             started = time.monotonic()
             with pytest.raises(pyctd.DeadlineExceededError):
                 client.version(timeout=0.3)
             assert time.monotonic() - started < 3
             with pytest.raises((pyctd.DeadlineExceededError, pyctd.UnavailableError)):
                 own_engine.client(timeout=0.3)
-        finally:
-            os.kill(daemon, signal.SIGCONT)
         assert client.version(timeout=10).version
 
 

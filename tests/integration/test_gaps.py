@@ -18,7 +18,7 @@ from support.box import Box, eventually, unique
 from support.cli import Cli
 from support.ctr import version_of
 from support.daemon import Daemon
-from support.harm import answers
+from support.harm import answers, standing_still
 from support.proc import gone
 
 import pyctd
@@ -229,12 +229,8 @@ def test_the_command_line_shows_gaps(own_daemon: Daemon, harmed: Box, rootfs: Pa
 def test_a_daemon_that_only_hangs_makes_no_gap(own_daemon: Daemon, harmed: Box) -> None:
     """Events wait in the socket: none is lost."""
     with harmed.client.events(gaps=True) as stream:
-        os.kill(own_daemon.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(TimeoutError):
-                stream.get(timeout=1.5)
-        finally:
-            os.kill(own_daemon.pid, signal.SIGCONT)
+        with standing_still(own_daemon.pid), pytest.raises(TimeoutError):
+            stream.get(timeout=1.5)
         id = unique()
         harmed.ids.append(id)
         harmed.client.new_container(id, harmed.spec("/bin/true")).start(timeout=20).wait(timeout=20)

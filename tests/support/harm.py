@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyctd
@@ -12,7 +13,7 @@ import pyctd
 from .box import eventually
 from .proc import state
 
-__all__ = ["answers", "kill_daemon", "stopped"]
+__all__ = ["answers", "kill_daemon", "standing_still"]
 
 
 def answers(client: pyctd.Client) -> bool:
@@ -22,9 +23,19 @@ def answers(client: pyctd.Client) -> bool:
         return False
 
 
-def stopped(pid: int) -> bool:
-    """Whether all threads of a process stand still, which takes a moment on a busy machine."""
+def _stopped(pid: int) -> bool:
     return {state(thread) for thread in Path(f"/proc/{pid}/task").iterdir()} == {"T"}
+
+
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """While a process is stopped: all its threads, which takes a moment on a busy machine."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: _stopped(pid))
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def kill_daemon(engine: pyctd.Engine, meanwhile: Callable[[], object] = lambda: None) -> int:
