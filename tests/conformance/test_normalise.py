@@ -197,15 +197,18 @@ def test_values_of_scenarios() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wheres", "alone"),
+    ("wheres", "chance"),
     [
         ([], False),
         (["end.events.c[3].event"], True),
         (["step 4 events.result[1].pid", "end.events.c[1].pid"], True),
         (["end.events.c[3].event", "step 4 wait.result.exit_code"], False),
+        (["step 2 parallel.result[0][3].result.stdout"], True),
+        (["step 2 parallel.result[0][2].result.exit_code"], False),
+        (["step 2 output.result.stdout"], False),
         (["end.disk[0]"], False),
     ],
 )
-def test_what_is_run_again_differs_in_events_alone(wheres: list[str], alone: bool) -> None:
+def test_what_is_run_again_differs_by_chance(wheres: list[str], chance: bool) -> None:
     outcome = Outcome(differences={"sync": [], "asyncio": [Difference(where, "1", "2") for where in wheres]})
-    assert outcome.differs_in_events_alone == alone
+    assert outcome.differs_by_chance == chance

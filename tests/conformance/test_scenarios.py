@@ -24,7 +24,7 @@ def test_same(pair: Pair, daemon: str, can_be_immutable: bool, file: Path, scena
     outcome = pair.run(file, scenario, daemon)
     table.add(scenario, daemon, outcome)
     if outcome.tries > 1:
-        table.notes.append(f"containerd {daemon}: {scenario.name} was run {outcome.tries} times: it differed in events")
+        table.notes.append(f"containerd {daemon}: {scenario.name} was run {outcome.tries} times: it differed by chance")
     problems = list(outcome.unexpected)
     problems += [table.side_by_side(scenario, face, found) for face, found in outcome.differences.items() if found]
     if problems:

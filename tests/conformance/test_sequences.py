@@ -244,5 +244,5 @@ def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pyte
     finally:
         table.notes.append(
             f"containerd {daemon}: {SEQUENCES} random sequences by seed {seed}; "
-            f"{sum(number > 1 for number in tries)} were run again, for they differed in events alone"
+            f"{sum(number > 1 for number in tries)} were run again, for they differed by chance"
         )
