@@ -80,12 +80,12 @@ func (c *census) see(event Event) Origin {
 	defer c.mu.Unlock()
 	switch libcontainerdtypes.EventType(event.Type) {
 	case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
-		c.tell(key, event.Pid)
+		c.note(key, event.Pid)
 		if one := c.running[key]; one == nil || one.pid != event.Pid {
 			c.running[key] = &member{pid: event.Pid}
 		}
 	case libcontainerdtypes.EventExit:
-		c.tell(key, event.Pid)
+		c.note(key, event.Pid)
 		if pid, told := c.told[key]; told && pid == event.Pid {
 			delete(c.told, key)
 			c.drop(key, pid) // its start may have come late, too
@@ -102,8 +102,8 @@ func (c *census) see(event Event) Origin {
 	return News
 }
 
-// tell notes that an event has told of a process. Called with the lock held.
-func (c *census) tell(key processKey, pid uint32) {
+// note keeps that an event has told of a process that is being started. Called with the lock held.
+func (c *census) note(key processKey, pid uint32) {
 	if one := c.starts[key]; one != nil {
 		one.told = append(one.told, pid)
 	}
