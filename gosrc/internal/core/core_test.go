@@ -205,7 +205,7 @@ func TestStdinsWrapperGivesItsFIFO(t *testing.T) {
 	fifo := nopFIFO{}
 	s := &stdio{dio: &cio.DirectIO{}}
 	s.dio.Stdin = ioutils.NewWriteCloserWrapper(fifo, fifo.Close) // as libcontainerd does
-	pipe, err := s.pipe(Stdin)
+	pipe, err := pipeOf(s.dio, Stdin)
 	if err != nil || pipe != any(fifo) {
 		t.Fatalf("got %T, %v", pipe, err)
 	}

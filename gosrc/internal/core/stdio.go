@@ -34,6 +34,8 @@ const (
 	Stderr
 )
 
+var allStreams = []Stream{Stdin, Stdout, Stderr}
+
 // stdio is a DirectIO whose streams are used on the other side of the boundary. To containerd's client it is the
 // process's cio.IO.
 type stdio struct {
@@ -82,14 +84,6 @@ func (cl *Client) attach(cookie uint64, spare *spare) libcontainerdtypes.StdioCa
 		}
 		return nil, kind.ErrCallback // libcontainerd cancels and closes the DirectIO
 	}
-}
-
-// none leaves a process without streams. Returning a nil IO would do for containerd, but nobody would then close the
-// DirectIO, and its FIFOs and the goroutines that open them would stay.
-func none(dio *cio.DirectIO) (cio.IO, error) {
-	dio.Cancel()
-	null, _ := cio.NullIO("")
-	return null, dio.Close()
 }
 
 // Config is cio.IO's.
@@ -148,30 +142,30 @@ func (s *stdio) close() {}
 func (s *stdio) detach() {
 	_, _ = s.client.core.handles.Take(s.handle)
 	s.dio.Cancel()
-	for _, stream := range []Stream{Stdin, Stdout, Stderr} {
-		if pipe, err := s.pipe(stream); err == nil {
+	for _, stream := range allStreams {
+		if pipe, err := pipeOf(s.dio, stream); err == nil {
 			_ = pipe.(io.Closer).Close()
 		}
 	}
 	s.told.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
 }
 
-// pipe returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
+// pipeOf returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
 // the writer that its wrapper embeds. A test holds that to the pinned module.
-func (s *stdio) pipe(stream Stream) (any, error) {
+func pipeOf(dio *cio.DirectIO, stream Stream) (any, error) {
 	var pipe any
 	switch {
-	case stream == Stdin && s.dio.Stdin != nil:
-		pipe = s.dio.Stdin
+	case stream == Stdin && dio.Stdin != nil:
+		pipe = dio.Stdin
 		if wrapper := reflect.Indirect(reflect.ValueOf(pipe)); wrapper.Kind() == reflect.Struct {
 			if writer := wrapper.FieldByName("Writer"); writer.IsValid() {
 				pipe = writer.Interface()
 			}
 		}
-	case stream == Stdout && s.dio.Stdout != nil:
-		pipe = s.dio.Stdout
-	case stream == Stderr && s.dio.Stderr != nil:
-		pipe = s.dio.Stderr
+	case stream == Stdout && dio.Stdout != nil:
+		pipe = dio.Stdout
+	case stream == Stderr && dio.Stderr != nil:
+		pipe = dio.Stderr
 	default:
 		return nil, invalid(fmt.Errorf("the process has no stream %d", stream))
 	}
@@ -201,7 +195,7 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	pipe, err := s.pipe(stream)
+	pipe, err := pipeOf(s.dio, stream)
 	if err != nil {
 		return Result{}, err
 	}

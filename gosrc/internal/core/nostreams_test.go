@@ -1,0 +1,59 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"golang.org/x/sys/unix"
+)
+
+func fifosIn(directory string) *cio.FIFOSet {
+	config := cio.Config{
+		Stdin:  filepath.Join(directory, "x-stdin"),
+		Stdout: filepath.Join(directory, "x-stdout"),
+		Stderr: filepath.Join(directory, "x-stderr"),
+	}
+	return cio.NewFIFOSet(config, func() error { return os.RemoveAll(directory) })
+}
+
+func TestAProcessWithoutStreamsLeavesNoFIFOs(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "fifos")
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dio, err := cio.NewDirectIO(context.Background(), fifosIn(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io, err := none(dio)
+	if err != nil || io.Config() != (cio.Config{}) {
+		t.Fatalf("got %+v, %v", io, err)
+	}
+	if _, err := os.Stat(directory); !os.IsNotExist(err) {
+		t.Errorf("the FIFOs are still there: %v", err)
+	}
+}
+
+func TestFIFOsThatNobodyElseOpensComeToBeOpen(t *testing.T) {
+	for range 100 {
+		dio, err := cio.NewDirectIO(context.Background(), fifosIn(t.TempDir()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		finishOpening(dio)
+		// One that is open ends, as nobody else has it; one that is not would wait for ever.
+		if n, err := dio.Stdout.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+		if _, err := dio.Stdin.Write([]byte("x")); !errors.Is(err, unix.EPIPE) {
+			t.Fatalf("wrote to nobody: %v", err)
+		}
+		if err := dio.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
