@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal as signals
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._json import from_json, to_json
 from ._native import Completion, Handle, Operation
@@ -14,6 +13,9 @@ from .errors import InvalidArgumentError
 from .options import Option
 from .spec._given import SpecLike, process_json, resources_json, spec_json
 from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+
+if TYPE_CHECKING:
+    import signal as signals
 
 _LAST_SIGNAL = 64
 
@@ -109,6 +111,8 @@ def container_delete(container: Handle) -> Operation[None]:
 
 def signal_number(signal: int | str | signals.Signals) -> int:
     """A signal's number, from its number or its name with or without SIG. Raises InvalidArgumentError."""
+    import signal as signals  # it makes four enumerations, for kill alone
+
     number: int | None = None
     if isinstance(signal, str):
         name = signal.upper()

@@ -5,9 +5,7 @@ and ``runtime_options``. Deleting a container leaves its snapshot to containerd'
 nothing refers to; the label ``containerd.io/gc.root`` on a snapshot keeps it.
 """
 
-from __future__ import annotations
-
-import base64
+import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -162,9 +160,8 @@ def extension(name: str, value: Mapping[str, Any] | bytes, *, type_url: str | No
         InvalidArgumentError: value is a mapping that has no form in JSON.
     """
     data = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else to_json("value", value)
-    return Option(
-        "extension", {"name": name, "type_url": type_url or name, "value": base64.b64encode(data).decode("ascii")}
-    )
+    encoded = binascii.b2a_base64(data, newline=False).decode()
+    return Option("extension", {"name": name, "type_url": type_url or name, "value": encoded})
 
 
 def sandbox(id: str) -> Option:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import signal as signals
+from typing import TYPE_CHECKING
 
 from . import _native, _operations
 from .directio import Attachment, Made
 from .types import ExitStatus, Status
+
+if TYPE_CHECKING:
+    import signal as signals
 
 __all__ = ["Process", "ProcessCore"]
 

@@ -1,7 +1,5 @@
 """The plain values that calls return."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -110,7 +108,7 @@ class Stats(NamedTuple):
     """
 
     read: datetime | None
-    metrics: Metrics
+    metrics: "Metrics"
 
 
 class Summary(NamedTuple):

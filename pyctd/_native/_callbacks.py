@@ -1,7 +1,5 @@
 """What Go calls: on its own threads, and nothing may escape, SystemExit included."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import struct

@@ -1,7 +1,5 @@
 """Operations: started, awaited, cancelled, and what came of them."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

@@ -1,7 +1,5 @@
 """The Go library: loaded once, refused after a fork, shut down at exit; and the handles that it gives out."""
 
-from __future__ import annotations
-
 import atexit
 import logging
 import os

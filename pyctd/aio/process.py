@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal as signals
+from typing import TYPE_CHECKING
 
 from .. import _operations
 from ..directio import ReadyIO
@@ -10,6 +10,9 @@ from ..process import ProcessCore
 from ..types import ExitStatus, Status
 from ._loop import in_thread, run
 from .stdio import LoopIO
+
+if TYPE_CHECKING:
+    import signal as signals
 
 __all__ = ["Process"]
 

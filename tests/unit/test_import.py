@@ -17,8 +17,10 @@ def run(*lines: str) -> list[str]:
     "module",
     [
         "asyncio",
+        "base64",
         "ctypes",
         "dataclasses",
+        "difflib",
         "fastjsonschema",
         "importlib.resources",
         "inspect",
@@ -28,6 +30,7 @@ def run(*lines: str) -> list[str]:
         "pyctd.metrics",
         "pyctd.spec._schema",
         "pyctd.terminal",
+        "signal",
         "subprocess",
         "tempfile",
     ],
