@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -81,23 +82,24 @@ class Capturing:
         self.truncated: bool = False
         self._stdin = None if stdin is None else bytes(stdin)
         self._limit = limit
-        self._kept = (bytearray(), bytearray())
+        self._kept = (io.BytesIO(), io.BytesIO())  # which give what they hold without a copy
 
     @property
     def stdout(self) -> bytes:
         """What the process wrote to stdout so far; with a terminal, to both."""
-        return bytes(self._kept[0])
+        return self._kept[0].getvalue()
 
     @property
     def stderr(self) -> bytes:
         """What it wrote to stderr so far."""
-        return bytes(self._kept[1])
+        return self._kept[1].getvalue()
 
     def _keep(self, which: int, data: bytes) -> None:
-        if self._limit is not None and len(self._kept[which]) + len(data) > self._limit:
+        kept = self._kept[which]
+        if self._limit is not None and kept.tell() + len(data) > self._limit:
             self.truncated = True
-            data = data[: self._limit - len(self._kept[which])]
-        self._kept[which].extend(data)
+            data = data[: self._limit - kept.tell()]
+        kept.write(data)
 
 
 class capture(Capturing, _Callback):

@@ -28,6 +28,8 @@ __all__ = [
 ABI_VERSION = 2
 SHUTDOWN_GRACE_NS = 500_000_000
 NEEDED_DESCRIPTORS = 16
+NEEDED_MIB = 2500
+"""Of address space, where that is limited. Go reserves 1,000 at once and uses few; each thread takes up to 136 more."""
 
 _WARNING, _INFO, _DEBUG = 3, 4, 5  # logrus's
 _LOGGERS = tuple(map(logging.getLogger, ("pyctd.libcontainerd", "pyctd.containerd")))
@@ -143,8 +145,27 @@ def _refuse_few_descriptors() -> None:
             os.close(fd)
 
 
+def _refuse_little_memory() -> None:
+    """Go's runtime ends the process when it can't reserve its address space (``ulimit -v``)."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    import mmap
+
+    try:
+        mmap.mmap(-1, NEEDED_MIB << 20, mmap.MAP_PRIVATE, prot=0).close()
+    except OSError as error:
+        raise errors.ResourceExhaustedError(
+            f"loading pyctd takes {NEEDED_MIB} MiB of address space, nearly all of it only reserved, and the limit of "
+            f"{limit >> 20} MiB leaves less ({error.strerror}): raise it (ulimit -v)"
+        ) from error
+
+
 def _load() -> None:
     _refuse_few_descriptors()
+    _refuse_little_memory()
     from .. import _ffi
     from . import _callbacks
 

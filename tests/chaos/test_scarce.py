@@ -101,6 +101,31 @@ for fd in held:
 connect(timeout=20).close()
 """
 
+#: A program that uses pyctd with so many MiB of address space left, and again with enough.
+SPACE = """
+import resource
+from pathlib import Path
+import pyctd.client
+id, space = rest[0], int(rest[1])
+
+def life():
+    with connect(timeout=20) as client:
+        container = client.new_container(id, spec("/bin/true"))
+        task = container.start()
+        assert task.wait(timeout=60).exit_code == 0
+        task.delete(timeout=60)
+        container.delete(timeout=60)
+
+mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + (space << 20), resource.RLIM_INFINITY))
+try:
+    life()
+except pyctd.Error as error:
+    print(type(error).__name__, error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+life()
+"""
+
 WORDS = ("too many open files", "descriptors")
 
 
@@ -126,6 +151,17 @@ def test_no_descriptors_to_load_with(programs: Programs, free: int) -> None:
     said = programs.check(LEFT + LOADS, str(LIMIT), str(free)).splitlines()
     assert len(said) == (1 if free < 16 else 0), said
     assert all("descriptors are left" in line for line in said)
+
+
+def test_too_little_address_space(fault: Fault, programs: Programs, run_id: str) -> None:
+    """Go's runtime would end the process."""
+    spaces = (64, 1000, 2400, 4000)
+    fault.name, fault.tries = "the address space is short", len(spaces)
+    for space in spaces:
+        said = programs.check(SPACE, f"{run_id}-{space}", str(space)).splitlines()
+        fault.seen["told"] += len(said)
+        if len(said) != (space < 2500) or not all("address space" in line for line in said):
+            fault.crashed.append(f"with {space} MiB it said {said}")
 
 
 def test_a_container_with_too_little_memory(fault: Fault, box: Box) -> None:
