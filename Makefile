@@ -134,11 +134,12 @@ sanitize: build ## run the tests of the C ABI under the sanitizers of addresses 
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1 FUZZ_INPUTS=$(SANITIZED_INPUTS); \
 	  $(call PYTEST) -s unit/test_abi.py unit/test_callbacks.py chaos/test_fuzz.py::test_without_a_daemon
 
-# How often `make chaos` breaks what: containerd killed, and stopped for so many seconds; the process of an engine
+# How often `make chaos` breaks what: containerd killed, also an engine's, and stopped for so many seconds; the process of an engine
 # killed, and of a client; the shim killed, runc failing in each command; disks full or read-only; descriptors, memory
 # and cgroups gone. How many containers are alive at once.
 # Then how many containers live one after another, and execs, as the soak has them.
 KILLS = 200
+RESTARTS = 20
 FREEZE = 30
 ENGINES = 20
 PROCESSES = 200
@@ -153,7 +154,7 @@ ROW = 2000
 CHAOS_EXECS = 20000
 
 chaos: build soak-tools $(VENV)/bench-extra $(CONTAINERD_2)/built ## break pyctd on purpose, at length (KILLS= FREEZE= ROOM= ROW= …): an hour or two
-	export $(foreach name,KILLS FREEZE ENGINES PROCESSES SHIMS RUNC ROOM DESCRIPTORS MEMORY CGROUPS ALIVE,CHAOS_$(name)=$($(name))) \
+	export $(foreach name,KILLS RESTARTS FREEZE ENGINES PROCESSES SHIMS RUNC ROOM DESCRIPTORS MEMORY CGROUPS ALIVE,CHAOS_$(name)=$($(name))) \
 	  SOAK_PLOT=$(CURDIR)/build/chaos.svg SOAK_LIVES=$(ROW) SOAK_EXECS=$(CHAOS_EXECS); \
 	  $(call PYTEST) -s chaos 'soak/test_memory.py::test_execs' "soak/test_memory.py::test_lives[a container's life]"
 

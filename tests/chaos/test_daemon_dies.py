@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import leaks
 from support.box import Box, eventually, unique
 from support.chaos import Fault, much
 from support.ctr import version_of
@@ -39,22 +41,41 @@ def account(lives: Lives, client: pyctd.Client, fault: Fault) -> None:
     fault.seen.update(lives.failed.values())
 
 
-@at_length
-def test_containerd_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -> None:
-    fault.name, fault.tries = "containerd is killed", much("KILLS", 2)
+def killed(fault: Fault, lives: Lives, client: pyctd.Client, kill: Callable[[], object]) -> None:
+    """Kills the daemon, again and again, while containers live."""
     progress = Progress(fault.name, fault.tries)
+    lives.begin(client)
+    try:
+        for _ in range(fault.tries):
+            time.sleep(random.uniform(0, 1.5))
+            kill()
+            eventually(lambda: answers(client), 60, "an answer of the new containerd")
+            progress.add()
+    finally:
+        lives.end()
+    account(lives, client, fault)
+
+
+@at_length
+def test_containerd_is_killed(fault: Fault, place: Path, rootfs: Path) -> None:
+    """The next one comes at once, or some moments later."""
+    fault.name, fault.tries = "containerd is killed", much("KILLS", 4)
+    lives = Lives(rootfs)
+    with daemon(place) as one:
+        one.start()
+        with one.client(backend=lives.handle, gaps=True) as client:
+            killed(fault, lives, client, lambda: one.kill(lambda: time.sleep(random.choice((0, random.uniform(0, 3))))))
+        fault.leaked += [f"bundle {path.name}" for path in one.bundles.iterdir()]
+    fault.seen["shims that containerd has forgotten"] += leaks.end_idle_shims(place)
+
+
+@at_length
+def test_the_containerd_of_an_engine_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -> None:
+    """The engine starts the next: moby's supervisor, which takes ten seconds."""
+    fault.name, fault.tries = "an engine's containerd is killed", much("RESTARTS", 1)
     lives = Lives(rootfs)
     with harmed.client(backend=lives.handle, gaps=True) as client:
-        lives.begin(client)
-        try:
-            for _ in range(fault.tries):
-                time.sleep(random.uniform(0, 1.5))
-                kill_daemon(harmed)
-                eventually(lambda: answers(client), 60, "an answer of the new containerd")
-                progress.add()
-        finally:
-            lives.end()
-        account(lives, client, fault)
+        killed(fault, lives, client, lambda: kill_daemon(harmed))
 
 
 @at_length

@@ -21,6 +21,12 @@ def test_stdout_and_stderr_are_apart(box: Box) -> None:
     assert (out.stdout, out.stderr) == (b"out\nout2\n", b"err\n")
 
 
+def test_what_is_captured_is_given_without_a_copy(box: Box) -> None:
+    _, out = box.run("/bin/sh", "-c", "yes | head -c 1000000")
+    assert len(out.stdout) == 1000000
+    assert out.stdout is out.stdout
+
+
 def test_capture_keeps_no_more_than_its_limit(box: Box) -> None:
     out = pyctd.stdio.capture(limit=10)
     task = box.container("/bin/sh", "-c", "yes | head -c 1000000").start(attach_stdio=out)

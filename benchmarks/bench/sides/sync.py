@@ -105,7 +105,10 @@ class Bench(PyctdBench):
 
     def stream(self, workload: str, count: int, mode: str) -> list[int]:
         stdio = callback(workload, count, mode)
-        return each(1, lambda: self.lifecycle(stream_args(workload, count), stdio))
+        taken = each(1, lambda: self.lifecycle(stream_args(workload, count), stdio))
+        if (workload, mode) == ("stdout", "capture"):
+            assert len(stdio.stdout) == count
+        return taken
 
     def run_exec_stdout(self, count: int, mode: str) -> list[int]:
         assert self.task
@@ -115,6 +118,7 @@ class Bench(PyctdBench):
             process = self.task.exec(self.id(), self.process(stream_args("stdout", count)), attach_stdio=out)
             process.wait()
             process.delete()
+            assert len(out.stdout) == count
 
         return each(1, one)
 
