@@ -124,12 +124,11 @@ def main() -> int:
                 console.print(f"no table of growth: {error}")
     if results:
         report.show("pyctd beside Go and its peers", results, console)
-        failed = (
-            report.plot(args.out / "bench.svg", results) if args.out.mkdir(parents=True, exist_ok=True) is None else ""
-        )
-        if failed:
-            console.print(failed)
     report.write(args.out / "bench.json", head, results, tables)
+    if results:
+        report.markdown(args.out / "bench.md", results)
+        if failed := report.plot(args.out / "bench.svg", results):
+            console.print(failed)
     console.print(f"raw numbers in {args.out}/bench.json")
     return 0
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from .stats import percentile, ratio_of
 from .workloads import Workload
 
-__all__ = ["Measured", "plot", "show", "verdict", "write"]
+__all__ = ["PYCTD", "Measured", "markdown", "plot", "show", "verdict", "write"]
 
 PYCTD = ("sync", "asyncio")
 
@@ -90,9 +90,7 @@ def _rows(results: Sequence[Measured]) -> list[tuple[str, ...]]:
                     _time(median),
                     _time(percentile(samples, 0.99)),
                     _rate(measured.workload, median),
-                    ""
-                    if ratio is None or side == "go"
-                    else f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+                    "" if ratio is None or side == "go" else str(ratio),
                     asked,
                     "" if holds is None else "yes" if holds else "NO",
                 )
@@ -112,6 +110,12 @@ def show(title: str, results: Sequence[Measured], console: Console) -> None:
             table.add_section()
         table.add_row(*row, style="red" if row[-1] == "NO" else None)
     console.print(table)
+
+
+def markdown(file: Path, results: Sequence[Measured]) -> None:
+    """Writes the table as it stands in the documentation."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *_rows(results)]
+    file.write_text("".join(f"| {' | '.join(row)} |\n" for row in rows))
 
 
 def write(file: Path, head: Mapping[str, Any], results: Sequence[Measured], tables: Mapping[str, Any]) -> None:

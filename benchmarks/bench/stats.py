@@ -37,6 +37,9 @@ class Ratio:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
+
     def agrees(self, other: Ratio) -> bool:
         """Whether the spreads overlap."""
         return self.low <= other.high and other.low <= self.high

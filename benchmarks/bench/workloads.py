@@ -54,7 +54,8 @@ class Workload:
     @property
     def title(self) -> str:
         count = {MIB * 1024: "1 GiB", 2 * MIB * 1024: "2 GiB", 256 * MIB: "256 MiB"}.get(self.count, f"{self.count:,}")
-        return " ".join(filter(None, (self.name, self.mode, f"x {count}" if self.per else "")))
+        mode = "" if self.mode == self.name else self.mode
+        return " ".join(filter(None, (self.name, mode, f"x {count}" if self.per else "")))
 
 
 _RPC = Target(ratio=1.05, extra_us=15)

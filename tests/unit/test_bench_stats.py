@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 
 import pytest
-from bench.report import Measured, verdict
+from bench.compare import load, pairs
+from bench.report import Measured, markdown, verdict, write
 from bench.stats import Ratio, percentile, ratio_of
 from bench.workloads import QUICK, WORKLOADS, Target, Workload
 from hypothesis import given
@@ -97,3 +99,32 @@ def test_a_target_without_its_peer_is_left_open() -> None:
 
 def test_both_forms_measure_the_same() -> None:
     assert {(w.name, w.mode) for w in QUICK} == {(w.name, w.mode) for w in WORKLOADS}
+
+
+def test_what_a_run_has_written_is_read_again(tmp_path: Path) -> None:
+    rounds = {"go": [[100 * US], [200 * US]], "sync": [[120 * US], [220 * US]], "docker": [[1], [2]]}
+    results = [Measured(Workload("w", 1, Target(ratio=1.05), peers=("docker",)), rounds, {"asyncio": "why"})]
+    write(tmp_path / "bench.json", {"cpus": 2}, results, {})
+    assert load(tmp_path / "bench.json") == results
+
+
+def test_ratios_of_two_runs_are_compared_where_both_have_them(tmp_path: Path) -> None:
+    go, slow = [[100 * US]] * 4, [[200 * US]] * 4
+    both, one = Workload("both", 1), Workload("one", 1)
+    before = [Measured(both, {"go": go, "sync": go}), Measured(one, {"go": go, "sync": go})]
+    after = [Measured(both, {"go": go, "sync": slow, "asyncio": go}), Measured(one, {"sync": go}, {"go": "why"})]
+    found = list(pairs(before, after))
+    assert [(title, side, str(a), str(b)) for title, side, a, b in found] == [
+        ("both", "sync", "1.000 (1.000 to 1.000)", "2.000 (2.000 to 2.000)")
+    ]
+    assert not found[0][2].agrees(found[0][3])
+
+
+def test_the_table_in_markdown(tmp_path: Path) -> None:
+    measured = Measured(Workload("lines", 10, Target(rate=2), "lines", per=10), {"sync": [[10**9]]}, {"go": "why"})
+    markdown(tmp_path / "bench.md", [measured])
+    lines = (tmp_path / "bench.md").read_text().splitlines()
+    assert lines[2:] == [
+        "| lines x 10 | sync | 1 s | 1 s | 10/s |  | ≥ 2/s | yes |",
+        "| lines x 10 | go | none: why |  |  |  |  |  |",
+    ]
