@@ -11,6 +11,8 @@ GO = PATH="$$PATH:$(CURDIR)/$(BIN)" GOTOOLCHAIN=local go
 # The newer of the two daemons that the tests run on, from its Go module; the other is the distribution's.
 CONTAINERD_2 := $(VENV)/containerd-2
 CONTAINERD_2_MODULE := github.com/containerd/containerd/v2
+# What the tests have no use for.
+export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
@@ -68,7 +70,7 @@ test-python: build soak-tools $(VENV)/bench $(CONTAINERD_2)/built $(CRIU)/criu $
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@echo "building containerd 2 and its shim for the tests: about a minute"
-	cd tests/tools && CGO_ENABLED=0 $(GO) build -trimpath -tags "no_btrfs no_cri no_devmapper no_zfs" \
+	cd tests/tools && CGO_ENABLED=0 $(GO) build -trimpath -tags "$(CONTAINERD_TAGS)" \
 	  -ldflags "-s -w -X $(CONTAINERD_2_MODULE)/version.Version=$$($(GO) list -m -f '{{.Version}}' $(CONTAINERD_2_MODULE))" \
 	  -o $(CURDIR)/$(CONTAINERD_2)/ tool
 	@touch $@

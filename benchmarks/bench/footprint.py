@@ -65,9 +65,8 @@ def measure(place: Place, runs: int) -> list[Figure]:
     assert pyctd.__file__
     library = Path(pyctd.__file__).with_name("libpyctd.so")
     figures.append(Figure("libpyctd.so", library.stat().st_size / 1e6, "MB", 20))
-    wheels = sorted((Path(__file__).resolve().parents[2] / "dist").glob("*.whl"))
-    if wheels:
-        figures.append(Figure("wheel", wheels[-1].stat().st_size / 1e6, "MB", 8))
+    wheels = sorted((Path(__file__).resolve().parents[2] / "build" / "wheel").glob("*.whl"))  # by ``make build``
+    figures.append(Figure("wheel", wheels[-1].stat().st_size / 1e6, "MB", 8))
     return figures
 
 
