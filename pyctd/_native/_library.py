@@ -2,7 +2,9 @@
 
 import atexit
 import logging
+import mmap
 import os
+import resource
 import sys
 import threading
 from typing import Any, NamedTuple
@@ -147,13 +149,9 @@ def _refuse_few_descriptors() -> None:
 
 def _refuse_little_memory() -> None:
     """Go's runtime ends the process when it can't reserve its address space (``ulimit -v``)."""
-    import resource
-
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
-    import mmap
-
     try:
         mmap.mmap(-1, NEEDED_MIB << 20, mmap.MAP_PRIVATE, prot=0).close()
     except OSError as error:
