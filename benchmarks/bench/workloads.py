@@ -72,7 +72,7 @@ def _workloads(
         Workload("lifecycle", runs, Target(ratio=1.02, faster=2), rounds=rounds, peers=("docker", "ctr", "runc")),
         *(Workload("lifecycles", n, Target(ratio=1.03), rounds=max(3, rounds // 2), per=n) for n in many),
         Workload("exec", 2 * runs, Target(ratio=1.02, faster=1.5), rounds=rounds, peers=("docker",)),
-        Workload("execs", 50, Target(ratio=1.03), rounds=max(3, rounds // 2), per=50),
+        Workload("execs", 50, Target(ratio=1.03), rounds=rounds, per=50),
         Workload("exit-event", runs, Target(p99_extra_us=300), rounds=rounds),
         Workload("events", events, Target(rate=200_000), rounds=rounds, per=events),
         Workload("stdout", out, _STREAM, "capture", max(3, rounds // 2), out, sides=("sync",)),
