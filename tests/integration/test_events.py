@@ -234,7 +234,7 @@ def test_an_iterator_ends_with_its_client(make_client: Callable[..., pyctd.Clien
 
 def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Client) -> None:
     events = client.events()
-    box.run("/bin/true")
+    box.container("/bin/true").start().wait(timeout=20)  # a deletion could take the exit event with it
     events_seen = [events.get(timeout=10)]
     eventually(lambda: len(events._events) == 2)
     events.close()

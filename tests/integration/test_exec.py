@@ -97,8 +97,8 @@ def test_tty_has_one_stream_and_a_size(task: pyctd.Task) -> None:
     assert dio.config().terminal
     assert dio.stderr is None
     process.resize(111, 42)
+    shown = dio.stdout.read(4096)  # of tty, before the terminal echoes what is written
     dio.stdin.write(b"go\n")
-    shown = b""
     while data := dio.stdout.read(4096):
         shown += data
     assert process.wait(timeout=10).exit_code == 0
