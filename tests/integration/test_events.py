@@ -90,7 +90,7 @@ def test_events_from_the_first_moment(box: Box, make_client: Callable[..., pyctd
 
 def test_order_per_container_of_many_at_once(box: Box, recorder: Recorder) -> None:
     def run() -> None:
-        box.run("/bin/true")
+        box.ended("/bin/true")
 
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
@@ -104,7 +104,7 @@ def test_order_per_container_of_many_at_once(box: Box, recorder: Recorder) -> No
 def test_a_plain_callable(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
     seen: list[EventType] = []
     make_client(backend=lambda id, event, info: seen.append(event))
-    box.run("/bin/true")
+    box.ended("/bin/true")
     eventually(lambda: seen == ["create", "start", "exit"])
 
 
@@ -155,7 +155,7 @@ def test_a_handler_that_raises(
             raise SystemExit(3)
 
     make_client(backend=handler)
-    box.run("/bin/true")
+    box.ended("/bin/true")
     eventually(lambda: seen == ["create", "start", "exit"])
     eventually(lambda: "failed to process event" in caplog.text, what="libcontainerd's own log of the error")
     assert "handler trouble" in caplog.text
@@ -203,7 +203,7 @@ def test_closing_a_client_while_a_handler_blocks(box: Box, make_client: Callable
         hold.wait(20)
 
     client = make_client(backend=handler)
-    box.run("/bin/true")
+    box.ended("/bin/true")
     assert entered.wait(10)
     started = time.monotonic()
     client.close()
@@ -213,7 +213,7 @@ def test_closing_a_client_while_a_handler_blocks(box: Box, make_client: Callable
 
 def test_iterating_over_events(box: Box, client: pyctd.Client) -> None:
     with client.events() as events:
-        box.run("/bin/true")
+        box.ended("/bin/true")
         assert [events.get(timeout=10).event for _ in range(3)] == ["create", "start", "exit"]
         with pytest.raises(TimeoutError, match="no event"):
             events.get(timeout=0.05)
@@ -234,7 +234,7 @@ def test_an_iterator_ends_with_its_client(make_client: Callable[..., pyctd.Clien
 
 def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Client) -> None:
     events = client.events()
-    box.container("/bin/true").start().wait(timeout=20)  # a deletion could take the exit event with it
+    box.ended("/bin/true")
     events_seen = [events.get(timeout=10)]
     eventually(lambda: len(events._events) == 2)
     events.close()
@@ -285,7 +285,7 @@ def test_handlers_errors_are_counted(box: Box, make_client: Callable[..., pyctd.
 
     client = make_client(backend=handler)
     assert client.handler_errors == 0
-    box.run("/bin/true")
+    box.ended("/bin/true")
     eventually(lambda: client.handler_errors == 2, what="two errors")
 
 

@@ -67,6 +67,12 @@ class Box:
         container.delete(timeout=30)
         return status, out
 
+    def ended(self, *args: str) -> pyctd.Task:
+        """A task that has ended. It is not deleted, for containerd 2 may lose the exit's event by that."""
+        task = self.container(*args).start()
+        task.wait(timeout=30)
+        return task
+
     def clean(self) -> None:
         """Deletes every container that is left."""
         for id in self.ids:
