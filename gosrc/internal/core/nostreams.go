@@ -26,7 +26,7 @@ func finishOpening(dio *cio.DirectIO) {
 		if err != nil {
 			continue
 		}
-		bothSides, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		bothSides, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return // closing does it
 		}
