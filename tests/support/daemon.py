@@ -21,11 +21,12 @@ CONTAINERD_2 = Path(__file__).parents[2] / ".venv" / "containerd-2"
 
 
 class Daemon:
-    """A containerd on directories and a socket below one directory."""
+    """A containerd on directories and a socket below one directory; the socket is where an engine with the state ``s``
+    there would have it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.address = str(directory / "c.sock")
+        self.address = str(directory / "s" / "containerd.sock")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,7 +39,7 @@ class Daemon:
         """Starts the one from PATH, or from a directory with its shim, and returns when it serves."""
         config = self.directory / "containerd.toml"
         config.write_text(
-            f'version = 2\nroot = "{self.directory}/r"\nstate = "{self.directory}/s"\n'
+            f'version = 2\nroot = "{self.directory}/r"\nstate = "{self.directory}/s/c"\n'
             f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "{self.address}"\n'
         )
         path = os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"
