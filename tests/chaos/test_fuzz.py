@@ -151,7 +151,7 @@ def test_without_a_daemon(scratch: Path, rootfs: Path) -> None:
 def test_with_a_daemon(scratch: Path, rootfs: Path, own_engine: pyctd.Engine) -> None:
     report = fuzz(scratch, rootfs, REACHING, own_engine.address)
     check(report, scratch)
-    assert report["kinds"]["0"] > REACHING / 20, "few calls have reached the daemon"
+    assert report["kinds"]["0"] > REACHING / 50, "few calls have reached the daemon"
     with own_engine.client("fuzz", timeout=20) as client:
         assert client.version(timeout=20).version
     own_engine.close()
