@@ -152,14 +152,6 @@ def settle(before: Snapshot, directory: Path, seconds: float) -> list[str]:
     return left
 
 
-def end_idle_shims(directory: Path) -> int:
-    """Ends the shims without a process, which no daemon knows any more: containerd has forgotten them. How many."""
-    idle = [pid for pid in shims(directory) if not Path(f"/proc/{pid}/task/{pid}/children").read_text()]
-    for pid in idle:
-        os.kill(pid, signal.SIGKILL)
-    return len(idle)
-
-
 def kill_shims(directory: Path) -> None:
     """Ends shims that a failed test left, and what runs under them, by their process ids."""
     for pid in shims(directory):

@@ -203,9 +203,9 @@ func TestSpecsThatLibcontainerdWouldDereference(t *testing.T) {
 
 func TestStdinsWrapperGivesItsFIFO(t *testing.T) {
 	fifo := nopFIFO{}
-	s := &stdio{dio: &cio.DirectIO{}}
-	s.dio.Stdin = ioutils.NewWriteCloserWrapper(fifo, fifo.Close) // as libcontainerd does
-	pipe, err := pipeOf(s.dio, Stdin)
+	dio := &cio.DirectIO{}
+	dio.Stdin = ioutils.NewWriteCloserWrapper(fifo, fifo.Close) // as libcontainerd does
+	pipe, err := pipeOf(dio, Stdin)
 	if err != nil || pipe != any(fifo) {
 		t.Fatalf("got %T, %v", pipe, err)
 	}
