@@ -49,9 +49,10 @@ class Workers:
         with self._lock:
             self._work.extend(work)
             working = self._threads - len(self._parked) - self._watched
+            unwatched = not self._watched and (working or len(self._work) > 1)  # before a thread has taken of it
             if not working or self._stalled():
                 self._wake(1)
-            if not self._watched and (working or len(self._work) > 1):
+            if unwatched:
                 self._watched = True
                 self._work.appendleft((Workers._watch, self))  # the first to come watches, whatever the others take
                 if not self._wake(1):

@@ -13,6 +13,8 @@ from typing import Any
 import pyctd
 
 _numbers = itertools.count(1)
+PATIENCE = 75.0
+"""Seconds for what must come true: machines stand still now and then, and gRPC waits longer from try to try."""
 SLEEP = ("/bin/sleep", "600")
 OCI_VERSION = os.environ.get("OCI_VERSION")
 """The version of the OCI specification that tests' specs are to have, for runtimes that know an older one only."""
@@ -62,25 +64,25 @@ class Box:
         out = pyctd.stdio.capture(stdin=stdin)
         container = self.container(*args, **options)
         task = container.start(attach_stdio=out)
-        task.wait(timeout=30)
-        status = task.delete(timeout=30)
-        container.delete(timeout=30)
+        task.wait(timeout=60)
+        status = task.delete(timeout=60)
+        container.delete(timeout=60)
         return status, out
 
     def ended(self, *args: str) -> pyctd.Task:
         """A task that has ended. It is not deleted, for containerd 2 may lose the exit's event by that."""
         task = self.container(*args).start()
-        task.wait(timeout=30)
+        task.wait(timeout=60)
         return task
 
     def clean(self) -> None:
         """Deletes every container that is left."""
         for id in self.ids:
             with contextlib.suppress(pyctd.NotFoundError, pyctd.InvalidArgumentError):
-                container = self.client.load_container(id, timeout=10)
+                container = self.client.load_container(id, timeout=60)
                 with contextlib.suppress(pyctd.NotFoundError):
-                    container.task(timeout=10).force_delete(timeout=20)
-                container.delete(timeout=10)
+                    container.task(timeout=60).force_delete(timeout=60)
+                container.delete(timeout=60)
 
 
 class Hold:
@@ -93,10 +95,10 @@ class Hold:
         return dio
 
 
-def eventually(condition: Callable[[], Any], timeout: float = 10.0, what: str = "the condition") -> Any:
+def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
     """What condition returns once that is true."""
-    until = time.monotonic() + timeout
+    until = time.monotonic() + PATIENCE
     while not (value := condition()):
-        assert time.monotonic() < until, f"{what} did not come true within {timeout} s"
+        assert time.monotonic() < until, f"{what} did not come true within {PATIENCE:.0f} s"
         time.sleep(0.02)
     return value

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from support.box import eventually
+import pytest
+from support.box import PATIENCE, eventually
 
 from pyctd._workers import Workers
 
@@ -30,7 +31,7 @@ def test_short_work_runs_on_few_threads() -> None:
         )
     eventually(lambda: len(ran) == 1000)
     assert sorted(number for number, _ in ran) == list(range(1000))
-    eventually(workers.gone, what="the threads' end")
+    eventually(workers.gone, "the threads' end")
 
 
 def test_what_waits_behind_work_that_blocks_is_done() -> None:
@@ -38,16 +39,16 @@ def test_what_waits_behind_work_that_blocks_is_done() -> None:
 
     def work(number: int) -> None:
         if number < Own.LIMIT - 2:  # one is left to work, and one to watch
-            assert release.wait(30)
+            assert release.wait(2 * PATIENCE)
         done.append(number)
 
     workers.submit([(work, number) for number in range(100)])
-    eventually(lambda: len(done) == 100 - (Own.LIMIT - 2), what="the work that does not block")
+    eventually(lambda: len(done) == 100 - (Own.LIMIT - 2), "the work that does not block")
     workers.submit([(work, 100)])
-    eventually(lambda: 100 in done, what="work that comes later")
+    eventually(lambda: 100 in done, "work that comes later")
     release.set()
     eventually(lambda: len(done) == 101)
-    eventually(workers.gone, what="the threads' end")
+    eventually(workers.gone, "the threads' end")
 
 
 def test_more_that_blocks_than_there_are_threads_at_first() -> None:
@@ -56,15 +57,15 @@ def test_more_that_blocks_than_there_are_threads_at_first() -> None:
 
     def block(number: int) -> None:
         begun.append(number)
-        assert release.wait(30)
+        assert release.wait(2 * PATIENCE)
         done.append(number)
 
     for number in range(3 * Own.LIMIT):
         workers.submit([(block, number)])
-    eventually(lambda: len(begun) == 3 * Own.LIMIT, what="that all have begun")
+    eventually(lambda: len(begun) == 3 * Own.LIMIT, "that all have begun")
     release.set()
     eventually(lambda: sorted(done) == list(range(3 * Own.LIMIT)))
-    eventually(workers.gone, what="the threads' end")
+    eventually(workers.gone, "the threads' end")
 
 
 def test_work_that_comes_one_by_one() -> None:
@@ -76,15 +77,27 @@ def test_work_that_comes_one_by_one() -> None:
         workers.submit([(take, number)])
         time.sleep(0.0005 if number % 10 else Own.IDLE)
     eventually(lambda: len(done) == 200)
-    eventually(workers.gone, what="the threads' end")
+    eventually(workers.gone, "the threads' end")
 
 
-def test_what_is_done_with_other_work_does_not_wait_for_work_that_blocks() -> None:
+class Overtaken(Own):
+    """Whose threads have taken all the work before the one that submits it goes on."""
+
+    def _start(self) -> bool:
+        started = super()._start()
+        time.sleep(0.05)
+        return started
+
+
+@pytest.mark.parametrize("kind", [Own, Overtaken])
+def test_what_is_done_with_other_work_does_not_wait_for_work_that_blocks(kind: type[Own]) -> None:
     settled, ran, release = threading.Event(), threading.Event(), threading.Event()
-    workers = Own(lambda: settled.set() if ran.is_set() else None)
-    workers.submit([(lambda _: ran.set(), None), (lambda _: release.wait(30), None)])
-    assert settled.wait(10)
-    settled.clear()
-    release.set()
-    assert settled.wait(10), "once there is no more"
-    eventually(workers.gone, what="the threads' end")
+    workers = kind(lambda: settled.set() if ran.is_set() else None)
+    workers.submit([(lambda _: ran.set(), None), (lambda _: release.wait(2 * PATIENCE), None)])
+    try:
+        assert settled.wait(PATIENCE)
+        settled.clear()
+    finally:
+        release.set()
+    assert settled.wait(PATIENCE), "once there is no more"
+    eventually(workers.gone, "the threads' end")
