@@ -78,8 +78,8 @@ def engine(base: Path) -> Iterator[pyctd.Engine]:
         pytest.skip("real containers need root")
     engine = pyctd.Engine(root=base / "r", state=base / "s")
     # Once, so that what a process makes once and keeps is there before the first look.
-    with engine.client(backend=lambda *event: None, timeout=20) as client:
-        client.version(timeout=20)
+    with engine.client(backend=lambda *event: None, timeout=60) as client:
+        client.version(timeout=60)
     yield engine
     engine.close()
     assert not leaks.processes(str(engine.state)), "the engine left processes behind"
@@ -166,7 +166,7 @@ def namespace() -> str:
 
 @pytest.fixture
 def client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[pyctd.Client]:
-    with engine.client(namespace, timeout=20) as client:
+    with engine.client(namespace, timeout=60) as client:
         yield client
 
 
@@ -227,7 +227,7 @@ def make_client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[Ca
     made: list[pyctd.Client] = []
 
     def make(**options: Any) -> pyctd.Client:
-        made.append(engine.client(namespace, timeout=20, **options))
+        made.append(engine.client(namespace, timeout=60, **options))
         return made[-1]
 
     yield make

@@ -31,21 +31,21 @@ def lasts(seconds, call, *errors):
         raise AssertionError("it ended before its time")
     assert seconds <= time.monotonic() - began < seconds + 2, time.monotonic() - began
 
-with connect(timeout=20) as client, client.events() as events:
+with connect(timeout=60) as client, client.events() as events:
     for days in (0, 1, -1, 3650):
         with open(offset, "w") as file:
             file.write(str(days * 86400))
         assert round((time.time() - real()) / 86400) == days
-        task = client.load_container(id).task(timeout=20)
+        task = client.load_container(id).task(timeout=60)
         lasts(0.3, lambda: task.wait(timeout=0.3), pyctd.DeadlineExceededError)
         lasts(0.3, lambda: events.get(timeout=0.3), TimeoutError)
-        assert task.status(timeout=20).status == "running"
-        one = task.exec("e", process, attach_stdio=pyctd.stdio.capture(), timeout=20)
-        status = one.wait(timeout=20)
+        assert task.status(timeout=60).status == "running"
+        one = task.exec("e", process, attach_stdio=pyctd.stdio.capture(), timeout=60)
+        status = one.wait(timeout=60)
         assert status.exit_code == 7
         assert abs(status.exited_at.timestamp() - real()) < 60, status
-        one.delete(timeout=20)
-        while events.get(timeout=20).event != "exit":
+        one.delete(timeout=60)
+        while events.get(timeout=60).event != "exit":
             pass
 """
 

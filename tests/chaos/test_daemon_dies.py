@@ -31,7 +31,7 @@ def account(lives: Lives, client: pyctd.Client, fault: Fault) -> None:
     again = Lives(Path(lives.spec["root"]["path"]))
     again.lead(client, afterwards := unique("afterwards"))
     try:
-        eventually(lambda: lives.started | {afterwards} <= lives.told, 60)
+        eventually(lambda: lives.started | {afterwards} <= lives.told)
     except AssertionError:
         fault.lost += [f"the exit of {id}" for id in (lives.started | {afterwards}) - lives.told]
     fault.crashed += lives.broken
@@ -49,7 +49,7 @@ def killed(fault: Fault, lives: Lives, client: pyctd.Client, kill: Callable[[], 
         for _ in range(fault.tries):
             time.sleep(random.uniform(0, 1.5))
             kill()
-            eventually(lambda: answers(client), 60, "an answer of the new containerd")
+            eventually(lambda: answers(client), "an answer of the new containerd")
             progress.add()
     finally:
         lives.end()
@@ -121,18 +121,18 @@ def test_containerd_is_replaced_by_a_newer_one(fault: Fault, place: Path, rootfs
                 wait.start()
             one.stop()
             one.start(CONTAINERD_2)
-            eventually(lambda: answers(client), 60, "an answer of the new containerd")
+            eventually(lambda: answers(client), "an answer of the new containerd")
             fault.notes.append(f"{old}, then {client.version().version}")
             for task in tasks:
-                assert task.status(timeout=20).status == "running"
+                assert task.status(timeout=60).status == "running"
                 exec = task.exec("e", pyctd.spec.process(["/bin/echo", "hello"]), attach_stdio=(out := capture()))
-                assert (exec.wait(timeout=30).exit_code, out.stdout) == (0, b"hello\n")
-                exec.delete(timeout=20)
-                task.kill("KILL", timeout=20)
-                assert task.wait(timeout=30).exit_code == 137
-                assert task.delete(timeout=20).exit_code == 137
+                assert (exec.wait(timeout=60).exit_code, out.stdout) == (0, b"hello\n")
+                exec.delete(timeout=60)
+                task.kill("KILL", timeout=60)
+                assert task.wait(timeout=60).exit_code == 137
+                assert task.delete(timeout=60).exit_code == 137
             for wait in waits:
                 wait.join()
             box.clean()
-            eventually(lambda: lives.told >= {task.container_id for task in tasks}, 30, "the exits")
+            eventually(lambda: lives.told >= {task.container_id for task in tasks}, "the exits")
             account(lives, client, fault)

@@ -110,7 +110,7 @@ def test_a_fifo_that_was_left_is_used(client: pyctd.Client, box: Box) -> None:
     container = box.container("/bin/echo", "hello")
     os.mkfifo(Path(client.state_dir, container.id, f"{container.id}-stdout"), 0o600)
     task = container.start(attach_stdio=(out := pyctd.stdio.capture()))
-    assert task.wait(timeout=20).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"hello\n"
 
 
@@ -160,7 +160,7 @@ def test_deep_specs(client: pyctd.Client, box: Box, run_id: str, depth: int, sha
         client.new_container(run_id, '{"ociVersion":"1.1.0","annotations":' + deep + "}")
     task, _ = box.start()
     with pytest.raises(pyctd.InvalidArgumentError):
-        task.exec("e", '{"args":["a"],"cwd":"/","x":' + deep + "}", timeout=20)
+        task.exec("e", '{"args":["a"],"cwd":"/","x":' + deep + "}", timeout=60)
     value: Any = 1
     for _ in range(depth):
         value = {"a": value}

@@ -55,7 +55,7 @@ def test_many_containers_at_once(fault: Fault, box: Box, make_client: Callable[.
             fault.notes.append(f"alive: {weight()}")
             statuses = Counter(status.status for status in pool.map(lambda task: task.status(timeout=60), tasks))
             fault.seen.update({f"were {status}": number for status, number in statuses.items()})
-            eventually(lambda: all(outs[task.container_id].stdout for task in tasks), 60)
+            eventually(lambda: all(outs[task.container_id].stdout for task in tasks))
             for task in tasks:
                 task.kill("TERM", timeout=60)
             codes = Counter(pool.map(lambda task: task.wait(timeout=120).exit_code, tasks))
@@ -66,7 +66,7 @@ def test_many_containers_at_once(fault: Fault, box: Box, make_client: Callable[.
             list(pool.map(lambda task: task.delete(timeout=60), tasks))
         many.clean()
         ids = {task.container_id for task in tasks}
-        eventually(lambda: exits.keys() >= ids, 60, "the exits")
+        eventually(lambda: exits.keys() >= ids, "the exits")
         time.sleep(0.2)  # for one that is told twice
         fault.lost += [f"{number} exits of {id}" for id, number in exits.items() if number != 1]
         if statuses["running"] != fault.tries or codes[7] != fault.tries:

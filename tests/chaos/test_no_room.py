@@ -75,9 +75,9 @@ def suffer(fault: Fault, client: pyctd.Client, rootfs: Path, words: str, harm: C
         with harm(state):
             fault.must_fail(words, lambda: container.start(attach_stdio=capture(), timeout=60))  # noqa: B023
         with pytest.raises(pyctd.NotFoundError):
-            container.task(timeout=20)
+            container.task(timeout=60)
         container.start(attach_stdio=capture(), timeout=60).force_delete(timeout=60)
-        container.delete(timeout=20)
+        container.delete(timeout=60)
         fault.leaked += [f"bundle {name}" for name in leaks.bundles_of(client)]
     box.clean()
 
@@ -88,7 +88,7 @@ Elsewhere = Callable[[Path], pyctd.Client]
 @pytest.fixture
 def elsewhere(engine: pyctd.Engine, namespace: str) -> Elsewhere:
     """Makes a client whose bundles live below another directory."""
-    return lambda directory: pyctd.Client(engine.address, namespace, directory / "b", timeout=20)
+    return lambda directory: pyctd.Client(engine.address, namespace, directory / "b", timeout=60)
 
 
 def test_the_disk_of_the_state_directory_is_full(fault: Fault, elsewhere: Elsewhere, place: Path, rootfs: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_disk_of_containerd_is_full(fault: Fault, place: Path, rootfs: Path)
     with (
         mounted(place / "d", "-t", "tmpfs", "-o", "size=64m,nr_inodes=2k", "tmpfs"),
         pyctd.Engine(root=place / "d" / "r", state=place / "d" / "s") as engine,
-        engine.client(timeout=20) as client,
+        engine.client(timeout=60) as client,
     ):
         box = Box(client, rootfs)
         for _ in range(fault.tries):
@@ -117,5 +117,5 @@ def test_the_disk_of_containerd_is_full(fault: Fault, place: Path, rootfs: Path)
             with full(place / "d"):
                 fault.must_fail("no space left on device", lambda: container.start(timeout=60))  # noqa: B023
             container.start(attach_stdio=capture(), timeout=60).force_delete(timeout=60)
-            container.delete(timeout=20)
+            container.delete(timeout=60)
         fault.leaked += [f"bundle {name}" for name in leaks.bundles_of(client)]

@@ -113,20 +113,20 @@ def test_a_process_is_killed(fault: Fault, harmed: pyctd.Engine, rootfs: Path) -
 def take_over(container: pyctd.Container, fault: Fault) -> None:
     """Ends and deletes a container of a program that is no more."""
     try:
-        task = container.attach_task(pyctd.stdio.capture(), timeout=30)
-        status = task.status(timeout=30).status
+        task = container.attach_task(pyctd.stdio.capture(), timeout=60)
+        status = task.status(timeout=60).status
     except pyctd.NotFoundError:  # or no longer: containerd undoes a start whose client has gone
         fault.seen["found without a task"] += 1
-        container.delete(timeout=30)
+        container.delete(timeout=60)
         return
     fault.seen[f"found {status}"] += 1
     if status == "created":
-        task.force_delete(timeout=30)
+        task.force_delete(timeout=60)
     else:
-        if task.wait(timeout=30).exit_code != 7:
+        if task.wait(timeout=60).exit_code != 7:
             fault.lost.append(f"the exit of {container.id}")
-        task.delete(timeout=30)
-    container.delete(timeout=30)
+        task.delete(timeout=60)
+    container.delete(timeout=60)
 
 
 def killed_early(program: subprocess.Popen[str]) -> list[str]:

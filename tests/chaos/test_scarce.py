@@ -93,12 +93,12 @@ import pyctd.client
 from pyctd import _native
 held = leave(int(rest[1]))
 try:
-    connect(timeout=20).close()
+    connect(timeout=60).close()
 except pyctd.Error as error:
     print(type(error).__name__, error)
 for fd in held:
     os.close(fd)
-connect(timeout=20).close()
+connect(timeout=60).close()
 """
 
 #: A program that uses pyctd with so many MiB of address space left, and again with enough.
@@ -109,7 +109,7 @@ import pyctd.client
 id, space = rest[0], int(rest[1])
 
 def life():
-    with connect(timeout=20) as client:
+    with connect(timeout=60) as client:
         container = client.new_container(id, spec("/bin/true"))
         task = container.start()
         assert task.wait(timeout=60).exit_code == 0
@@ -179,8 +179,8 @@ def test_a_container_with_too_little_memory(fault: Fault, box: Box) -> None:
         else:
             fault.crashed.append("it has started")
         with pytest.raises(pyctd.NotFoundError):
-            container.task(timeout=20)
-        container.delete(timeout=20)
+            container.task(timeout=60)
+        container.delete(timeout=60)
 
 
 def test_the_cgroup_is_removed(fault: Fault, box: Box) -> None:
@@ -192,19 +192,19 @@ def test_the_cgroup_is_removed(fault: Fault, box: Box) -> None:
             if directory.name == task.container_id:
                 (directory.parent / "cgroup.procs").write_text(str(task.pid))
                 directory.rmdir()
-        assert task.status(timeout=20).status == "running"
+        assert task.status(timeout=60).status == "running"
         calls = {"stats": task.stats, "pause": task.pause, "pids": task.pids}
         for name, call in calls.items():
             try:
-                call(timeout=20)
+                call(timeout=60)
             except pyctd.Error as error:
                 fault.seen[f"{name}: {type(error).__name__}"] += 1
             else:
                 fault.seen[f"{name} goes"] += 1
         os.kill(task.pid, 0)
-        task.kill("KILL", timeout=20)
-        assert task.wait(timeout=20).exit_code == 137
-        task.delete(timeout=20)
-        box.client.load_container(task.container_id).delete(timeout=20)
+        task.kill("KILL", timeout=60)
+        assert task.wait(timeout=60).exit_code == 137
+        task.delete(timeout=60)
+        box.client.load_container(task.container_id).delete(timeout=60)
         if Path(f"/proc/{task.pid}").exists():
             fault.leaked.append(f"process {task.pid}")

@@ -50,7 +50,7 @@ def test_of_a_life(box: Box, said: Callable[[], str]) -> None:
     assert info.spec is not None
     assert f"PASSWORD={SECRET}" in info.spec["process"]["env"]
     shown = "\n".join(map(repr, (task, process, info, task.status(), task.stats(), task.pids(), stream))) + reprs()
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
     stream.close()
     events += [repr(event) for event in stream]
     assert out.stdout == f"{len(SECRET)}\n".encode()
@@ -147,7 +147,7 @@ def test_modes_of_bundles_and_fifos(box: Box) -> None:
     fifos = {path.name.rpartition("-")[2]: mode(path)[:10] for path in bundle.iterdir()}
     assert set(fifos) == {"stdin", "stdout", "stderr"}
     assert all(found == "prwx------" for found in fifos.values()), fifos
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
 
 
 @pytest.mark.usefixtures("umask")
@@ -183,9 +183,9 @@ def test_a_user_namespace(box: Box) -> None:
     assert {mode(path) for path in bundle.iterdir()} == {"prwx------ 0"}
     eventually(lambda: out.stdout.split() == [b"hello", b"0", b"100000", b"65536"])
     process = task.exec("e", pyctd.spec.process(["/bin/id", "-u"]), attach_stdio=(said := pyctd.stdio.capture()))
-    assert process.wait(timeout=20).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     assert said.stdout == b"0\n"
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
     box.client.load_container(task.container_id).delete()
     assert not bundle.exists()
 
@@ -203,7 +203,7 @@ def test_nothing_on_stderr(programs: Programs) -> None:
             one.delete()
             wanted = pyctd.spec.default(rootfs, ["/bin/true"], readonly=True, env={"PASSWORD": rest[1]})
             two = client.new_container(rest[0], wanted)
-            two.start(attach_stdio=pyctd.stdio.capture()).wait(timeout=20)
+            two.start(attach_stdio=pyctd.stdio.capture()).wait(timeout=60)
             two.task().delete()
             two.delete()
             raise ValueError(repr(client.containers()))

@@ -58,7 +58,7 @@ def test_the_shim_is_killed(fault: Fault, box: Box) -> None:
             assert (event.container_id, event.info.process_id) == (task.container_id, task.container_id)
             fault.seen[f"event with {event.info.exit_code}"] += 1
             fault.seen[f"delete: {outcome(task, task.delete)}"] += 1
-            box.client.load_container(task.container_id).delete(timeout=20)
+            box.client.load_container(task.container_id).delete(timeout=60)
             if not gone(task.pid):
                 fault.leaked.append(f"the container's process {task.pid}")
 
@@ -119,7 +119,7 @@ def test_runc_fails(fault: Fault, box: Box, runc: Runc, command: str) -> None:
             runc.fail(command)
             fault.must_fail(WORDS, lambda: container.start(attach_stdio=capture(), timeout=60))  # noqa: B023
             with pytest.raises(pyctd.NotFoundError):
-                container.task(timeout=20)
+                container.task(timeout=60)
             runc.fail()
             task = container.start(attach_stdio=capture(), timeout=60)
         else:

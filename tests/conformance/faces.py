@@ -68,7 +68,7 @@ class Sync(Face):
     """pyctd's blocking face. A call is cancelled by an exception in its thread, which only the main thread can get."""
 
     async def connect(self, address: str, namespace: str, state: str, backend: Any) -> Any:
-        return pyctd.Client(address, namespace, state, backend, timeout=30)
+        return pyctd.Client(address, namespace, state, backend, timeout=60)
 
     async def call(self, method: Callable[..., Any], *args: Any, cancel_after: float | None, **options: Any) -> Any:
         if cancel_after is None:
@@ -113,7 +113,7 @@ class Asyncio(Face):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def connect(self, address: str, namespace: str, state: str, backend: Any) -> Any:
-        return self._run(pyctd.aio.Client(address, namespace, state, backend, timeout=30).connect())
+        return self._run(pyctd.aio.Client(address, namespace, state, backend, timeout=60).connect())
 
     async def call(self, method: Callable[..., Any], *args: Any, cancel_after: float | None, **options: Any) -> Any:
         came = self._run(self._call(method(*args, **options), cancel_after))

@@ -101,7 +101,7 @@ class Side:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -12,7 +12,7 @@ import pyctd
 
 __all__ = ["PATIENCE", "Mistake", "Refusal", "Streams", "text_of"]
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a step waits for what must come: ample, for only a failure takes it."""
 DRAIN = 2.0
 """Seconds that the streams of an ended process are waited for, as long as in dockerd."""

@@ -49,9 +49,9 @@ def test_a_whole_life(case: Case) -> None:
         container = await client.new_container("life", case.spec("/bin/sh", "-c", "cat; exit 3"))
         out = pyctd.stdio.capture(stdin=b"through and through")
         task = await container.start(attach_stdio=out)
-        status = await task.wait(timeout=20)
+        status = await task.wait(timeout=60)
         assert (status.exit_code, out.stdout) == (3, b"through and through")
-        assert await task.delete(timeout=20) == status
+        assert await task.delete(timeout=60) == status
         await container.delete()
         with pytest.raises(pyctd.NotFoundError, match="no such container"):
             await client.load_container("life")
@@ -86,12 +86,12 @@ def test_every_method_of_a_task(case: Case, tmp_path: Path) -> None:
         process = await task.exec("e", spec, with_stdin=True, attach_stdio=keep)
         assert held[0].stdin
         held[0].stdin.close()
-        assert (await process.wait(timeout=10)).exit_code == 0
+        assert (await process.wait(timeout=60)).exit_code == 0
         await process.delete()
         with pytest.raises(pyctd.Error):
             await task.create_checkpoint(tmp_path / "none" / "file", timeout=0.0)
         await task.kill("KILL")
-        assert (await task.wait(timeout=10)).exit_code == 137
+        assert (await task.wait(timeout=60)).exit_code == 137
         await task.delete()
         replaced = await client.replace_container("c", case.spec())
         await (await replaced.start()).force_delete()
@@ -248,7 +248,7 @@ def test_a_handler_that_is_a_coroutine(case: Case) -> None:
     async def test(client: aio.Client) -> None:
         container = await client.new_container("c", case.spec("/bin/true"))
         task = await container.start()
-        await task.wait(timeout=10)
+        await task.wait(timeout=60)
         for _ in range(200):
             if len(seen) == 3:
                 break
@@ -284,7 +284,7 @@ def test_an_engine(rootfs: Path) -> None:
         async with engine, engine.client() as client:
             assert engine.pid
             container = await client.new_container(unique("c"), pyctd.spec.default(rootfs, ["/bin/true"]))
-            assert (await (await container.start()).wait(timeout=20)).exit_code == 0
+            assert (await (await container.start()).wait(timeout=60)).exit_code == 0
         assert engine.pid is None
 
     asyncio.run(test())
@@ -316,7 +316,7 @@ def test_a_loop_that_ends_before_its_client_is_closed(case: Case) -> None:
         container = other.load_container("c")
         container.task().force_delete()
         container.delete()
-    eventually(lambda: client.handler_errors == 3, what="create cancelled, start and exit without a loop")
+    eventually(lambda: client.handler_errors == 3, "create cancelled, start and exit without a loop")
     asyncio.run(client.close())
 
 
@@ -328,5 +328,5 @@ def test_asyncio_is_loaded_when_it_is_asked_for() -> None:
         "print('asyncio' in sys.modules)",
     )
     command = [sys.executable, "-c", "\n".join(lines)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd="/")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
     assert (done.stdout, done.stderr) == ("True\n", "")

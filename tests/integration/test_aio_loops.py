@@ -42,8 +42,8 @@ def test_a_life_with_events_and_streams(case: Case) -> None:
             container = await client.new_container("c", case.spec("/bin/sh", "-c", "echo hello; exit 3"))
             out = aio.stdio.capture()
             task = await container.start(attach_stdio=out)
-            assert ((await task.wait(timeout=20)).exit_code, out.stdout) == (3, b"hello\n")
-            assert [(await events.get(10)).event for _ in range(3)] == ["create", "start", "exit"]
+            assert ((await task.wait(timeout=60)).exit_code, out.stdout) == (3, b"hello\n")
+            assert [(await events.get(60)).event for _ in range(3)] == ["create", "start", "exit"]
             await task.delete()
             await container.delete()
 
@@ -134,7 +134,7 @@ def test_a_cancellation_does_not_wait_for_a_clean_up_that_takes_long(
     go_on = threading.Event()
 
     def slowly(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        go_on.wait(20)
+        go_on.wait(60)
         return None
 
     async def test(client: aio.Client) -> None:
@@ -172,7 +172,7 @@ def test_operations_end_with_a_loop_that_is_abandoned(case: Case) -> None:
     loop.close()
     while waits:
         waits.pop()._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's warning is right, and meant
-    eventually(lambda: _native.counts().operations == 0, what="their end")
+    eventually(lambda: _native.counts().operations == 0, "their end")
     asyncio.run(client.close())
     with case.engine.client(case.namespace) as other:
         Box(other, case.rootfs).ids.append("c")
@@ -228,7 +228,7 @@ def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case) -> None:
         container = other.load_container("c")
         container.task().force_delete()
         container.delete()
-    eventually(lambda: client.handler_errors == 3, what="create, start and exit without a loop")
+    eventually(lambda: client.handler_errors == 3, "create, start and exit without a loop")
     asyncio.run(client.close())
 
 
@@ -273,5 +273,5 @@ def test_an_engine_whose_start_is_cancelled_is_taken_down(
     loop.run_until_complete(asyncio.wait_for(test(), 60))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
-    eventually(lambda: not leaks.processes(f"{directory}/") and not list(directory.iterdir()), 40, "its end")
+    eventually(lambda: not leaks.processes(f"{directory}/") and not list(directory.iterdir()), "its end")
     directory.rmdir()

@@ -38,8 +38,8 @@ def with_container(case: Case, life: Life, *args: str, limit: float = 100, **opt
             await life(client, container)
         finally:
             with contextlib.suppress(pyctd.NotFoundError):
-                await (await container.task()).force_delete(timeout=20)
-            await container.delete(timeout=20)
+                await (await container.task()).force_delete(timeout=60)
+            await container.delete(timeout=60)
 
     case.run(test, limit=limit)
 
@@ -55,9 +55,9 @@ def test_stdin_stdout_and_stderr(case: Case) -> None:
         assert await io.stdout.readline() == b"two\n"
         io.stdin.close()
         await io.stdin.wait_closed()
-        assert (await task.wait(timeout=20)).exit_code == 3
+        assert (await task.wait(timeout=60)).exit_code == 3
         assert (await io.stdout.read(), await io.stderr.read()) == (b"", b"end\n")
-        await task.delete(timeout=20)
+        await task.delete(timeout=60)
 
     with_container(case, life, "/bin/sh", "-c", "cat; echo end >&2; exit 3")
 
@@ -90,7 +90,7 @@ def test_streams_are_there_before_the_process(case: Case) -> None:
         io.stdin.write_eof()
         task = await container.start(attach_stdio=io)
         assert await reading == b"early bird!" + bytes(200_000)
-        assert (await task.wait(timeout=20)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
         await task.delete()
 
     with_container(case, life, "/bin/cat")
@@ -122,8 +122,8 @@ def test_a_gibibyte_through_a_process(case: Case) -> None:
         assert length == GIB
         assert got.digest() == sent.digest()
         assert highest <= 2 << 20, "what the process does not read is not piled up here"
-        assert (await task.wait(timeout=20)).exit_code == 0
-        await task.delete(timeout=20)
+        assert (await task.wait(timeout=60)).exit_code == 0
+        await task.delete(timeout=60)
 
     with_container(case, life, "/bin/cat", limit=280)
 
@@ -137,7 +137,7 @@ def test_a_reader_that_nobody_reads_from_holds_up_the_process(case: Case) -> Non
             await task.wait(timeout=1)
         assert len(await io.stdout.readexactly(total)) == total
         assert await io.stderr.read() == b"end\n"
-        assert (await task.wait(timeout=20)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
 
     with_container(case, life, "/bin/sh", "-c", "head -c 4194304 /dev/zero; echo end >&2")
 
@@ -151,11 +151,11 @@ def test_output_is_whole_once_the_call_has_returned(case: Case, call: str) -> No
         task = await container.start(attach_stdio=io)
         started = time.monotonic()
         if call == "wait":
-            await task.wait(timeout=20)
+            await task.wait(timeout=60)
         else:
             while (await task.status()).status != "stopped":
                 await asyncio.sleep(0.02)
-        await task.delete(timeout=20)
+        await task.delete(timeout=60)
         assert time.monotonic() - started < 15
         await container.delete()
         assert len(await asyncio.wait_for(io.stdout.read(), 0.1)) == 100_000
@@ -171,10 +171,10 @@ def test_capture(case: Case) -> None:
         out = aio.stdio.capture(stdin=data)
         task = await container.start(attach_stdio=out)
         assert threading.active_count() == before
-        assert (await task.wait(timeout=30)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
         assert out.stdout == data
         assert (out.stderr, out.truncated) == (b"err\n", False)
-        process = await task.delete(timeout=20)
+        process = await task.delete(timeout=60)
         assert process.exit_code == 0
 
     with_container(case, life, "/bin/sh", "-c", "cat; echo err >&2")
@@ -184,7 +184,7 @@ def test_capture_keeps_no_more_than_its_limit(case: Case) -> None:
     async def life(client: aio.Client, container: aio.Container) -> None:
         out = aio.stdio.capture(limit=10)
         task = await container.start(attach_stdio=out)
-        assert (await task.wait(timeout=20)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
         assert (out.stdout, out.truncated) == (b"y\ny\ny\ny\ny\n", True)
 
     with_container(case, life, "/bin/sh", "-c", "yes | head -c 1000000")
@@ -201,8 +201,8 @@ def test_a_child_that_keeps_the_streams_does_not_hang_wait_or_delete(
             io = aio.stdio.streams()
             process = await task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", script]), attach_stdio=io)
             started = time.monotonic()
-            assert (await process.wait(timeout=30)).exit_code == 0
-            await process.delete(timeout=30)
+            assert (await process.wait(timeout=60)).exit_code == 0
+            await process.delete(timeout=60)
             assert time.monotonic() - started < 20
             assert (await io.stdout.readline()) == b"parent\n"
             rest = await io.stdout.read()
@@ -221,8 +221,8 @@ def test_a_process_that_does_not_read_its_stdin(case: Case) -> None:
         task = await container.start(attach_stdio=io)
         io.stdin.write(bytes(1 << 20))
         draining = asyncio.ensure_future(io.stdin.drain())
-        assert (await task.wait(timeout=20)).exit_code == 0
-        await task.delete(timeout=20)
+        assert (await task.wait(timeout=60)).exit_code == 0
+        await task.delete(timeout=60)
         with pytest.raises(ConnectionError):
             await draining
         assert io.stdin.is_closing()
@@ -260,8 +260,8 @@ def test_a_cancelled_reader_leaks_nothing_and_loses_nothing(case: Case) -> None:
         io.stdin.write(b"after all\n")
         assert await io.stdout.readline() == b"after all\n"
         io.stdin.close()
-        await task.wait(timeout=20)
-        await task.delete(timeout=20)
+        await task.wait(timeout=60)
+        await task.delete(timeout=60)
 
     with_container(case, life, "/bin/cat")
 
@@ -276,7 +276,7 @@ def test_a_terminal_has_one_stream(case: Case) -> None:
         await task.resize(133, 42)
         io.stdin.write(b"go\n")
         assert b"42 133\r\n" in await io.stdout.read()
-        assert (await task.wait(timeout=20)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
 
     with_container(case, life, "/bin/sh", "-c", "echo up; read x; stty size", terminal=True)
 
@@ -299,9 +299,9 @@ def test_streams_of_a_task_that_is_attached_to(case: Case) -> None:
         again.stdin.write(b"two\n")
         assert await again.stdout.readline() == b"two\n"
         again.stdin.close()
-        assert (await task.wait(timeout=20)).exit_code == 0
+        assert (await task.wait(timeout=60)).exit_code == 0
         assert await again.stdout.read() == b""
-        await task.delete(timeout=20)
+        await task.delete(timeout=60)
 
     with_container(case, life, "/bin/cat")
 
@@ -364,8 +364,8 @@ def test_streams_that_another_loop_or_a_thread_waits_for(case: Case) -> None:
         def other() -> None:
             with case.engine.client(case.namespace) as blocking:
                 task = blocking.load_container("c").start(attach_stdio=io)
-                assert task.wait(timeout=20).exit_code == 0
-                assert task.delete(timeout=20).exit_code == 0
+                assert task.wait(timeout=60).exit_code == 0
+                assert task.delete(timeout=60).exit_code == 0
 
         io = aio.stdio.streams()
         await asyncio.get_running_loop().run_in_executor(None, other)

@@ -38,17 +38,17 @@ def test_another_process_attaches_when_the_first_is_gone(box: Box, programs: Pro
             assert first.stdin
             first.stdin.write("\n")
             first.stdin.flush()
-        first.wait(timeout=20)
+        first.wait(timeout=60)
         last = int((["0", *re.findall(r"line (\d+)\n", first.stdout.read())])[-1])
     code = """
         with connect() as client:
             seen = []
-            task = client.load_container(rest[0]).attach_task(pyctd.stdio.lines(seen.append), timeout=10)
+            task = client.load_container(rest[0]).attach_task(pyctd.stdio.lines(seen.append), timeout=60)
             while len(seen) < 5:
                 time.sleep(0.05)
             task.kill("KILL")
-            status = task.wait(timeout=10)
-            task.delete(timeout=10)
+            status = task.wait(timeout=60)
+            task.delete(timeout=60)
             print(status.exit_code, *seen)
     """
     status, out, err = programs.run(code, run_id)
@@ -69,9 +69,9 @@ def test_what_a_task_writes_while_nobody_reads_is_not_lost(
         task = container.start(attach_stdio=pyctd.stdio.capture())
     time.sleep(1)
     out = pyctd.stdio.capture()
-    task = box.client.load_container(run_id).attach_task(out, timeout=10)
+    task = box.client.load_container(run_id).attach_task(out, timeout=60)
     eventually(lambda: out.stdout == b"unread\n")
-    task.force_delete(timeout=10)
+    task.force_delete(timeout=60)
 
 
 def test_an_attached_stdin_comes_to_its_end(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
@@ -81,10 +81,10 @@ def test_an_attached_stdin_comes_to_its_end(box: Box, make_client: Callable[...,
         container = first.new_container(run_id, box.spec("/bin/cat"))
         container.start(with_stdin=True, attach_stdio=lambda dio: dio)
     out = pyctd.stdio.capture(stdin=b"from afar\n")
-    task = box.client.load_container(run_id).attach_task(out, timeout=10)
-    assert task.wait(timeout=10).exit_code == 0
+    task = box.client.load_container(run_id).attach_task(out, timeout=60)
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"from afar\n"
-    task.delete(timeout=10)
+    task.delete(timeout=60)
 
 
 def test_an_attached_stdin_in_the_callers_hands(
@@ -96,7 +96,7 @@ def test_an_attached_stdin_in_the_callers_hands(
         container = first.new_container(run_id, box.spec("/bin/cat"))
         container.start(with_stdin=True, attach_stdio=lambda dio: dio)
     hold = Hold()
-    task = box.client.load_container(run_id).attach_task(hold, timeout=10)
+    task = box.client.load_container(run_id).attach_task(hold, timeout=60)
     dio = hold.dio
     assert dio.stdin
     assert dio.stdout
@@ -106,8 +106,8 @@ def test_an_attached_stdin_in_the_callers_hands(
     with pytest.raises(pyctd.DeadlineExceededError):
         task.wait(timeout=0.5)
     task.close_stdin()
-    assert task.wait(timeout=10).exit_code == 0
-    task.delete(timeout=10)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
 
 
 def test_the_fifos_of_an_attached_task_have_its_name(
@@ -125,10 +125,10 @@ def test_the_fifos_of_an_attached_task_have_its_name(
         configs.append(dio.config())
         return dio
 
-    task = box.client.load_container(run_id).attach_task(look, timeout=10)
+    task = box.client.load_container(run_id).attach_task(look, timeout=60)
     assert configs == [pyctd.Config(False, *(f"{bundle}/{run_id}-{s}" for s in ("stdin", "stdout", "stderr")))]
     assert "init" not in "".join(map(str, configs))
-    task.force_delete(timeout=10)
+    task.force_delete(timeout=60)
     assert not leaks.fifos(Path(bundle))
 
 
@@ -147,13 +147,13 @@ def test_attach_with_a_terminal(box: Box, make_client: Callable[..., pyctd.Clien
         container = first.new_container(run_id, box.spec("/bin/sh", "-c", script, terminal=True))
         container.start(attach_stdio=pyctd.stdio.capture())
     out = pyctd.stdio.capture()
-    task = box.client.load_container(run_id).attach_task(out, timeout=10)
+    task = box.client.load_container(run_id).attach_task(out, timeout=60)
     time.sleep(0.2)  # for the trap
     task.resize(120, 50)
     eventually(lambda: out.stdout == b"50 120\r\n")
     os.kill(task.pid, signal.SIGKILL)
-    assert task.wait(timeout=10).exit_code == 137
-    task.delete(timeout=10)
+    assert task.wait(timeout=60).exit_code == 137
+    task.delete(timeout=60)
 
 
 def test_attach_task_from_another_client(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
@@ -173,8 +173,8 @@ def test_attach_task_from_another_client(box: Box, make_client: Callable[..., py
     seen = out.stdout.count(b"\n")
     eventually(lambda: out.stdout.count(b"\n") > seen)
     task.kill("KILL")
-    assert task.wait(timeout=10).exit_code == 137
-    task.delete(timeout=10)
+    assert task.wait(timeout=60).exit_code == 137
+    task.delete(timeout=60)
 
 
 def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
@@ -187,7 +187,7 @@ def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., 
     time.sleep(0.8)
     seen = len(out.stdout)
     eventually(lambda: len(out.stdout) > seen)
-    task.force_delete(timeout=10)
+    task.force_delete(timeout=60)
 
 
 def test_attach_task_with_a_callback_that_raises(box: Box, client: pyctd.Client) -> None:

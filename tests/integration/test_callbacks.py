@@ -36,48 +36,48 @@ def test_a_handler_that_calls_every_method(box: Box, make_client: Callable[..., 
             failed.append(error)
 
     def call_all() -> None:
-        done.append(client.version(timeout=20).version)
-        container = client.load_container("c", timeout=20)
+        done.append(client.version(timeout=60).version)
+        container = client.load_container("c", timeout=60)
         with client.events() as events:
-            task = container.task(timeout=20)
-            assert task.status(timeout=20).status == "running"
-            assert task.pids(timeout=20)
-            assert task.stats(timeout=20).metrics
+            task = container.task(timeout=60)
+            assert task.status(timeout=60).status == "running"
+            assert task.pids(timeout=60)
+            assert task.stats(timeout=60).metrics
             with pytest.raises(pyctd.UnknownError, match="unable to decode process details"):
-                task.summary(timeout=20)
-            task.update_resources({"pids": {"limit": 50}}, timeout=20)
-            task.pause(timeout=20)
-            task.resume(timeout=20)
+                task.summary(timeout=60)
+            task.update_resources({"pids": {"limit": 50}}, timeout=60)
+            task.pause(timeout=60)
+            task.resume(timeout=60)
             sleep = pyctd.spec.process(["/bin/cat"])
-            process = task.exec("e", sleep, attach_stdio=pyctd.stdio.capture(stdin=b"x"), timeout=20)
-            assert process.wait(timeout=20).exit_code == 0
-            process.delete(timeout=20)
-            task.close_stdin(timeout=20)
+            process = task.exec("e", sleep, attach_stdio=pyctd.stdio.capture(stdin=b"x"), timeout=60)
+            assert process.wait(timeout=60).exit_code == 0
+            process.delete(timeout=60)
+            task.close_stdin(timeout=60)
             with contextlib.suppress(pyctd.Error):  # it has no terminal, which not each daemon says
-                task.resize(80, 24, timeout=20)
+                task.resize(80, 24, timeout=60)
             with pytest.raises(pyctd.Error):
                 task.create_checkpoint(tmp_path / "none" / "where", timeout=0.01)
-            container.attach_task(pyctd.stdio.capture(), timeout=20).close()
-            task.kill("KILL", timeout=20)
-            assert task.wait(timeout=20).exit_code == 137
-            task.delete(timeout=20)
+            container.attach_task(pyctd.stdio.capture(), timeout=60).close()
+            task.kill("KILL", timeout=60)
+            assert task.wait(timeout=60).exit_code == 137
+            task.delete(timeout=60)
             with pytest.raises(TimeoutError):
                 events.get(timeout=0.01)  # this container's next event comes when we have returned
-        container.delete(timeout=20)
-        other = client.new_container("d", box.spec("/bin/true"), timeout=20)
-        client.replace_container("d", box.spec("/bin/true"), timeout=20)
-        started = client.load_container("d", timeout=20).new_task(timeout=20)
-        started.start(timeout=20)
-        started.wait(timeout=20)
-        started.force_delete(timeout=20)
-        client.load_container("d", timeout=20).delete(timeout=20)
+        container.delete(timeout=60)
+        other = client.new_container("d", box.spec("/bin/true"), timeout=60)
+        client.replace_container("d", box.spec("/bin/true"), timeout=60)
+        started = client.load_container("d", timeout=60).new_task(timeout=60)
+        started.start(timeout=60)
+        started.wait(timeout=60)
+        started.force_delete(timeout=60)
+        client.load_container("d", timeout=60).delete(timeout=60)
         other.close()
         client.close()
         done.append("all")
 
     client = make_client(backend=handler)
     box.container(id="c").start().close()
-    eventually(lambda: failed or "all" in done, 60, "the handler's end")
+    eventually(lambda: failed or "all" in done, "the handler's end")
     assert failed == []
     with pytest.raises(pyctd.ClosedError):
         client.version()
@@ -98,9 +98,9 @@ def test_a_handler_that_waits_for_its_own_next_event_is_freed_by_close(
     client = make_client(backend=handler)
     stream = client.events(event="exit")
     box.run("/bin/true")
-    assert entered.wait(10)
+    assert entered.wait(60)
     client.close()
-    assert left.wait(10)
+    assert left.wait(60)
 
 
 def test_a_handler_that_keeps_the_gil(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
@@ -115,10 +115,10 @@ def test_a_handler_that_keeps_the_gil(box: Box, make_client: Callable[..., pyctd
     make_client(backend=handler)
     ids = [box.container("/bin/true") for _ in range(3)]
     for container in ids:
-        task = container.start(timeout=30)
-        task.wait(timeout=30)
-        task.delete(timeout=30)
-    eventually(lambda: list(seen.values()) == [LIFE] * 3, 20, f"{seen}")
+        task = container.start(timeout=60)
+        task.wait(timeout=60)
+        task.delete(timeout=60)
+    eventually(lambda: list(seen.values()) == [LIFE] * 3, f"{seen}")
 
 
 def test_handlers_that_block_hold_up_no_other_however_many_they_are(
@@ -133,15 +133,15 @@ def test_handlers_that_block_hold_up_no_other_however_many_they_are(
     def handler(id: str, event: EventType, info: EventInfo) -> None:
         begun[id].set()
         if event == "create" and id != ids[-1]:
-            assert begun[ids[ids.index(id) + 1]].wait(30)
+            assert begun[ids[ids.index(id) + 1]].wait(60)
         seen[id].append(str(event))
 
     client = make_client(backend=handler)
     for id in ids:
-        task = box.container("/bin/true", id=id).start(timeout=30)
-        task.wait(timeout=30)
-        task.delete(timeout=30)
-    eventually(lambda: all(events == LIFE for events in seen.values()), 30, f"{seen}")
+        task = box.container("/bin/true", id=id).start(timeout=60)
+        task.wait(timeout=60)
+        task.delete(timeout=60)
+    eventually(lambda: all(events == LIFE for events in seen.values()), f"{seen}")
     assert client.handler_errors == 0
 
 
@@ -165,10 +165,10 @@ def test_callbacks_run_in_the_context_that_they_were_given_in(
     place.set("the call's")
     stdio = Lines(lambda line: seen.append((line, place.get())))
     task = box.container("/bin/echo", "line").start(attach_stdio=stdio)
-    task.wait(timeout=20)
-    task.delete(timeout=20)
+    task.wait(timeout=60)
+    task.delete(timeout=60)
     place.set("nowhere")
-    eventually(lambda: len(seen) == 5, what="all of them")
+    eventually(lambda: len(seen) == 5, "all of them")
     expected = {("stdio", "the call's"), ("line", "the call's"), *((event, "the client's") for event in LIFE)}
     assert set(seen) == expected
 
@@ -184,8 +184,8 @@ def test_logging_in_a_handler(
 
     make_client(backend=handler)
     task = box.container("/bin/true", id="c").start()
-    task.wait(timeout=20)
-    task.delete(timeout=20)
+    task.wait(timeout=60)
+    task.delete(timeout=60)
     words = [f"{event} of c" for event in LIFE]
     eventually(lambda: [r.getMessage() for r in caplog.records if r.name == "ours"] == words)
 
@@ -200,9 +200,9 @@ class Blocking(logging.Handler):
         self.versions: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.versions.append(self.client.version(timeout=20).version)
+        self.versions.append(self.client.version(timeout=60).version)
         self.entered.set()
-        self.leave.wait(30)
+        self.leave.wait(60)
 
 
 def test_a_log_handler_that_blocks_holds_no_event_up(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
@@ -218,9 +218,9 @@ def test_a_log_handler_that_blocks_holds_no_event_up(box: Box, make_client: Call
     logger.addHandler(blocking)
     try:
         task = box.container("/bin/true").start()
-        task.wait(timeout=20)
-        task.delete(timeout=20)
-        assert blocking.entered.wait(20)
+        task.wait(timeout=60)
+        task.delete(timeout=60)
+        assert blocking.entered.wait(60)
         eventually(lambda: seen == LIFE)
         assert not blocking.leave.is_set()
         assert len(blocking.versions) == 1
@@ -251,7 +251,7 @@ def test_gos_log_goes_to_logging_with_its_fields_and_not_to_stderr(box: Box) -> 
     assert (exit_code, err) == (0, "")
     fields = "['container', 'error', 'event', 'event-info', 'module', 'namespace']"
     assert out.splitlines()[0] == f"pyctd.libcontainerd ERROR {fields} {task.container_id}"
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
 
 
 def test_sixty_four_threads_on_one_client(box: Box, client: pyctd.Client) -> None:
@@ -261,7 +261,7 @@ def test_sixty_four_threads_on_one_client(box: Box, client: pyctd.Client) -> Non
 
     def work(i: int) -> None:
         try:
-            gate.wait(30)
+            gate.wait(60)
             id = f"t{i}"
             for _ in range(3):
                 assert client.version(timeout=60).version

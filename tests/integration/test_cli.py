@@ -70,7 +70,7 @@ def test_signals_are_passed_on_to_an_exec(cli: Cli) -> None:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (9, "got it\n", "")
 
 
@@ -88,7 +88,7 @@ def test_attach_that_leaves_again(cli: Cli) -> None:
         process.stdin.flush()
         assert process.stdout.readline() == "got a\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     assert cli.client.load_container("shell").task().status().status == "running"
     assert cli("attach", "shell", stdin="b\n") == (5, "got b\n", "")
 
@@ -188,7 +188,7 @@ def test_stats_that_go_on(cli: Cli) -> None:
         for _ in range(3):
             assert [one["id"] for one in json.loads(process.stdout.readline())] == ["web"]
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 130
 
 
@@ -205,10 +205,10 @@ def test_events(cli: Cli, tmp_path: Path) -> None:
         cli.under_way("events", stdout=file) as plain,
     ):
         # They tell of no moment from which they listen, so there is one container until both have.
-        eventually(lambda: cli.run("--name", "web", "/bin/sh", "-c", "exit 4").code == 4 and both_have_told(), 60)
+        eventually(lambda: cli.run("--name", "web", "/bin/sh", "-c", "exit 4").code == 4 and both_have_told())
         plain.send_signal(signal.SIGINT)
-        told = [json.loads(line) for line in process.communicate(timeout=20)[0].splitlines()]
-        err = plain.communicate(timeout=20)[1]
+        told = [json.loads(line) for line in process.communicate(timeout=60)[0].splitlines()]
+        err = plain.communicate(timeout=60)[1]
     assert {one["container_id"] for one in told} == {"web"}
     assert {"time", "event", "container_id", "process_id", "pid", "exit_code", "exited_at"} <= told[0].keys()
     exits = [one["exit_code"] for one in told if one["event"] == "exit"]
@@ -231,7 +231,7 @@ def test_several_at_once_and_one_that_is_not_there(cli: Cli) -> None:
     assert (code, json.loads(out)) == (1, [{"id": "a"}])
     told = json.loads(err)["error"]
     assert (told["kind"], told["container"]) == ("NotFoundError", "none")
-    assert cli.client.load_container("a").task().wait(timeout=10).exit_code == 137
+    assert cli.client.load_container("a").task().wait(timeout=60).exit_code == 137
 
 
 def test_update(cli: Cli) -> None:

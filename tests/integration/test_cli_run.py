@@ -194,7 +194,7 @@ def test_signals_are_passed_on(cli: Cli, number: int) -> None:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (9, "got it\n", "")
 
 
@@ -208,7 +208,7 @@ def test_the_third_ctrl_c_kills(cli: Cli) -> None:
             time.sleep(0.3)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (137, "")
 
 
@@ -221,7 +221,7 @@ def test_output_that_nobody_reads(cli: Cli) -> None:
         process.stdout.read(10)
         process.stdout.close()
         err = process.stderr.read()
-        assert process.wait(20) == 6
+        assert process.wait(60) == 6
     assert err.count("\n") <= 1
 
 

@@ -39,10 +39,10 @@ def test_the_terminal_is_given_back(cli: Cli) -> None:
         end_of(one)
     command = f"{one.command} -m pyctd run --rm -it --rootfs {cli.rootfs} /bin/sh -c 'read x; exit 3'"
     shell = pexpect.spawn(
-        "/bin/sh", ["-c", f"{command}; echo code $?; read y; echo read $y"], timeout=30, encoding="utf-8", env=one.env
+        "/bin/sh", ["-c", f"{command}; echo code $?; read y; echo read $y"], timeout=60, encoding="utf-8", env=one.env
     )
     try:
-        eventually(lambda: is_raw(shell), 20)
+        eventually(lambda: is_raw(shell))
         shell.send("typed\r")
         shell.expect("code 3")
         assert not is_raw(shell)
@@ -160,7 +160,7 @@ def test_stats_go_on_until_ctrl_c(cli: Cli) -> None:
 def test_events_end_with_ctrl_c(cli: Cli) -> None:
     with cli.on_a_terminal("events") as terminal:
         eventually(
-            lambda: cli.run("/bin/true").code == 0 and terminal.expect(["exit_code=0", pexpect.TIMEOUT], 0.5) == 0, 60
+            lambda: cli.run("/bin/true").code == 0 and terminal.expect(["exit_code=0", pexpect.TIMEOUT], 0.5) == 0
         )
         terminal.sendintr()
         assert end_of(terminal) == 130

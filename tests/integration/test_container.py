@@ -17,7 +17,7 @@ import pyctd
 
 
 def test_version(client: pyctd.Client) -> None:
-    version = client.version(timeout=10)
+    version = client.version(timeout=60)
     assert re.match(r"v?\d+\.\d+\.\d+", version.version)
     assert isinstance(version.revision, str)
 
@@ -26,7 +26,7 @@ def test_create_run_delete(box: Box) -> None:
     out = pyctd.stdio.capture()
     container = box.container("/bin/echo", "hello")
     task = container.start(attach_stdio=out)
-    status = task.wait(timeout=10)
+    status = task.wait(timeout=60)
     assert (status.exit_code, status.error) == (0, None)
     assert status.exited_at is not None
     assert abs(status.exited_at.timestamp() - time.time()) < 60
@@ -148,7 +148,7 @@ def test_replace_container(client: pyctd.Client, box: Box) -> None:
     assert not Path(f"/proc/{task.pid}").exists()
     out = pyctd.stdio.capture()
     new = container.start(attach_stdio=out)
-    assert new.wait(timeout=10).exit_code == 0
+    assert new.wait(timeout=60).exit_code == 0
     assert out.stdout == b"new\n"
     new.delete()
     container.delete()
@@ -184,7 +184,7 @@ def test_new_task_then_start(box: Box) -> None:
     assert task.pid > 0
     assert task.status().status == "created"
     task.start()
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"later\n"
     task.delete()
 
@@ -192,7 +192,7 @@ def test_new_task_then_start(box: Box) -> None:
 def test_new_task_is_deleted_unstarted(box: Box) -> None:
     out = pyctd.stdio.capture(stdin=b"never read")
     container = box.container("/bin/cat")
-    container.new_task(attach_stdio=out).force_delete(timeout=20)
+    container.new_task(attach_stdio=out).force_delete(timeout=60)
     container.delete()
     assert out.stdout == b""
 
@@ -201,7 +201,7 @@ def test_start_again_after_the_end(box: Box) -> None:
     container = box.container("/bin/sh", "-c", "exit 3")
     for _ in range(2):
         task = container.start()
-        assert task.wait(timeout=10).exit_code == 3
+        assert task.wait(timeout=60).exit_code == 3
         assert task.delete().exit_code == 3
 
 
@@ -211,7 +211,7 @@ def test_a_command_that_is_not_there(client: pyctd.Client, box: Box, command: st
     out = pyctd.stdio.capture(stdin=stdin)
     container = box.container(command)
     with pytest.raises(pyctd.Error, match=r"exec:|executable file not found|permission denied|is a directory"):
-        container.start(attach_stdio=out, timeout=30)
+        container.start(attach_stdio=out, timeout=60)
     with pytest.raises(pyctd.NotFoundError):
         container.task()
     assert not leaks.fifos(Path(client.state_dir, container.id))
@@ -333,10 +333,10 @@ def test_closing_a_client_leaves_the_task_running(
 
 def test_a_client_that_was_not_closed_warns(engine: pyctd.Engine) -> None:
     with pytest.warns(ResourceWarning, match="unclosed <Client"):
-        engine.client("moby", timeout=10)
+        engine.client("moby", timeout=60)
 
 
 def test_two_namespaces_do_not_see_each_other(engine: pyctd.Engine, box: Box) -> None:
     container = box.container()
-    with engine.client("elsewhere", timeout=10) as other, pytest.raises(pyctd.NotFoundError):
+    with engine.client("elsewhere", timeout=60) as other, pytest.raises(pyctd.NotFoundError):
         other.load_container(container.id)

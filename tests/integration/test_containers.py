@@ -14,11 +14,11 @@ import pyctd
 
 
 def test_containers_are_those_of_the_namespace(box: Box, client: pyctd.Client, engine: pyctd.Engine) -> None:
-    assert client.containers(timeout=10) == []
+    assert client.containers(timeout=60) == []
     ids = sorted(box.container().id for _ in range(3))
-    assert sorted(info.id for info in client.containers(timeout=10)) == ids
-    with engine.client(f"{client.namespace}-other", timeout=20) as other:
-        assert other.containers(timeout=10) == []
+    assert sorted(info.id for info in client.containers(timeout=60)) == ids
+    with engine.client(f"{client.namespace}-other", timeout=60) as other:
+        assert other.containers(timeout=60) == []
 
 
 def test_what_containers_tells_is_what_containerd_stores(box: Box, client: pyctd.Client, run_id: str) -> None:
@@ -26,7 +26,7 @@ def test_what_containers_tells_is_what_containerd_stores(box: Box, client: pyctd
     labels = {"role": "db", "com.example.owner": "grüße"}
     spec = box.spec("/bin/true")
     client.new_container(run_id, spec, opts=[pyctd.options.labels(labels), pyctd.options.image_name("busybox:1")])
-    (info,) = client.containers(timeout=10)
+    (info,) = client.containers(timeout=60)
     stored = Ctr(client.address, client.namespace).container(run_id)
     assert info.id == run_id
     assert info.labels == stored["Labels"]
@@ -56,7 +56,7 @@ def test_containers_of_another_client_of_containerd(client: pyctd.Client, rootfs
     ctr = Ctr(client.address, client.namespace)
     ctr("containers", "create", "--rootfs", str(rootfs), run_id, "/bin/true")
     try:
-        (info,) = client.containers(timeout=10)
+        (info,) = client.containers(timeout=60)
         assert info.id == run_id
         assert info.spec
         assert info.spec["process"]["args"] == ["/bin/true"]
@@ -67,7 +67,7 @@ def test_containers_of_another_client_of_containerd(client: pyctd.Client, rootfs
 @pytest.mark.parametrize("filters", [('id=="',), ("==",), ("id==a", "==")])
 def test_containers_by_what_is_no_filter(client: pyctd.Client, filters: tuple[str, ...]) -> None:
     with pytest.raises(pyctd.InvalidArgumentError):
-        client.containers(*filters, timeout=10)
+        client.containers(*filters, timeout=60)
 
 
 def test_containers_by_a_filter_of_another_type(client: pyctd.Client) -> None:
@@ -80,14 +80,14 @@ def test_containers_awaited(box: Box, client: pyctd.Client) -> None:
     box.container()
 
     async def main() -> list[pyctd.ContainerInfo]:
-        async with pyctd.aio.Client(client.address, client.namespace, client.state_dir, timeout=20) as other:
-            return await other.containers(f"id=={id}", timeout=10)
+        async with pyctd.aio.Client(client.address, client.namespace, client.state_dir, timeout=60) as other:
+            return await other.containers(f"id=={id}", timeout=60)
 
     assert asyncio.run(main()) == client.containers(f"id=={id}")
 
 
 def test_containers_of_a_closed_client(engine: pyctd.Engine, namespace: str) -> None:
-    client = engine.client(namespace, timeout=20)
+    client = engine.client(namespace, timeout=60)
     client.close()
     with pytest.raises(pyctd.ClosedError):
         client.containers()

@@ -30,7 +30,7 @@ def dockerd(own_engine: pyctd.Engine, rootfs: Path) -> Iterator[Dockerd]:
 @pytest.fixture
 def neighbour(own_engine: pyctd.Engine, dockerd: Dockerd) -> Iterator[pyctd.Client]:
     """pyctd in dockerd's namespace."""
-    with own_engine.client("moby", timeout=20) as client:
+    with own_engine.client("moby", timeout=60) as client:
         yield client
 
 
@@ -63,9 +63,9 @@ def test_its_container_is_seen_and_used(dockerd: Dockerd, neighbour: pyctd.Clien
     spec = pyctd.spec.process(["/bin/sh", "-c", "cat; hostname; exit 7"])
     with neighbour.events(process_id="neighbour", event="exit") as exits:
         process = task.exec("neighbour", spec, attach_stdio=out)
-        assert exits.get(20).info.exit_code == 7
+        assert exits.get(60).info.exit_code == 7
     with contextlib.suppress(pyctd.NotFoundError):  # dockerd deletes exited execs, and may be the first to do so
-        process.delete(timeout=20)
+        process.delete(timeout=60)
     assert out.wait()
     process.close()
     assert out.stdout == f"from a neighbour{told['Config']['Hostname']}\n".encode()
@@ -77,16 +77,16 @@ def test_its_container_is_seen_and_used(dockerd: Dockerd, neighbour: pyctd.Clien
 def test_its_events_are_heard(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
     with neighbour.events() as events:
         id = run(dockerd, "sleep", "600")
-        assert [events.get(20).event for _ in range(2)] == ["create", "start"]
+        assert [events.get(60).event for _ in range(2)] == ["create", "start"]
         assert dockerd("exec", id, "echo", "by docker") == "by docker"
-        execs = [events.get(20) for _ in range(3)]
+        execs = [events.get(60) for _ in range(3)]
         assert [event.event for event in execs] == ["exec-added", "exec-started", "exit"]
         assert len({event.info.process_id for event in execs}) == 1
         dockerd("pause", id)
         dockerd("unpause", id)
-        assert [events.get(20).event for _ in range(2)] == ["paused", "resumed"]
+        assert [events.get(60).event for _ in range(2)] == ["paused", "resumed"]
         dockerd("kill", id)
-        last = events.get(20)
+        last = events.get(60)
         assert (last.container_id, last.event, last.info.exit_code) == (id, "exit", 137)
     assert healthy(dockerd)
 
@@ -114,7 +114,7 @@ def test_containers_of_ones_own_beside_its(
     assert (status.exit_code, out.stdout) == (4, b"mine\n")
     assert box.ids[0] not in dockerd("ps", "-aq", "--no-trunc")
     assert healthy(dockerd, *box.ids)
-    with own_engine.client("moby", timeout=20) as another:
+    with own_engine.client("moby", timeout=60) as another:
         assert another.load_container(id).task().status().status == "running"
     assert dockerd.inspect(id)["State"]["Running"], "closing a client must not touch what runs"
     assert dockerd("exec", id, "echo", "still there") == "still there"

@@ -31,8 +31,8 @@ def run(task: pyctd.Task, *args: str, id: str = "e", stdin: bytes | None = None,
     """The exit code and stdout of an exec, everything deleted."""
     out = pyctd.stdio.capture(stdin=stdin)
     process = task.exec(id, EXEC(list(args), **options), attach_stdio=out)
-    code = process.wait(timeout=30).exit_code
-    assert process.delete(timeout=30).exit_code == code
+    code = process.wait(timeout=60).exit_code
+    assert process.delete(timeout=60).exit_code == code
     return code, out.stdout
 
 
@@ -68,7 +68,7 @@ def test_capabilities(task: pyctd.Task) -> None:
     spec["capabilities"] = {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")}
     out = pyctd.stdio.capture()
     process = task.exec("e", spec, attach_stdio=out)
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
     only_kill = f"{1 << 5:016x}".encode()
     assert out.stdout.split() == [b"CapEff:", only_kill, b"CapBnd:", only_kill]
@@ -84,7 +84,7 @@ def test_no_new_privileges(task: pyctd.Task) -> None:
     spec["noNewPrivileges"] = True
     out = pyctd.stdio.capture()
     process = task.exec("e", spec, attach_stdio=out)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     process.delete()
     assert out.stdout.split() == [b"NoNewPrivs:", b"1"]
 
@@ -101,7 +101,7 @@ def test_tty_has_one_stream_and_a_size(task: pyctd.Task) -> None:
     dio.stdin.write(b"go\n")
     while data := dio.stdout.read(4096):
         shown += data
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
     assert shown.split() == [b"/dev/pts/0", b"go", b"42", b"111", b"err"]
 
@@ -111,7 +111,7 @@ def test_console_size_of_the_spec(task: pyctd.Task) -> None:
     spec["consoleSize"] = {"height": 33, "width": 99}
     out = pyctd.stdio.capture()
     process = task.exec("tty", spec, with_stdin=True, attach_stdio=out)
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
     assert out.stdout.split() == [b"33", b"99"]
 
@@ -132,7 +132,7 @@ def test_stdin_of_an_exec_is_its_own(task: pyctd.Task) -> None:
 
 def test_an_id_in_use_while_it_runs_and_when_it_has_ended(task: pyctd.Task, client: pyctd.Client) -> None:
     process = task.exec("e", EXEC(["/bin/true"]))
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     with pytest.raises(pyctd.ConflictError, match=r"^id already in use$"):
         task.exec("e", EXEC(["/bin/true"]), attach_stdio=pyctd.stdio.capture(stdin=b"x"))
     assert not leaks.fifos(Path(client.state_dir))
@@ -176,7 +176,7 @@ def test_its_own_kill_resize_wait_status_and_delete(task: pyctd.Task) -> None:
     with pytest.raises(pyctd.DeadlineExceededError):
         process.wait(timeout=0.1)
     process.kill(signal.SIGTERM)
-    status = process.wait(timeout=10)
+    status = process.wait(timeout=60)
     assert status.exit_code == 128 + signal.SIGTERM
     assert process.status().exit_status == status.exit_code
     assert process.delete() == status
@@ -190,7 +190,7 @@ def test_its_own_kill_resize_wait_status_and_delete(task: pyctd.Task) -> None:
 def test_exec_in_a_paused_task_is_refused(task: pyctd.Task, client: pyctd.Client) -> None:
     task.pause()
     with pytest.raises(pyctd.Error, match="paused"):
-        task.exec("e", EXEC(["/bin/true"]), attach_stdio=pyctd.stdio.capture(), timeout=20)
+        task.exec("e", EXEC(["/bin/true"]), attach_stdio=pyctd.stdio.capture(), timeout=60)
     assert not leaks.fifos(Path(client.state_dir))
     task.resume()
     assert run(task, "/bin/true")[0] == 0
@@ -213,8 +213,8 @@ def test_fifty_execs_at_once(task: pyctd.Task) -> None:
     for process in processes:
         assert process.wait(timeout=60).exit_code == 137
         process.delete(timeout=60)
-    assert task.wait(timeout=20).exit_code == 137
-    task.delete(timeout=20)
+    assert task.wait(timeout=60).exit_code == 137
+    task.delete(timeout=60)
 
 
 def test_no_zombie_is_left(task: pyctd.Task) -> None:
@@ -222,7 +222,7 @@ def test_no_zombie_is_left(task: pyctd.Task) -> None:
     run(task, "/bin/sh", "-c", "sleep 0.2 & exit 0")
     time.sleep(0.3)
     shim = parent(task.pid)
-    eventually(lambda: not zombies(children(shim) | children(task.pid)), what="no zombies")
+    eventually(lambda: not zombies(children(shim) | children(task.pid)), "no zombies")
 
 
 def test_exec(box: Box) -> None:
@@ -232,7 +232,7 @@ def test_exec(box: Box) -> None:
     assert not isinstance(process, pyctd.Task)
     assert (process.id, process.container_id) == ("e1", task.container_id)
     assert process.pid > 0
-    assert process.wait(timeout=10).exit_code == 5
+    assert process.wait(timeout=60).exit_code == 5
     assert (out.stdout, out.stderr) == (b"out\n", b"err\n")
     assert process.status().status == "stopped"
     assert process.delete().exit_code == 5
@@ -243,12 +243,12 @@ def test_exec(box: Box) -> None:
 
 def test_exec_into_a_stopped_task(box: Box, client: pyctd.Client) -> None:
     task, _ = box.start("/bin/true")
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     with pytest.raises(pyctd.Error):
-        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+        task.exec("e1", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=60)
     task.delete()
     with pytest.raises(pyctd.NotFoundError):
-        task.exec("e2", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=20)
+        task.exec("e2", pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture(), timeout=60)
 
 
 @pytest.mark.parametrize("spec", [None, [], "sh", {"args": "sh"}, {"args": 5}])
@@ -262,8 +262,8 @@ def test_exec_ends_with_its_task(box: Box) -> None:
     task, _ = box.start()
     process = task.exec("e1", pyctd.spec.process(SLEEP))
     task.kill(9)
-    assert task.wait(timeout=10).exit_code == 137
-    assert process.wait(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
+    assert process.wait(timeout=60).exit_code == 137
     process.delete()
     task.delete()
 

@@ -47,13 +47,13 @@ def test_stdin_closed_early_under_stress(box: Box) -> None:
                 timeout=60,
             )
             try:
-                if process.wait(timeout=30).exit_code:
+                if process.wait(timeout=60).exit_code:
                     failures.append((worker, i))
             except pyctd.DeadlineExceededError:
                 failures.append((worker, i, "never ended"))
                 process.kill(9)
-                process.wait(timeout=10)
-            process.delete(timeout=30)
+                process.wait(timeout=60)
+            process.delete(timeout=60)
 
     workers = [threading.Thread(target=cat, args=(worker,)) for worker in range(4)]
     for worker in workers:
@@ -73,7 +73,7 @@ def test_stdin_closed_before_the_start(box: Box) -> None:
 
         container = box.container("/bin/cat")
         task = container.start(with_stdin=True, attach_stdio=close_at_once)
-        assert task.wait(timeout=20).exit_code == 0
+        assert task.wait(timeout=60).exit_code == 0
         task.delete()
         container.delete()
 
@@ -107,15 +107,15 @@ def test_a_gibibyte_through_a_process(box: Box) -> None:
     writer.join()
     assert length == GIB
     assert got.digest() == sent.digest()
-    assert task.wait(timeout=20).exit_code == 0
-    task.delete(timeout=20)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
 
 
 def test_a_gibibyte_into_a_file(box: Box, tmp_path: Path) -> None:
     script = "head -c 1073741824 /dev/zero | tr '\\000' '\\377'"
     task = box.container("/bin/sh", "-c", script).start(attach_stdio=pyctd.stdio.files(stdout=tmp_path / "out"))
     assert task.wait(timeout=100).exit_code == 0
-    task.delete(timeout=20)
+    task.delete(timeout=60)
     assert (tmp_path / "out").stat().st_size == GIB
     with (tmp_path / "out").open("rb") as file:
         while block := file.read(len(BLOCK)):
@@ -148,20 +148,20 @@ def test_stdin_closed_twice(box: Box) -> None:
     with pytest.raises(ValueError, match="closed"):
         stdin.write(b"again")
     assert hold.dio.stdout.read() == b"once"
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     for _ in range(2):
         task.close_stdin()
-    task.delete(timeout=10)
+    task.delete(timeout=60)
 
 
 def test_writing_to_a_process_that_is_gone(box: Box) -> None:
     """What fits into the FIFO is taken, as by any pipe that somebody holds; the delete closes it."""
     hold = Hold()
     task = box.container("/bin/true").start(with_stdin=True, attach_stdio=hold)
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     with contextlib.suppress(BrokenPipeError):  # where the shim has let go of it already
         assert hold.dio.stdin.write(b"x" * 4096) == 4096
-    task.delete(timeout=10)
+    task.delete(timeout=60)
     with pytest.raises(BrokenPipeError, match="stdin is closed"):
         hold.dio.stdin.write(b"x")
 
@@ -177,8 +177,8 @@ def test_a_reader_that_stops_reading_blocks_the_process(box: Box) -> None:
     assert task.status().status == "running"
     assert len(hold.dio.stdout.read()) == total - 10
     assert hold.dio.stderr.read() == b"end\n"
-    assert task.wait(timeout=10).exit_code == 0
-    task.delete(timeout=10)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
 
 
 def test_a_receiver_that_blocks_holds_up_the_process_and_loses_nothing(box: Box) -> None:
@@ -195,8 +195,8 @@ def test_a_receiver_that_blocks_holds_up_the_process_and_loses_nothing(box: Box)
         task.wait(timeout=1)
     assert seen == ["line 1"]
     go_on.set()
-    assert task.wait(timeout=30).exit_code == 0
-    task.delete(timeout=10)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
     assert seen == [f"line {i}" for i in range(1, 30001)]
 
 
@@ -211,8 +211,8 @@ def test_delete_does_not_wait_for_a_receiver_that_blocks(box: Box) -> None:
 
     stdio = pyctd.stdio.lines(receive)
     task = box.container("/bin/sh", "-c", "echo a; sleep 0.5; echo b; echo c").start(attach_stdio=stdio)
-    assert task.wait(timeout=20).exit_code == 0
-    task.delete(timeout=20)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
     assert seen == ["a"]
     go_on.set()
     eventually(lambda: seen == ["a", "b", "c"])
@@ -225,8 +225,8 @@ def test_a_file_that_blocks_stays_open_until_its_writer_is_done(box: Box, tmp_pa
     size = 100_000  # more than the FIFO holds
     stdio = pyctd.stdio.files(stdout=tmp_path / "out")
     task = box.container("/bin/sh", "-c", f"head -c {size} /dev/zero").start(attach_stdio=stdio)
-    assert task.wait(timeout=20).exit_code == 0
-    task.delete(timeout=20)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
     os.set_blocking(reader, True)
     got = b""
     while data := os.read(reader, 1 << 16):
@@ -238,7 +238,7 @@ def test_a_file_that_blocks_stays_open_until_its_writer_is_done(box: Box, tmp_pa
 def test_a_capture_of_nothing(box: Box) -> None:
     out = pyctd.stdio.capture(limit=0)
     task = box.container("/bin/echo", "x").start(attach_stdio=out)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     assert (out.stdout, out.truncated) == (b"", True)
     with pytest.raises(pyctd.InvalidArgumentError, match="limit must be None or a number of bytes from 0 up"):
@@ -248,7 +248,7 @@ def test_a_capture_of_nothing(box: Box) -> None:
 def test_a_capture_that_fits_is_not_truncated(box: Box) -> None:
     out = pyctd.stdio.capture(limit=2)
     task = box.container("/bin/echo", "x").start(attach_stdio=out)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     assert (out.stdout, out.truncated) == (b"x\n", False)
 

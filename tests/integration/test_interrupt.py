@@ -20,7 +20,7 @@ from pyctd._native import _calls
 
 #: Each blocking call, on a daemon that does not answer: a program that prints how long each took to hear of Ctrl-C.
 EVERY_CALL = """
-client = connect(timeout=20)
+client = connect(timeout=60)
 container = client.new_container("c", spec("/bin/sleep", "600"))
 idle = client.new_container("idle", spec("/bin/sleep", "600"))
 task = container.start()
@@ -172,7 +172,7 @@ def test_what_an_interrupted_call_has_made_is_told(box: Box, interrupted: Callab
     pid = int(words.split()[-1])
     assert pid in [process.pid for process in task.pids()]
     task.kill("KILL")
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     assert "exit_code=137" in told(task.delete), "the exit code, which nobody can ask for again"
     assert told(container.delete) == f"container_delete {prefix}"
 
@@ -186,7 +186,7 @@ def test_an_interrupted_call_that_ends_late_is_logged(
     go_on = threading.Event()
 
     def slowly(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        go_on.wait(20)
+        go_on.wait(60)
         return None
 
     interrupted(False)
@@ -196,7 +196,7 @@ def test_an_interrupted_call_that_ends_late_is_logged(
     assert str(caught.value.__context__) == words
     go_on.set()
     ended = "container_new_task, which was interrupted, has ended: "
-    eventually(lambda: ended in caplog.text, what="the outcome in the log")
+    eventually(lambda: ended in caplog.text, "the outcome in the log")
     assert "context canceled" in caplog.text
     with pytest.raises(pyctd.NotFoundError):
         container.task()
@@ -212,6 +212,6 @@ def test_an_interrupted_engine_leaves_nothing(
         interrupted(at_the_end)
         with pytest.raises(KeyboardInterrupt):
             pyctd.Engine()
-        eventually(lambda: not list(directory.iterdir()), 40, "the directories gone")
+        eventually(lambda: not list(directory.iterdir()), "the directories gone")
         assert not leaks.processes(f"{directory}/")
     directory.rmdir()

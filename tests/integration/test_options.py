@@ -113,7 +113,7 @@ def test_new_snapshot_is_the_root(box: Box, ctr: Ctr, image: str) -> None:
     stored = ctr.container(container.id)
     assert (stored["Snapshotter"], stored["SnapshotKey"], stored["Image"]) == (SNAPSHOTTER, "root", image)
     task = container.start(attach_stdio=(out := pyctd.stdio.capture()))
-    assert task.wait(timeout=20).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout.startswith(b"kept\n")
     assert f"/{box.rootfs.parent.name}/rootfs ".encode() not in out.stdout
     assert json.loads(ctr("snapshots", "--snapshotter", SNAPSHOTTER, "info", "root"))["Labels"]["k"] == "v"
@@ -126,7 +126,7 @@ def test_snapshot_uses_what_exists(box: Box, ctr: Ctr, image: str) -> None:
     spec = in_snapshot(box, "/bin/sh", "-c", "test -w / && echo writable")
     container = make(box, options.snapshotter(SNAPSHOTTER), options.snapshot("root"), spec=spec)
     task = container.start(attach_stdio=(out := pyctd.stdio.capture()))
-    assert task.wait(timeout=20).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"writable\n"
     task.delete()
     container.delete()
@@ -158,7 +158,7 @@ def test_new_snapshot_with_shifted_owners(box: Box, image: str) -> None:
     option = options.new_snapshot("root", image, uid_mappings=shift, gid_mappings=shift)
     container = make(box, options.snapshotter(SNAPSHOTTER), option, spec=spec)
     task = container.start(attach_stdio=(out := pyctd.stdio.capture()))
-    assert task.wait(timeout=20).exit_code == 0, out.stderr
+    assert task.wait(timeout=60).exit_code == 0, out.stderr
     assert out.stdout.split() == [b"0", b"0", b"0", b"100000", b"65536"]
 
 
@@ -236,7 +236,7 @@ def test_runtime_options_have_their_effect(box: Box, tmp_path: Path) -> None:
     container = make(box, runtime_options=runtime_options)
     task = container.start()
     assert any((tmp_path / "root").rglob("state.json"))
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
     container.delete()
     called = log.read_text()
     assert f"--root {tmp_path}/root" in called

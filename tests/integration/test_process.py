@@ -35,7 +35,7 @@ def test_ctrl_c_during_wait(box: Box, programs: Programs) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted running\n"
         assert time.monotonic() - sent < 1
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
 
 
@@ -46,14 +46,14 @@ def test_a_signal_handler_that_calls_pyctd_during_wait(box: Box, programs: Progr
             task = client.load_container(rest[0]).task()
             signal.signal(signal.SIGUSR1, lambda number, frame: task.kill("KILL"))
             print("waiting", flush=True)
-            print(task.wait(timeout=20).exit_code, flush=True)
+            print(task.wait(timeout=60).exit_code, flush=True)
         """
     with programs.popen(code, task.container_id) as process:
         assert process.stdout
         assert process.stdout.readline() == "waiting\n"
         time.sleep(0.2)
         process.send_signal(signal.SIGUSR1)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "137\n", "")
 
 
@@ -69,7 +69,7 @@ def test_ctrl_c_that_does_not_interrupt_the_system_call(box: Box, programs: Prog
             threading.Thread(target=interrupt).start()
             began = time.monotonic()
             try:
-                task.wait(timeout=20)
+                task.wait(timeout=60)
             except KeyboardInterrupt:
                 print("interrupted", time.monotonic() - began < 10)  # and not at the end
         """
@@ -109,7 +109,7 @@ def test_an_engine_that_nobody_closed_is_taken_down(box: Box, programs: Programs
         container = client.new_container(f"left-{os.getpid()}", spec("/bin/sleep", "600"))
         print(container.start().pid, engine.pid, engine.state, flush=True)
         """
-    exit_code, out, err = programs.run(code, dev=True, timeout=40)
+    exit_code, out, err = programs.run(code, dev=True, timeout=60)
     assert exit_code == 0, err
     task, daemon, state = out.split()
     assert not os.path.exists(f"/proc/{task}")
@@ -124,7 +124,7 @@ def run_as_nobody(code: str) -> tuple[int, str, str]:
         [sys.executable, "-c", f"import ctypes, os, pyctd, pyctd._ffi\npyctd.Engine\nos.setuid(65534)\n{code}"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         cwd="/",
     )
@@ -154,7 +154,7 @@ def test_an_engine_without_containerd(tmp_path: object) -> None:
         [sys.executable, "-c", "import pyctd; pyctd.Engine()"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         cwd="/",
         env={**os.environ, "PATH": str(tmp_path)},

@@ -39,9 +39,9 @@ def test_every_signal_by_its_number(box: Box) -> None:
             with pytest.raises(pyctd.DeadlineExceededError):
                 process.wait(timeout=0.05)
             process.kill("KILL")
-            assert process.wait(timeout=10).exit_code == 137
+            assert process.wait(timeout=60).exit_code == 137
         else:
-            ended[number] = process.wait(timeout=10).exit_code
+            ended[number] = process.wait(timeout=60).exit_code
         process.delete()
     assert ended == {n: 128 + n for n in NUMBERS if n not in STOPS | IGNORED}
 
@@ -54,7 +54,7 @@ def test_each_form_reaches_the_process(box: Box, given: Any, number: int) -> Non
     task, _ = box.start()
     process = sleeper(task, "e")
     process.kill(given)
-    assert process.wait(timeout=10).exit_code == 128 + number
+    assert process.wait(timeout=60).exit_code == 128 + number
     process.delete()
 
 
@@ -81,7 +81,7 @@ def test_stop_and_continue(box: Box) -> None:
     process.kill("CONT")
     eventually(lambda: len(out.stdout) > seen)
     process.kill("KILL")
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     process.delete()
 
 
@@ -100,7 +100,7 @@ def test_delete_is_refused_until_the_end(box: Box) -> None:
         container.delete()
     task.resume()
     task.kill("KILL")
-    assert task.wait(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
     assert task.delete().exit_code == 137
     container.delete()
 
@@ -115,9 +115,9 @@ def test_force_delete_in_each_state(box: Box, state: str) -> None:
         task.pause()
     if state == "stopped":
         task.kill("KILL")
-        task.wait(timeout=10)
+        task.wait(timeout=60)
     assert task.status().status == state
-    task.force_delete(timeout=30)
+    task.force_delete(timeout=60)
     with pytest.raises(pyctd.NotFoundError):
         task.status()
     with pytest.raises(pyctd.NotFoundError):
@@ -132,7 +132,7 @@ def test_a_paused_task_that_is_killed(box: Box) -> None:
     task.kill("KILL")
     with contextlib.suppress(pyctd.UnknownError, pyctd.NotFoundError):
         task.resume()
-    assert task.wait(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
     task.delete()
 
 
@@ -147,7 +147,7 @@ def test_out_of_memory_in_a_child(box: Box, make_client: Callable[..., pyctd.Cli
     with make_client().events(container_id=container.id, event=[EventType.OOM, EventType.EXIT]) as events:
         task = container.start()
         assert task.wait(timeout=60).exit_code == signal.SIGKILL
-        first, second = events.get(timeout=10), events.get(timeout=10)
+        first, second = events.get(timeout=60), events.get(timeout=60)
     assert (first.event, first.info) == (EventType.OOM, pyctd.EventInfo(container.id))
     assert (second.event, second.info.exit_code) == (EventType.EXIT, signal.SIGKILL)
     assert task.status().exit_status == signal.SIGKILL
@@ -159,7 +159,7 @@ def test_out_of_memory_in_the_init_process(box: Box, make_client: Callable[..., 
     with make_client().events(container_id=container.id, event=["oom", "exit"]) as events:
         task = container.start()
         assert task.wait(timeout=60).exit_code == 137
-        assert {events.get(timeout=10).event for _ in range(2)} == {"oom", "exit"}
+        assert {events.get(timeout=60).event for _ in range(2)} == {"oom", "exit"}
     status = task.status()
     assert (status.status, status.exit_status) == ("stopped", 137)
     assert task.delete().exit_code == 137

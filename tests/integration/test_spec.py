@@ -78,7 +78,7 @@ def test_a_read_only_root(client: pyctd.Client, rootfs: Path, box: Box) -> None:
     for readonly, code in ((True, 1), (False, 0)):
         spec = pyctd.spec.default(rootfs, ["/bin/touch", "/var/written"], readonly=readonly)
         task = box.of(spec).start()
-        assert task.wait(timeout=10).exit_code == code
+        assert task.wait(timeout=60).exit_code == code
         task.delete()
         assert (rootfs / "var" / "written").exists() is not readonly
     (rootfs / "var" / "written").unlink()
@@ -195,7 +195,7 @@ def test_a_bundle(box: Box, client: pyctd.Client, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(spec))
     box.ids.append(id := unique())
     task = client.new_container(id, tmp_path).start()
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     task.delete()
     assert (tmp_path / "data" / "said").read_text() == "here\n"
 
@@ -205,7 +205,7 @@ def test_an_exec_and_an_update_of_json(box: Box, tmp_path: Path) -> None:
     (tmp_path / "process.json").write_text(json.dumps(pyctd.spec.process(["/bin/sh", "-c", "id -u"], user=12)))
     out = pyctd.stdio.capture()
     process = task.exec("e1", tmp_path / "process.json", attach_stdio=out)
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
     assert out.stdout == b"12\n"
     task.update_resources('{"pids": {"limit": 70}}')
@@ -224,5 +224,5 @@ def test_what_is_refused_leaves_nothing(box: Box, client: pyctd.Client) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match=r"process\.args\[0\] must be string, not 5"):
         task.exec("e1", {"args": [5], "cwd": "/"})
     task.kill(9)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()

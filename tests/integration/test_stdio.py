@@ -30,7 +30,7 @@ def test_what_is_captured_is_given_without_a_copy(box: Box) -> None:
 def test_capture_keeps_no_more_than_its_limit(box: Box) -> None:
     out = pyctd.stdio.capture(limit=10)
     task = box.container("/bin/sh", "-c", "yes | head -c 1000000").start(attach_stdio=out)
-    assert task.wait(timeout=20).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"y\ny\ny\ny\ny\n"
     assert out.truncated
 
@@ -39,7 +39,7 @@ def test_no_streams(box: Box, client: pyctd.Client) -> None:
     for stdio in (None, pyctd.stdio.null()):
         container = box.container("/bin/sh", "-c", "echo lost; read x; exit 6")
         task = container.start(attach_stdio=stdio)
-        assert task.wait(timeout=20).exit_code == 6
+        assert task.wait(timeout=60).exit_code == 6
         assert not leaks.fifos(Path(client.state_dir))
         task.delete()
         container.delete()
@@ -50,7 +50,7 @@ def test_lines(box: Box) -> None:
     err: list[str] = []
     container = box.container("/bin/sh", "-c", r"printf 'a\nb\n\nlast'; printf 'e\377\n' >&2")
     task = container.start(attach_stdio=pyctd.stdio.lines(out.append, err.append))
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     assert out == ["a", "b", "", "last"]
     assert err == ["e\ufffd"]
@@ -71,7 +71,7 @@ def test_a_line_receiver_that_raises(box: Box, caplog: pytest.LogCaptureFixture)
         raise RuntimeError("not this one")
 
     task = box.container("/bin/sh", "-c", "echo a; echo b").start(attach_stdio=pyctd.stdio.lines(receiver))
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     task.delete()
     assert seen == ["a", "b"]
     assert "not this one" in caplog.text
@@ -82,7 +82,7 @@ def test_files(box: Box, tmp_path: Path) -> None:
     with (tmp_path / "err").open("wb") as err:
         container = box.container("/bin/sh", "-c", "cat; echo err >&2")
         task = container.start(attach_stdio=pyctd.stdio.files(tmp_path / "in", tmp_path / "out", err))
-        assert task.wait(timeout=10).exit_code == 0
+        assert task.wait(timeout=60).exit_code == 0
         task.delete()
     assert (tmp_path / "out").read_bytes() == b"from a file\n"
     assert (tmp_path / "err").read_bytes() == b"err\n"
@@ -111,7 +111,7 @@ def test_fifo_names(box: Box, client: pyctd.Client) -> None:
     assert leaks.fifos(Path(bundle)) == {f"{bundle}/{id}-{s}" for s in ("stdin", "stdout", "stderr")}
     process = task.exec("e1", pyctd.spec.process(["/bin/true"], terminal=True), attach_stdio=keep)
     assert seen["exec"] == pyctd.Config(True, "", f"{bundle}/e1-stdout", "")
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     process.delete()
     assert not any("e1" in fifo for fifo in leaks.fifos(Path(bundle)))
     task.force_delete()
@@ -131,7 +131,7 @@ def test_direct_io_in_the_callers_hands(box: Box) -> None:
         dio.stdout.write(b"x")
     dio.stdin.close()
     assert dio.stdout.read() == b""
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     task.delete()
     assert dio.stdout.closed
     with pytest.raises(ValueError, match="closed"):
@@ -151,9 +151,9 @@ def test_closing_a_stream_ends_what_another_thread_reads(box: Box) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    eventually(lambda: hold.dio.stdout._fifo_end, what="that it reads")
+    eventually(lambda: hold.dio.stdout._fifo_end, "that it reads")
     hold.dio.stdout.close()
-    reader.join(10)
+    reader.join(60)
     assert "closed" in str(found[0])
     task.force_delete()
 
@@ -169,7 +169,7 @@ def test_a_direct_io_that_is_closed_does_not_end_stdin_until_stdin_is_closed(box
     with pytest.raises(pyctd.DeadlineExceededError):
         task.wait(timeout=0.3)
     hold.dio.stdin.close()
-    assert task.wait(timeout=10).exit_code in (0, 1)  # 1: nobody reads what it writes
+    assert task.wait(timeout=60).exit_code in (0, 1)  # 1: nobody reads what it writes
     task.delete()
 
 
@@ -179,7 +179,7 @@ def test_close_stdin(box: Box) -> None:
     process = task.exec("cat", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=hold)
     process.close_stdin()
     hold.dio.stdin.close()
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
 
 
@@ -219,11 +219,11 @@ def test_a_callback_that_calls_back(box: Box, client: pyctd.Client) -> None:
     versions: list[str] = []
 
     def call_back(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        versions.append(client.version(timeout=10).version)
+        versions.append(client.version(timeout=60).version)
         return None
 
     task = box.container("/bin/true").start(attach_stdio=call_back)
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert versions == [client.version().version]
 
 
@@ -237,8 +237,8 @@ def test_a_child_that_keeps_stdout_does_not_hang_delete(box: Box) -> None:
     task, _ = box.start()
     out = pyctd.stdio.capture()
     process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "echo parent; sleep 600 &"]), attach_stdio=out)
-    assert process.wait(timeout=20).exit_code == 0
-    process.delete(timeout=30)  # for ten seconds of which containerd itself waits, from 1.7 on
+    assert process.wait(timeout=60).exit_code == 0
+    process.delete(timeout=60)  # for ten seconds of which containerd itself waits, from 1.7 on
     assert out.stdout == b"parent\n"
 
 
@@ -277,8 +277,8 @@ def test_an_ios_own_config_is_what_the_process_gets(box: Box, tmp_path: Path) ->
     container = box.container("/bin/sh", "-c", "echo out")
     task = container.start(attach_stdio=lambda dio: own)
     assert own.calls == ["config"]
-    assert task.wait(timeout=10).exit_code == 0
-    task.delete(timeout=20)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
     assert own.calls == ["config", "cancel", "wait", "close"]
     container.delete()
     assert (tmp_path / "log").read_bytes() == b"out\n"
@@ -314,8 +314,8 @@ def test_a_stdin_that_is_collected_does_not_end_that_of_the_containers_next_task
     container = box.container("/bin/cat")
     first = container.start(with_stdin=True, attach_stdio=Hold())
     first.kill("KILL")
-    first.wait(timeout=20)
-    first.delete(timeout=20)
+    first.wait(timeout=60)
+    first.delete(timeout=60)
     hold = Hold()
     second = container.start(with_stdin=True, attach_stdio=hold)
     del first
@@ -324,6 +324,6 @@ def test_a_stdin_that_is_collected_does_not_end_that_of_the_containers_next_task
     time.sleep(0.5)
     assert second.status().status == "running"
     hold.dio.stdin.close()
-    assert second.wait(timeout=20).exit_code == 0
-    second.delete(timeout=20)
-    container.delete(timeout=20)
+    assert second.wait(timeout=60).exit_code == 0
+    second.delete(timeout=60)
+    container.delete(timeout=60)

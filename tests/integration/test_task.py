@@ -28,13 +28,13 @@ def test_exit_by_signal(box: Box, given: Any, code: int) -> None:
     task, _ = box.start("/bin/sh", "-c", "trap 'exit 143' TERM; trap 'exit 129' HUP; while :; do sleep 0.05; done")
     time.sleep(0.1)  # for the traps
     task.kill(given)
-    assert task.wait(timeout=10).exit_code == code
+    assert task.wait(timeout=60).exit_code == code
     assert task.delete().exit_code == code
 
 
 def test_kill_that_fails(box: Box) -> None:
     task, _ = box.start("/bin/true")
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     with pytest.raises(pyctd.NotFoundError):
         task.kill("KILL")
     with pytest.raises(pyctd.InvalidArgumentError):
@@ -55,7 +55,7 @@ def test_wait_with_a_timeout_leaves_the_process(box: Box) -> None:
         task.wait(timeout=0)
     assert task.status().status == "running"
     task.kill(9)
-    assert task.wait(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
 
 
 def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client
 def test_wait_in_many_threads_and_twice(box: Box) -> None:
     task, _ = box.start("/bin/sh", "-c", "sleep 0.3; exit 7")
     codes: list[int] = []
-    waiters = [threading.Thread(target=lambda: codes.append(task.wait(timeout=10).exit_code)) for _ in range(8)]
+    waiters = [threading.Thread(target=lambda: codes.append(task.wait(timeout=60).exit_code)) for _ in range(8)]
     for waiter in waiters:
         waiter.start()
     for waiter in waiters:
@@ -88,7 +88,7 @@ def test_wait_in_many_threads_and_twice(box: Box) -> None:
 
 def test_wait_from_another_object(box: Box, client: pyctd.Client) -> None:
     task, _ = box.start("/bin/sh", "-c", "sleep 0.2; exit 9")
-    assert client.load_container(task.container_id).task().wait(timeout=10).exit_code == 9
+    assert client.load_container(task.container_id).task().wait(timeout=60).exit_code == 9
 
 
 def test_status_of_each_state(box: Box) -> None:
@@ -101,7 +101,7 @@ def test_status_of_each_state(box: Box) -> None:
     task.resume()
     assert task.status().status == "running"
     task.kill("KILL")
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     stopped = task.status()
     assert (stopped.status, stopped.exit_status) == ("stopped", 137)
     assert stopped.exit_time is not None
@@ -128,7 +128,7 @@ def test_pause_and_resume_that_fail(box: Box) -> None:
     with pytest.raises(pyctd.Error):
         task.resume()
     task.kill(9)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     for call in (task.pause, task.resume):
         with pytest.raises(pyctd.Error):
             call()
@@ -149,7 +149,7 @@ def test_resize(box: Box) -> None:
     eventually(lambda: b"up" in out.stdout)
     task.resize(133, 42)
     streams.dio.stdin.write(b"go\n")
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert b"42 133" in out.stdout
     task.delete()
 
@@ -171,7 +171,7 @@ def test_resize_that_fails(box: Box) -> None:
         with pytest.raises(pyctd.InvalidArgumentError):
             task.resize(width, height)
     task.kill(9)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     with pytest.raises(pyctd.NotFoundError):
         task.resize(80, 24)
@@ -180,5 +180,5 @@ def test_resize_that_fails(box: Box) -> None:
 def test_repr_shows_the_state(box: Box) -> None:
     task, _ = box.start("/bin/true")
     assert f"pid {task.pid}" in repr(task)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     assert "exited 0" in repr(task)

@@ -105,7 +105,7 @@ def test_the_terminal_is_restored_when_the_program_is_killed(
         slave = open_beside(terminal)
         try:
             terminal.kill(number)
-            eventually(lambda: mode(terminal) == before, what="the terminal's mode of before")
+            eventually(lambda: mode(terminal) == before, "the terminal's mode of before")
         finally:
             os.close(slave)
 
@@ -149,7 +149,7 @@ def test_output_alone_leaves_the_terminal_as_it_is(box: Box, tty_pair: tuple[int
     stdio = pyctd.stdio.terminal(stdin=False, output=terminal)
     task = box.container("/bin/sh", "-c", "sleep 0.5; stty size", terminal=True).start(attach_stdio=stdio)
     assert termios.tcgetattr(terminal) == before
-    assert task.wait(timeout=20).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     task.delete()
     assert os.read(controller, 4096).split() == [b"17", b"71"]
 
@@ -193,13 +193,13 @@ def test_exec_on_a_terminal_and_a_thread(box: Box, tty_pair: tuple[int, int]) ->
     def run() -> None:
         stdio = pyctd.stdio.terminal(input=terminal, output=terminal)
         process = task.exec("sh", pyctd.spec.process(["/bin/sh"], terminal=True), attach_stdio=stdio)
-        codes.append(process.wait(timeout=20).exit_code)
-        process.delete(timeout=20)
+        codes.append(process.wait(timeout=60).exit_code)
+        process.delete(timeout=60)
 
     thread = threading.Thread(target=run)
     thread.start()
     eventually(lambda: not termios.tcgetattr(terminal)[3] & termios.ICANON)
     os.write(controller, b"exit 3\r")
-    thread.join(20)
+    thread.join(60)
     assert codes == [3]
     assert termios.tcgetattr(terminal) == before

@@ -186,11 +186,11 @@ def test_faulthandler_dumps_on_demand(programs: Programs) -> None:
 
 THREADS = """
 held, entered = threading.Event(), threading.Event()
-client = connect(backend=lambda *event: (entered.set(), held.wait(30)))
+client = connect(backend=lambda *event: (entered.set(), held.wait(60)))
 task = client.load_container(rest[0]).task()
 out = pyctd.stdio.capture()
 process = task.exec("e", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=out)
-assert entered.wait(20)
+assert entered.wait(60)
 print("ready", flush=True)
 sys.stdin.read()
 held.set()
@@ -220,7 +220,7 @@ def test_threads_have_names(box: Box, programs: Programs) -> None:
             timeout=60,
             check=False,
         )
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert {"pyctd-go", "pyctd-events", "pyctd-stdout", "pyctd-stderr"} <= set(names)
     assert done.returncode == 0, done.stderr
     for name in ("MainThread", "pyctd-events", "pyctd-stdout", "pyctd-stderr"):

@@ -77,7 +77,7 @@ class Ends:
         assert not faults, "\n".join(faults)
         assert self._tasks[0].status().status == "running"
         for task in self._tasks:
-            task.force_delete(timeout=20)
+            task.force_delete(timeout=60)
 
 
 @at_length

@@ -177,7 +177,7 @@ def endure(box: Box, programs: Programs, what: str, kind: str, total: int) -> No
         err = program.stderr.read()
     assert (program.returncode, err) == (0, ""), err
     before, after, seconds = json.loads(found)
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
     changes = [
         f"{name} {size(before[name], name)} → {size(after[name], name)}"
         for name in before

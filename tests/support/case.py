@@ -35,7 +35,7 @@ class Case:
 
     def client(self, **options: Any) -> aio.Client:
         state = self.engine.bundles(self.namespace)
-        return aio.Client(self.engine.address, self.namespace, state, timeout=20, **options)
+        return aio.Client(self.engine.address, self.namespace, state, timeout=60, **options)
 
     def spec(self, *args: str, **options: Any) -> dict[str, Any]:
         return default_spec(self.rootfs, *args, **options)

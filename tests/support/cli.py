@@ -82,7 +82,7 @@ class Cli:
         program = pexpect.spawn(
             COMMAND[0],
             [*COMMAND[1:], *args],
-            timeout=30,
+            timeout=60,
             encoding="utf-8",
             dimensions=(rows, columns),
             cwd="/",
@@ -95,11 +95,11 @@ class Cli:
 
     def clean(self) -> None:
         """Removes every container that is left."""
-        for info in self.client.containers(timeout=10):
-            container = self.client.load_container(info.id, timeout=10)
+        for info in self.client.containers(timeout=60):
+            container = self.client.load_container(info.id, timeout=60)
             with contextlib.suppress(pyctd.NotFoundError):
-                container.task(timeout=10).force_delete(timeout=20)
-            container.delete(timeout=10)
+                container.task(timeout=60).force_delete(timeout=60)
+            container.delete(timeout=60)
 
 
 def end_of(program: pexpect.spawn[str]) -> int:

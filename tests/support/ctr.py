@@ -37,7 +37,7 @@ class Ctr:
 
 def version_of(client: pyctd.Client) -> tuple[int, int]:
     """The daemon's major and minor version."""
-    major, minor = client.version(timeout=10).version.lstrip("v").split(".")[:2]
+    major, minor = client.version(timeout=60).version.lstrip("v").split(".")[:2]
     return int(major), int(minor)
 
 

@@ -49,11 +49,11 @@ class Daemon:
             command = [program, "--config", str(config), "--log-level", "warn"]
             env = os.environ | {"PATH": path}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env=env)
-        eventually(self._serves, 60, "a containerd that serves")
+        eventually(self._serves, "a containerd that serves")
 
     def _serves(self) -> bool:
         try:
-            self.client(timeout=20).close()
+            self.client(timeout=60).close()
         except (pyctd.UnavailableError, pyctd.DeadlineExceededError):
             return False
         return True

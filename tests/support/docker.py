@@ -69,7 +69,7 @@ def beside(engine: pyctd.Engine, directory: Path, rootfs: Path) -> Iterator[Dock
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
     dockerd = Dockerd(directory, process)
     try:
-        eventually(dockerd.answers, 30, f"dockerd: {dockerd.log()}")
+        eventually(dockerd.answers, f"dockerd: {dockerd.log()}")
         tar = directory / "root.tar"
         subprocess.run(["tar", "-C", str(rootfs), "-cf", str(tar), "."], check=True)
         dockerd("import", str(tar), "busybox")
@@ -79,7 +79,7 @@ def beside(engine: pyctd.Engine, directory: Path, rootfs: Path) -> Iterator[Dock
     finally:
         process.terminate()
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -143,7 +143,7 @@ threading.Thread(target=lambda: [(task.status(), time.sleep(float(delay))) for _
 entered = threading.Event()
 client = connect(backend=lambda *event: (entered.set(), time.sleep(600)))
 blink()
-assert entered.wait(20)
+assert entered.wait(60)
 go_on()
 """
     ),
@@ -156,7 +156,7 @@ def leave(*event):
     sys.exit(3)
 client = connect(backend=leave)
 blink()
-assert left.wait(20)
+assert left.wait(60)
 go_on()
 """
     ),
@@ -247,7 +247,7 @@ def block(dio):
 task = client.load_container(id).task()
 spec = pyctd.spec.process(["/bin/true"])
 thread(lambda: task.exec(f"e{os.getpid()}", spec, attach_stdio=block))
-assert entered.wait(20)
+assert entered.wait(60)
 go_on()
 """
     ),
@@ -286,7 +286,7 @@ async def main():
             await asyncio.gather(*(task.status() for _ in range(10)))
 connected = threading.Event()
 thread(lambda: asyncio.run(main()))
-assert connected.wait(30)
+assert connected.wait(60)
 go_on()
 """
     ),

@@ -18,7 +18,7 @@ __all__ = ["answers", "kill_daemon", "standing_still"]
 
 def answers(client: pyctd.Client) -> bool:
     try:
-        return bool(client.version(timeout=10).version)
+        return bool(client.version(timeout=60).version)
     except pyctd.UnavailableError:
         return False
 
@@ -44,5 +44,5 @@ def kill_daemon(engine: pyctd.Engine, meanwhile: Callable[[], object] = lambda: 
     assert pid
     os.kill(pid, signal.SIGKILL)
     meanwhile()
-    eventually(lambda: engine.pid not in (None, pid), 60, "a new containerd")
+    eventually(lambda: engine.pid not in (None, pid), "a new containerd")
     return pid

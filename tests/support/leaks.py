@@ -16,7 +16,7 @@ from pathlib import Path
 import pyctd
 from pyctd import _native
 
-SETTLE = 20.0
+SETTLE = 60.0
 """Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
 
 TOO_MANY = 500

@@ -31,7 +31,7 @@ def under_way(command: list[str], **options: Any) -> Iterator[subprocess.Popen[A
     with subprocess.Popen(command, **options) as process:
         try:
             yield process
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -63,7 +63,7 @@ class Programs:
         program = pexpect.spawn(
             sys.executable,
             ["-c", text, *self.args, *args],
-            timeout=20,
+            timeout=60,
             encoding="utf-8",
             dimensions=(rows, columns),
             cwd="/",

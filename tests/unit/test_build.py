@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_build_py_is_no_program() -> None:
     """``python -m build`` finds build.py here before the package of that name, and must not seem to have worked."""
     done = subprocess.run(
-        [sys.executable, "-m", "build"], capture_output=True, text=True, timeout=30, check=False, cwd=CHECKOUT
+        [sys.executable, "-m", "build"], capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT
     )
     assert done.returncode == 1
     assert "pip wheel ." in done.stderr
@@ -25,7 +25,7 @@ def test_free_threaded_pythons_are_refused() -> None:
     """Before anything is built. No such Python is at hand here: this one says that it is one."""
     code = "import sysconfig; sysconfig.get_config_var = lambda name: name == 'Py_GIL_DISABLED'; import build"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False, cwd=CHECKOUT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT
     )
     assert (done.returncode, done.stderr) == (
         1,

@@ -138,4 +138,4 @@ assert not hasattr(pyctd, "metrix")
 from pyctd import *
 assert metrics is pyctd.metrics
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd="/", timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd="/", timeout=60)

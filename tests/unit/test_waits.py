@@ -39,9 +39,9 @@ def outcome_of(work: Callable[[], object], end: Callable[[], None]) -> object:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    begun.wait(10)
+    begun.wait(60)
     end()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive(), "it still waits"
     return found[0]
 

@@ -33,8 +33,8 @@ def checkpoint(counter: tuple[pyctd.Task, pyctd.stdio.capture], tmp_path: Path) 
     """The checkpoint of a counter that has ended with it, and the last number that it wrote."""
     task, out = counter
     task.create_checkpoint(tmp_path / "checkpoint", exit=True, timeout=60)
-    task.wait(timeout=10)
-    task.delete(timeout=10)
+    task.wait(timeout=60)
+    task.delete(timeout=60)
     return tmp_path / "checkpoint", numbers(out)[-1]
 
 
@@ -72,4 +72,4 @@ def nothing_stored(request: pytest.FixtureRequest) -> Iterator[None]:
         for directory in criu.unpacked() - before:
             shutil.rmtree(directory, ignore_errors=True)
     else:
-        eventually(lambda: not criu.unpacked() - before, what="the removal of unpacked checkpoints")
+        eventually(lambda: not criu.unpacked() - before, "the removal of unpacked checkpoints")

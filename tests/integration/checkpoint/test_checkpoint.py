@@ -45,7 +45,7 @@ def test_checkpoint_with_exit(box: Box, make_client: MakeClient, tmp_path: Path)
     make_client(backend=on_event)
     task, _ = box.start(*COUNT)
     task.create_checkpoint(tmp_path, exit=True, timeout=60)
-    assert task.wait(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
     assert task.status().status == "stopped"
     assert eventually(lambda: exits) == [(task.container_id, 137)]
     assert task.delete().exit_code == 137
@@ -61,8 +61,8 @@ def test_restore_goes_on_in_a_new_container(checkpoint: tuple[Path, int], box: B
     assert task.pid in [process.pid for process in task.pids()]
     assert container.task().pid == task.pid
     task.kill("KILL")
-    assert task.wait(timeout=10).exit_code == 137
-    assert task.delete(timeout=10).exit_code == 137
+    assert task.wait(timeout=60).exit_code == 137
+    assert task.delete(timeout=60).exit_code == 137
     assert (directory / "inventory.img").is_file()
 
 
@@ -72,12 +72,12 @@ def test_restore_in_the_same_container_again_and_again(box: Box, tmp_path: Path)
     task = container.start(attach_stdio=out)
     eventually(lambda: numbers(out))
     task.create_checkpoint(tmp_path, exit=True, timeout=60)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     for _ in range(3):
         task, first = restored(container, tmp_path)
         assert first == numbers(out)[-1] + 1
-        task.force_delete(timeout=20)
+        task.force_delete(timeout=60)
 
 
 def test_a_restored_task_is_checkpointed_and_restored(checkpoint: tuple[Path, int], box: Box, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_restored_task_is_checkpointed_and_restored(checkpoint: tuple[Path, in
         eventually(functools.partial(numbers, out))
         directory = tmp_path / f"hop{hop}"
         task.create_checkpoint(directory, exit=True, timeout=60)
-        task.wait(timeout=10)
+        task.wait(timeout=60)
         task.delete()
         assert numbers(out)[0] == last + 1
         last = numbers(out)[-1]
@@ -107,7 +107,7 @@ def test_restore_in_two_steps(checkpoint: tuple[Path, int], box: Box) -> None:
 
 def test_restore_that_is_never_started(checkpoint: tuple[Path, int], box: Box) -> None:
     task = box.container(*COUNT).new_task(checkpoint_dir=checkpoint[0], timeout=60)
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
 
 
 def test_a_restored_task_has_its_stdin_and_takes_execs(box: Box, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_restored_task_has_its_stdin_and_takes_execs(box: Box, tmp_path: Path)
     given[0].stdin.write(b"one\n")
     assert given[0].stdout.read(100) == b"1 one\n"
     task.create_checkpoint(tmp_path, exit=True, timeout=60)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
 
     task = box.container(*echo).start(checkpoint_dir=tmp_path, with_stdin=True, attach_stdio=keep, timeout=60)
@@ -134,11 +134,11 @@ def test_a_restored_task_has_its_stdin_and_takes_execs(box: Box, tmp_path: Path)
     assert given[1].stdout.read(100) == b"2 two\n"
     out = pyctd.stdio.capture()
     process = task.exec("e1", pyctd.spec.process(["/bin/echo", "in a restored task"]), attach_stdio=out)
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     assert out.stdout == b"in a restored task\n"
     process.delete()
     given[1].stdin.close()
-    assert task.wait(timeout=10).exit_code == 0
+    assert task.wait(timeout=60).exit_code == 0
     assert given[1].stdout.read(100) == b"end\n"
 
 

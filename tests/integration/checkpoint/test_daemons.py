@@ -17,7 +17,7 @@ Counter = tuple[pyctd.Task, pyctd.stdio.capture]
 
 
 def test_no_criu(engine_with: Callable[[str | None], pyctd.Engine], rootfs: Path, tmp_path: Path) -> None:
-    with engine_with(None).client(timeout=20) as client:
+    with engine_with(None).client(timeout=60) as client:
         box = Box(client, rootfs)
         task, _ = box.start()
         for exit in (False, True):
@@ -38,7 +38,7 @@ def test_a_criu_that_fails_at_once(
     engine_with: Callable[[str | None], pyctd.Engine], rootfs: Path, tmp_path: Path
 ) -> None:
     """The criu here is a stand-in: it fails before it has a log, so that runc's words are all there is."""
-    with engine_with("echo 'this is no CRIU' >&2; exit 1").client(timeout=20) as client:
+    with engine_with("echo 'this is no CRIU' >&2; exit 1").client(timeout=60) as client:
         box = Box(client, rootfs)
         task, _ = box.start()
         with pytest.raises(pyctd.UnknownError, match="CRIU version check failed"):
@@ -56,11 +56,11 @@ def test_a_checkpoint_that_runs_out_of_time_goes_on(
     """The criu here is the real one behind a gate. Cut off, the task would stay paused for ever."""
     gate = tmp_path / "gate"
     engine = engine_with(criu.behind(gate))
-    with engine.client(timeout=20) as client:
+    with engine.client(timeout=60) as client:
         box = Box(client, rootfs)
         task, out = box.start(*COUNT)
         eventually(lambda: numbers(out))
-        other = engine.client(timeout=20)
+        other = engine.client(timeout=60)
         with pytest.raises(pyctd.DeadlineExceededError):
             other.load_container(task.container_id).task().create_checkpoint(tmp_path / "checkpoint", timeout=0.5)
         if close:
@@ -84,11 +84,11 @@ def test_a_restore_that_runs_out_of_time_in_criu(
     gate = tmp_path / "gate"
     gate.touch()
     engine = engine_with(criu.behind(gate))
-    with engine.client(timeout=20) as client:
+    with engine.client(timeout=60) as client:
         box = Box(client, rootfs)
         task, _ = box.start(*COUNT)
         task.create_checkpoint(tmp_path / "checkpoint", exit=True, timeout=60)
-        task.force_delete(timeout=20)
+        task.force_delete(timeout=60)
         gate.unlink()
         container = box.container(*COUNT)
         with pytest.raises(pyctd.DeadlineExceededError):

@@ -82,7 +82,7 @@ def test_checkpoint_of_a_task_that_does_not_run(box: Box, tmp_path: Path) -> Non
     with pytest.raises(pyctd.Error, match="created"):
         created.create_checkpoint(tmp_path / "checkpoint", timeout=60)
     stopped, _ = box.start("/bin/true")
-    stopped.wait(timeout=10)
+    stopped.wait(timeout=60)
     with pytest.raises(pyctd.Error, match="not running|stopped|not found"):
         stopped.create_checkpoint(tmp_path / "checkpoint", timeout=60)
     stopped.delete()
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_criu_refuses(box: Box, tmp_path: Path) -> None:
     eventually(lambda: len(numbers(out)) > seen)
     # Without what it refused, the same task can be checkpointed.
     process = task.exec("e1", pyctd.spec.process(["/bin/rm", "/dev/mqueue/q"]))
-    assert process.wait(timeout=10).exit_code == 0
+    assert process.wait(timeout=60).exit_code == 0
     process.delete()
     task.create_checkpoint(tmp_path, timeout=60)
 
@@ -142,7 +142,7 @@ def test_a_restore_that_criu_refuses(checkpoint: tuple[Path, int], box: Box) -> 
     with pytest.raises(pyctd.UnknownError, match="criu failed") as raised:
         task.start(timeout=60)
     assert "Can't open core data for 1" in str(raised.value.__cause__)
-    task.force_delete(timeout=20)
+    task.force_delete(timeout=60)
 
 
 def test_restore_from_what_is_no_checkpoint(box: Box, tmp_path: Path) -> None:
@@ -182,12 +182,12 @@ def test_restores_that_run_out_of_time(box: Box, tmp_path: Path) -> None:
     task, out = box.start(*args)
     eventually(lambda: numbers(out))
     task.create_checkpoint(tmp_path, exit=True, timeout=60)
-    task.wait(timeout=10)
+    task.wait(timeout=60)
     task.delete()
     for timeout in (0.0, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128):
         container = box.container(*args)
         with contextlib.suppress(pyctd.DeadlineExceededError):
-            container.start(checkpoint_dir=tmp_path, timeout=timeout).force_delete(timeout=20)
+            container.start(checkpoint_dir=tmp_path, timeout=timeout).force_delete(timeout=60)
         task, first = restored_at_last(box, container, tmp_path)
         assert first == numbers(out)[-1] + 1
-        task.force_delete(timeout=20)
+        task.force_delete(timeout=60)
