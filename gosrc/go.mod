@@ -22,8 +22,10 @@ require (
 	github.com/moby/locker v1.0.1
 	github.com/moby/sys/user v0.4.0
 	github.com/sirupsen/logrus v1.9.3
+	golang.org/x/sync v0.16.0
 	golang.org/x/sys v0.33.0
 	google.golang.org/protobuf v1.36.9
+	sigs.k8s.io/yaml v1.4.0
 )
 
 require (
@@ -66,9 +68,7 @@ require (
 	go.opentelemetry.io/otel/metric v1.35.0 // indirect
 	go.opentelemetry.io/otel/trace v1.35.0 // indirect
 	golang.org/x/net v0.39.0 // indirect
-	golang.org/x/sync v0.16.0 // indirect
 	golang.org/x/text v0.24.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20250218202821-56aae31c358a // indirect
 	gotest.tools/v3 v3.5.2 // indirect
-	sigs.k8s.io/yaml v1.4.0 // indirect
 )

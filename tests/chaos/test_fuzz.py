@@ -91,7 +91,7 @@ def fuzz(scratch: Path, rootfs: Path, inputs: int, address: str | None = None) -
                     print(f"{number:,} of {inputs:,} calls", flush=True)
                 if now - since > HANG:
                     process.send_signal(signal.SIGABRT)
-                    process.wait(10)
+                    process.wait(60)
             assert process.stdout
             out = process.stdout.read()
             number, last = begun(journal)
@@ -152,8 +152,8 @@ def test_with_a_daemon(scratch: Path, rootfs: Path, own_engine: pyctd.Engine) ->
     report = fuzz(scratch, rootfs, REACHING, own_engine.address)
     check(report, scratch)
     assert report["kinds"]["0"] > REACHING / 50, "few calls have reached the daemon"
-    with own_engine.client("fuzz", timeout=20) as client:
-        assert client.version(timeout=20).version
+    with own_engine.client("fuzz", timeout=60) as client:
+        assert client.version(timeout=60).version
     own_engine.close()
     # containerd 2 forgets a shim whose start was cancelled; what it has forgotten must have no process.
     for shim in leaks.shims(own_engine.state):

@@ -61,6 +61,18 @@ def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_shim_that_does_not_answer_does_not_keep_an_engine(base: Path, rootfs: Path) -> None:
+    engine = pyctd.Engine(root=base / "hr", state=base / "hs")
+    with engine.client() as client:
+        box = Box(client, rootfs)
+        pids = [task.pid for task in (box.container().start(), box.container().start())]
+    for shim in list(leaks.shims(engine.state))[:1]:
+        os.kill(shim, signal.SIGSTOP)
+    engine.close()
+    assert not leaks.shims(engine.state)
+    eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])  # the system's init reaps one
+
+
 def test_an_engine_that_uses_another(engine: pyctd.Engine) -> None:
     with pyctd.Engine(engine.address) as other:
         assert other.pid is None
@@ -75,19 +87,19 @@ def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: 
     seen: list[str] = []
     with own_engine.client(backend=lambda id, event, info: seen.append(f"{id} {event}")) as client:
         kill_daemon(own_engine)
-        eventually(lambda: answers(client), 20, "an answer of the new containerd")
+        eventually(lambda: answers(client), "an answer of the new containerd")
         box = Box(client, rootfs)
 
         def events_again() -> bool:
             id = box.container("/bin/true").id
             container = client.load_container(id)
-            container.start(timeout=20).wait(timeout=20)
+            container.start(timeout=60).wait(timeout=60)
             container.task().delete()
             container.delete()
             time.sleep(0.2)
             return f"{id} exit" in seen
 
-        eventually(events_again, 20, "events after the restart")
+        eventually(events_again, "events after the restart")
         assert box.run("/bin/echo", "again")[1].stdout == b"again\n"
 
 
@@ -102,7 +114,7 @@ def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Eng
             assert time.monotonic() - started < 3
             with pytest.raises((pyctd.DeadlineExceededError, pyctd.UnavailableError)):
                 own_engine.client(timeout=0.3)
-        assert client.version(timeout=10).version
+        assert client.version(timeout=60).version
 
 
 @pytest.mark.moby_may_keep_goroutines  # its supervisor makes a client for each try, and may forget to close one
@@ -125,7 +137,7 @@ def test_a_containerd_that_can_not_start(base: Path, tmp_path: Path) -> None:
 def test_an_engine_that_was_not_closed_warns_and_is_closed(base: Path) -> None:
     with pytest.warns(ResourceWarning, match="unclosed <Engine"):
         pyctd.Engine(root=base / "ur", state=base / "us")
-    eventually(lambda: not leaks.processes(str(base / "us")), 20)
+    eventually(lambda: not leaks.processes(str(base / "us")))
 
 
 def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> None:
@@ -137,7 +149,7 @@ def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> 
 def test_containerd_does_not_write_on_our_streams(base: Path) -> None:
     code = "import pyctd\nwith pyctd.Engine(log_level='debug') as e, e.client() as c: c.version()\n"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=40, check=False, cwd="/"
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd="/"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -169,7 +181,7 @@ def test_a_task_whose_container_was_deleted_meanwhile_goes_with_the_engine(
         starting = threading.Thread(target=container.new_task)
         starting.start()
         eventually(begun.exists)
-        container.delete(timeout=10)
+        container.delete(timeout=60)
         starting.join()
         assert leaks.shims(own_engine.state)
     own_engine.close()

@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/docker/docker/libcontainerd/supervisor"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -28,6 +29,12 @@ const stopTimeout = 16 * time.Second
 
 // returnTimeout is ample for the supervisor to notice that its daemon died and to start it again.
 const returnTimeout = 30 * time.Second
+
+// removeTimeout is twice what containerd itself waits, at most, in the deletion of one task: for the output of an exec.
+const removeTimeout = 20 * time.Second
+
+// removesAtOnce keeps a crowd of containers from making one another late.
+const removesAtOnce = 16
 
 // An Engine is a containerd that moby's supervisor runs.
 type Engine struct {
@@ -136,7 +143,8 @@ func await(ctx context.Context, address string) (*containerd.Client, error) {
 	}
 }
 
-// clear deletes every task and container in every namespace: a shim does not end with its daemon.
+// clear deletes every task and container in every namespace: a shim does not end with its daemon. What can't be deleted
+// is logged, and left to endShims.
 func clear(ctx context.Context, address string) error {
 	daemon, err := await(ctx, address)
 	if err != nil {
@@ -153,15 +161,17 @@ func clear(ctx context.Context, address string) error {
 		if err != nil {
 			return err
 		}
-		var group sync.WaitGroup
+		var group errgroup.Group
+		group.SetLimit(removesAtOnce)
 		for _, ctr := range containers {
-			group.Go(func() {
+			group.Go(func() error {
 				if err := remove(ctx, ctr); err != nil {
 					log.G(ctx).WithError(err).WithField("container", ctr.ID()).Error("failed to delete container")
 				}
+				return nil
 			})
 		}
-		group.Wait()
+		_ = group.Wait()
 		if err := clearOrphans(ctx, daemon); err != nil {
 			return err
 		}
@@ -178,6 +188,9 @@ func clearOrphans(ctx context.Context, daemon *containerd.Client) error {
 	}
 	for _, task := range left.Tasks {
 		ctr, err := daemon.NewContainer(ctx, task.ID, containerd.WithSpec(&specs.Spec{}))
+		if cerrdefs.IsAlreadyExists(err) {
+			continue // it was not to be deleted, as has been said
+		}
 		if err == nil {
 			err = remove(ctx, ctr)
 		}
@@ -188,7 +201,10 @@ func clearOrphans(ctx context.Context, daemon *containerd.Client) error {
 	return nil
 }
 
+// remove deletes a container with its task, whose shim may not answer.
 func remove(ctx context.Context, ctr containerd.Container) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
 	task, err := ctr.Task(ctx, nil)
 	if err == nil {
 		_, err = task.Delete(ctx, containerd.WithProcessKill)
