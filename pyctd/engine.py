@@ -124,6 +124,7 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
 
+        A task that can't be deleted within twenty seconds, as when its shim hangs, is killed together with its shim.
         A second time does nothing, and neither does a forked child: the engine is its parent's.
         """
         if self._closed:
