@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import leaks
 from support.box import Box, eventually, unique
+from support.cgroup import Cgroup
 from support.harm import answers, kill_daemon, standing_still
 
 import pyctd
@@ -62,13 +63,15 @@ def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None
 
 
 def test_a_shim_that_does_not_answer_does_not_keep_an_engine(base: Path, rootfs: Path) -> None:
+    """As when a pause overtakes an exec: its runc stands still in the frozen cgroup, and has the shim's lock."""
     engine = pyctd.Engine(root=base / "hr", state=base / "hs")
-    with engine.client() as client:
+    with engine, engine.client() as client:
         box = Box(client, rootfs)
-        pids = [task.pid for task in (box.container().start(), box.container().start())]
-    for shim in list(leaks.shims(engine.state))[:1]:
+        task = box.container().start()
+        (shim,) = leaks.shims(engine.state)
+        pids = [task.pid, box.container().start().pid]
+        Cgroup(task.pid).freeze()
         os.kill(shim, signal.SIGSTOP)
-    engine.close()
     assert not leaks.shims(engine.state)
     eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])  # the system's init reaps one
 
