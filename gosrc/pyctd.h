@@ -212,8 +212,8 @@ int64_t pyctd_client_new_container(pyctd_handle queue, int64_t timeout_ns, pyctd
 
 /* -- Container --------------------------------------------------------------------------------------------------- */
 
-/* NewTask; with start not 0 the seed's Container.Start: NewTask, Task.Start, and on a failed start the task is deleted
- * with kill. stdio_cookie comes back in on_stdio and on_io; 0 attaches nothing. checkpoint_dir: an absolute path, or
+/* NewTask; with start not 0 what libcontainerd's Container.Start was: NewTask, Task.Start, and on a failed start the
+ * task is deleted with kill. stdio_cookie comes back in on_stdio and on_io; 0 attaches nothing. checkpoint_dir: an absolute path, or
  * empty. value: the task's handle, code: its pid. */
 int64_t pyctd_container_new_task(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container,
                                  const char *checkpoint_dir, size_t checkpoint_dir_len, int32_t with_stdin,

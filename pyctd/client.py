@@ -145,7 +145,7 @@ class Client(ClientCore):
                 away. An event of the type ``EventType.GAP`` says so once events come again, whatever the filter; its
                 ``info`` has the time since when as ``exited_at``, and the reason as ``error``. Then follow exits of
                 processes that ended meanwhile, as containerd tells of them when asked: the exit of one that it knows
-                nothing more of has the exit code 255 and an ``error``. An exit may be told twice, as ever.
+                nothing more of has the exit code 255 and an ``error``, and may be told again, with its code.
 
         Raises:
             InvalidArgumentError: there is no such type of event.

@@ -76,7 +76,8 @@ class Process(ProcessCore):
         Raises:
             DeadlineExceededError: it has not exited in time.
             NotFoundError: it was deleted before anybody waited for it, or it ended while the daemon was away and that
-                is containerd 2, which then forgets the task and its exit code.
+                is containerd 2, which then forgets the task and its exit code; or it is an exec whose shim has died.
+            UnknownError: the task's shim has died; its exit event has the code 137.
         """
         if self._exit is None:
             status = _native.run(_operations.wait(self._handle), timeout)

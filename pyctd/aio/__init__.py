@@ -7,7 +7,8 @@
 
 Operations run in Go, and their outcomes come by one descriptor on the event loop: no operation takes a thread.
 Cancelling an awaiting task cancels the Go context of its call; ``timeout=`` sets that context's deadline, and
-``asyncio.timeout`` cancels. What is no call (specs, options, stdio callbacks, errors, values) is ``pyctd``'s own.
+``asyncio.timeout`` cancels. ``stdio`` has the event loop's own callbacks, and those of ``pyctd.stdio`` serve, too. What
+is no call (specs, options, errors, values) is ``pyctd``'s.
 """
 
 from . import stdio

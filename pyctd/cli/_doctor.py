@@ -94,9 +94,12 @@ def _worse(check: Check) -> Check:
 
 def _system() -> Check:
     libc = " ".join(platform.libc_ver()).strip() or "no glibc"
-    fits = platform.system() == "Linux" and platform.machine() == "x86_64" and libc.startswith("glibc")
-    found = f"{platform.system()} {platform.machine()}, {libc}"
-    return Check("system", OK if fits else MISSING, found, "" if fits else "pyctd is for Linux on x86-64 with glibc")
+    machine = platform.machine()
+    fits = platform.system() == "Linux" and machine in ("x86_64", "aarch64") and libc.startswith("glibc")
+    found = f"{platform.system()} {machine}, {libc}"
+    if not fits:
+        return Check("system", MISSING, found, "pyctd is for Linux with glibc, on x86-64 or aarch64")
+    return Check("system", OK, found, "")
 
 
 def _version(text: str) -> tuple[int, int]:

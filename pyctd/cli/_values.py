@@ -181,7 +181,11 @@ def limits(command: FC) -> FC:
     """Gives a command the options of ``spec.resources``, by the names that docker has for them."""
     options = [
         click.option("-m", "--memory", type=size, help="memory, such as 64m or 1.5g"),
-        click.option("--memory-swap", type=size, help="memory and swap together; -1 for no limit"),
+        click.option(
+            "--memory-swap",
+            type=size,
+            help="memory and swap together; -1 for no limit, which is no change to one there is",
+        ),
         click.option("--memory-reservation", type=size, help="memory to be pressed down to when the machine is short"),
         click.option("--cpus", type=float, metavar="NUMBER", help="CPUs' worth of time, such as 1.5"),
         click.option("--cpu-shares", type=int, metavar="WEIGHT", help="weight against others; 1024 is the usual"),

@@ -30,7 +30,8 @@ def resources(
 
     Args:
         memory: bytes, at least 6 MiB: ``64 << 20`` is docker's ``64m``.
-        memory_swap: bytes of memory and swap together, at least memory; -1 is no limit of its own.
+        memory_swap: bytes of memory and swap together, at least memory; -1 is no limit of its own, and in an update no
+            change, as with dockerd: give ``update_resources`` ``{"memory": {"swap": -1}}`` to lift one.
         memory_reservation: bytes, at most memory, that the kernel presses the container down to when it runs short.
         cpus: CPUs' worth of time, such as 1.5: from 0.01 to as many as there are.
         cpu_shares: the weight against others, 1024 being the usual.

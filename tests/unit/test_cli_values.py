@@ -234,6 +234,17 @@ def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("machine", "state"), [("x86_64", "ok"), ("aarch64", "ok"), ("riscv64", "missing")], ids=lambda word: word
+)
+def test_doctors_know_the_machines_that_wheels_are_for(
+    machine: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    check = _doctor._system()
+    assert (check.state, machine in check.detail) == (state, True)
+
+
+@pytest.mark.parametrize(
     ("files", "state", "detail"),
     [
         ({"cgroup.controllers": "cpuset cpu io memory pids"}, "ok", "v2: cpu, memory, pids"),

@@ -38,7 +38,7 @@ func (c *Core) container(h uint64) (*Container, error) {
 // what failed it. It is what libcontainerd gives the same clean-up of an exec.
 const failedStartTimeout = 45 * time.Second
 
-// NewTask is Container.NewTask; with start it is the seed's Container.Start.
+// NewTask is Container.NewTask; with start it is what libcontainerd's Container.Start was.
 func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, withStdin bool, stdioCookie uint64, start bool) (Result, error) {
 	ctr, err := c.container(h)
 	if err != nil {
