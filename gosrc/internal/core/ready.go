@@ -50,46 +50,48 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 	go r.probe(ctx, namespace, seen)
 	go func() {
 		defer close(errs)
-		if err := <-failed; err != nil {
-			if ctx.Err() == nil {
-				r.lose(err)
-			}
-			errs <- err
+		err := r.carry(ctx, namespace, envelopes, failed, out, func() {
+			close(seen)
+			r.once.Do(func() { close(r.ready) })
+		})
+		if err == nil {
+			return
 		}
-	}()
-	go func() {
-		flows, probed := false, false
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case envelope := <-envelopes:
-				if envelope == nil {
-					return
-				}
-				if !flows {
-					flows = true
-					r.flow()
-				}
-				r.hear()
-				if envelope.Namespace == namespace {
-					if !probed {
-						probed = true
-						close(seen)
-						r.once.Do(func() { close(r.ready) })
-					}
-					continue
-				}
-				r.left.see(envelope)
-				select {
-				case out <- envelope:
-				case <-ctx.Done():
-					return
-				}
+		if ctx.Err() == nil {
+			r.lose(err)
+			// libcontainerd takes what comes first, and leaves the rest: the events before their end.
+			for len(out) > 0 && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
 			}
 		}
+		errs <- err
 	}()
 	return out, errs
+}
+
+// carry hands envelopes over until there are no more, and returns why. It calls probed once, at the first of ours.
+func (r *readyEvents) carry(ctx context.Context, namespace string, envelopes <-chan *events.Envelope, failed <-chan error,
+	out chan<- *events.Envelope, probed func()) error {
+	flow, probe := sync.OnceFunc(r.flow), sync.OnceFunc(probed)
+	for {
+		select {
+		case err := <-failed: // the last envelope has been taken before
+			return err
+		case envelope := <-envelopes:
+			flow()
+			r.hear()
+			if envelope.Namespace == namespace {
+				probe()
+				continue
+			}
+			r.left.see(envelope)
+			select {
+			case out <- envelope:
+			case <-ctx.Done():
+				return <-failed
+			}
+		}
+	}
 }
 
 // lose notes that events are lost from now on.

@@ -59,3 +59,32 @@ func TestALossBeginsWithTheLastEvent(t *testing.T) {
 		t.Fatalf("heard between %v and %v: %v", before, after, l)
 	}
 }
+
+func TestWhatCameBeforeTheEndIsNotLost(t *testing.T) {
+	const count = 50
+	for range 20 { // one that loses some does so by chance
+		ready := newReadyEvents()
+		ready.lost = func() {}
+		daemon := streams{next: make(chan stream, 1)}
+		one := newStream()
+		daemon.next <- one
+		ready.EventService = daemon
+		out, failed := ready.Subscribe(t.Context())
+		for range count {
+			one.envelopes <- &events.Envelope{}
+		}
+		one.failed <- errors.New("EOF")
+		time.Sleep(2 * time.Millisecond)
+		for got, ended := 0, false; !ended; {
+			select {
+			case <-out:
+				got++
+			case <-failed:
+				ended = true
+				if got != count {
+					t.Fatalf("%d of %d events came", got, count)
+				}
+			}
+		}
+	}
+}
