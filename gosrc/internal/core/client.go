@@ -44,7 +44,7 @@ type Client struct {
 	closed  bool
 	left    *leftovers
 	census  census
-	gaps    sync.Mutex     // one is told at a time
+	gaps    sync.Mutex     // what ended in one is asked for at a time
 	order   *locker.Locker // of a container's events, be they news or found after a gap
 	used    sync.WaitGroup // by work that must not lose the daemon in its middle
 	deaf    atomic.Bool    // nobody takes its events

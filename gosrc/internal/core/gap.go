@@ -31,7 +31,7 @@ type census struct {
 	starts  map[processKey]*starting
 	early   map[processKey]struct{} // what exited while containerd was first asked; nil afterwards
 	gaps    int                     // that are open or being told
-	seen    map[processKey]uint32   // whose exits came meanwhile, with their pids; else nil
+	seen    map[processKey]uint32   // whose exits came or were told meanwhile, with their pids; else nil
 	told    map[processKey]uint32   // whose exits were told of the last gap, and may come yet
 }
 
@@ -141,6 +141,7 @@ func (c *census) claim(exit Event) bool {
 	if pid, seen := c.seen[key]; seen && pid == exit.Pid {
 		return false
 	}
+	c.seen[key] = exit.Pid // another gap may have asked for it, too
 	c.drop(key, exit.Pid)
 	if exit.Error == nil {
 		c.told[key] = exit.Pid
@@ -211,7 +212,10 @@ func (cl *Client) list(ctx context.Context, since time.Time) []*task.Process {
 
 // tellGap tells of a gap, before any event that comes after it, and then of what ended in it.
 func (cl *Client) tellGap(lost loss) {
-	wait := cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered})
+	wait := func(<-chan struct{}) error { return nil }
+	if !cl.deaf.Load() {
+		wait = cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered})
+	}
 	if !cl.use(func() {
 		_ = wait(cl.ctx.Done())
 		cl.tellEnds(lost.heard)
@@ -220,15 +224,29 @@ func (cl *Client) tellGap(lost loss) {
 	}
 }
 
-// tellEnds tells of what ended since the last event, by what containerd says when asked.
+// tellEnds tells of what ended since the last event, by what containerd says when asked. A handler that is slow keeps its
+// own container's exits waiting, and no other's, nor those of the next gap.
 func (cl *Client) tellEnds(since time.Time) {
+	defer cl.census.shut()
+	var group sync.WaitGroup
+	for _, events := range cl.findEnds(since) {
+		group.Go(func() {
+			for _, event := range events {
+				_ = cl.tell(event)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// findEnds asks containerd what ended since the last event: the exits of each container.
+func (cl *Client) findEnds(since time.Time) map[string][]Event {
 	cl.gaps.Lock()
 	defer cl.gaps.Unlock()
-	defer cl.census.shut()
 	cl.census.ask()
 	ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
 	defer cancel()
-	exits := map[string][]Event{} // by container
+	exits := map[string][]Event{}
 	for key, one := range cl.census.all() {
 		if exit, ended := cl.end(ctx, key, one); ended {
 			exits[key.container] = append(exits[key.container], exit)
@@ -237,15 +255,7 @@ func (cl *Client) tellEnds(since time.Time) {
 	for _, one := range cl.list(ctx, since) {
 		exits[one.ID] = append(exits[one.ID], exitOf(processKey{one.ID, one.ID}, one))
 	}
-	var group sync.WaitGroup
-	for _, events := range exits {
-		group.Go(func() {
-			for _, event := range events {
-				_ = cl.tell(event)
-			}
-		})
-	}
-	group.Wait()
+	return exits
 }
 
 // end is the exit of a process that did run, if it does not any more.

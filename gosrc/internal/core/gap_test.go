@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,6 +143,19 @@ func TestAnExitIsToldOnce(t *testing.T) {
 	}
 }
 
+// clientOf is a client of a containerd that has tasks only, and its events.
+func clientOf(t *testing.T, service tasks.TasksClient) (*Client, chan Event) {
+	daemon, err := containerd.New("", containerd.WithServices(containerd.WithTaskClient(service)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan Event, 8)
+	cl := &Client{core: New(recorder{events: events}, 0), daemon: daemon, census: newCensus(), order: locker.New()}
+	cl.ctx, cl.cancel = context.WithCancel(t.Context())
+	t.Cleanup(cl.cancel)
+	return cl, events
+}
+
 // ended is a containerd whose one task has ended.
 type ended struct {
 	tasks.TasksClient
@@ -153,14 +167,7 @@ func (e ended) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption
 }
 
 func TestAnExitWhoseEventComesBeforeContainerdIsAskedIsToldOnce(t *testing.T) {
-	events := recorder{events: make(chan Event, 8)}
-	daemon, err := containerd.New("", containerd.WithServices(containerd.WithTaskClient(ended{at: time.Now().Add(time.Minute)})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cl := &Client{core: New(events, 0), daemon: daemon, census: newCensus(), order: locker.New()}
-	cl.ctx, cl.cancel = context.WithCancel(t.Context())
-	defer cl.cancel()
+	cl, events := clientOf(t, ended{at: time.Now().Add(time.Minute)})
 	ready := newReadyEvents()
 	ready.lost, ready.gap = cl.census.open, cl.tellGap
 
@@ -168,22 +175,99 @@ func TestAnExitWhoseEventComesBeforeContainerdIsAskedIsToldOnce(t *testing.T) {
 	cl.census.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 7})
 	ready.lose(errors.New("EOF"))
 	ready.flow()
-	gap := <-events.events
+	gap := <-events
 	go func() {
 		_ = cl.ProcessEvent("a", libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: "a", ProcessID: "a", Pid: 7})
 	}()
-	exit := <-events.events
+	exit := <-events
 	cl.core.AckEvent(exit.Token, "")
 	cl.core.AckEvent(gap.Token, "")
 	go func() {
 		cl.core.running.Wait()
-		close(events.events)
+		close(events)
 	}()
-	for again := range events.events {
+	for again := range events {
 		t.Errorf("told again: %v", again)
 		cl.core.AckEvent(again.Token, "")
 	}
 	if gap.Type != EventGap || exit.Type != "exit" || exit.Origin != News {
 		t.Fatalf("told: %v, %v", gap, exit)
+	}
+}
+
+// tasksOf is a containerd whose tasks have ended, or run yet.
+type tasksOf struct {
+	tasks.TasksClient
+	ended *sync.Map
+}
+
+func (t tasksOf) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption) (*tasks.ListTasksResponse, error) {
+	return &tasks.ListTasksResponse{}, nil
+}
+
+func (t tasksOf) Get(_ context.Context, request *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
+	status := task.Status_RUNNING
+	if _, ended := t.ended.Load(request.ContainerID); ended {
+		status = task.Status_STOPPED
+	}
+	return &tasks.GetResponse{Process: processOf(request.ContainerID, status, time.Now())}, nil
+}
+
+func TestASlowHandlerKeepsNoOtherContainersExitFromBeingTold(t *testing.T) {
+	var ended sync.Map
+	cl, events := clientOf(t, tasksOf{ended: &ended})
+	ready := newReadyEvents()
+	ready.lost, ready.gap = cl.census.open, cl.tellGap
+	next := func(kind, id string) Event {
+		t.Helper()
+		select {
+		case event := <-events:
+			if event.Type != kind || event.ContainerID != id {
+				t.Fatalf("%q of %q, and not %q of %q", event.Type, event.ContainerID, kind, id)
+			}
+			return event
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no %q of %q", kind, id)
+		}
+		return Event{}
+	}
+	gap := func() {
+		ready.lose(errors.New("EOF"))
+		ready.flow()
+		cl.core.AckEvent(next(EventGap, "").Token, "")
+	}
+
+	for _, id := range []string{"slow", "a", "b"} {
+		cl.census.see(Event{Type: "start", ContainerID: id, ProcessID: id, Pid: 7})
+	}
+	go func() {
+		_ = cl.ProcessEvent("slow", libcontainerdtypes.EventOOM, libcontainerdtypes.EventInfo{ContainerID: "slow"})
+	}()
+	slow := next("oom", "slow")
+	ended.Store("slow", true)
+	ended.Store("a", true)
+	gap()
+	cl.core.AckEvent(next("exit", "a").Token, "")
+	ended.Store("b", true)
+	gap()
+	cl.core.AckEvent(next("exit", "b").Token, "")
+	cl.core.AckEvent(slow.Token, "")
+	cl.core.AckEvent(next("exit", "slow").Token, "")
+	cl.core.running.Wait()
+	select {
+	case again := <-events:
+		t.Fatalf("told again: %v", again)
+	default:
+	}
+}
+
+func TestWhoDoesNotListenIsToldOfNoGap(t *testing.T) {
+	cl, events := clientOf(t, tasksOf{ended: &sync.Map{}})
+	cl.deaf.Store(true)
+	cl.census.open()
+	cl.tellGap(loss{cause: errors.New("EOF")})
+	cl.core.running.Wait()
+	if len(events) != 0 {
+		t.Fatalf("told: %v", <-events)
 	}
 }
