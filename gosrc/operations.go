@@ -203,7 +203,7 @@ func pyctd_stdio_open(queue C.pyctd_handle, timeout C.int64_t, stdio C.pyctd_han
 //export pyctd_stdio_close_stream
 func pyctd_stdio_close_stream(queue C.pyctd_handle, timeout C.int64_t, stdio C.pyctd_handle, stream C.int32_t) C.int64_t {
 	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
-		return c.CloseStream(uint64(stdio), core.Stream(stream))
+		return c.CloseStream(ctx, uint64(stdio), core.Stream(stream))
 	})
 }
 

@@ -119,14 +119,16 @@ typedef enum {
 typedef enum {
     PYCTD_STDIO_FAILED = 0,   /* the call fails with PYCTD_CALLBACK; the DirectIO is cancelled and closed */
     PYCTD_STDIO_ATTACHED = 1, /* on_io will be called for cancel, wait and close, as containerd's client calls cio.IO */
-    PYCTD_STDIO_NONE = 2      /* the process runs without streams; the DirectIO is cancelled and closed */
+    PYCTD_STDIO_NONE = 2      /* the process runs without streams; the DirectIO is cancelled and closed, but for that of a
+                               * task that runs already: its FIFOs stay for the next to attach */
 } pyctd_stdio_answer;
 
-/* The methods of cio.IO that on_io carries. */
+/* The methods of cio.IO that on_io carries, from Go's threads; the close of a client that is released comes on the
+ * thread that releases it, and may come while a wait is under way. */
 typedef enum {
     PYCTD_IO_CANCEL = 0,
     PYCTD_IO_WAIT = 1,   /* return only when the streams are done with */
-    PYCTD_IO_CLOSE = 2   /* the last call for this cookie */
+    PYCTD_IO_CLOSE = 2   /* the last call that begins for this cookie */
 } pyctd_io_call;
 
 /* Called from Go's threads. Each may call back into this library; none may raise, unwind or longjmp. */

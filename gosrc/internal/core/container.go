@@ -52,7 +52,7 @@ func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, with
 		return Result{}, err
 	}
 	defer spare.release()
-	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie, spare))
+	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie, spare, nil))
 	if err != nil {
 		return Result{}, err
 	}
@@ -98,9 +98,11 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 		}
 		defer spare.release()
 		// AttachTask opens the FIFOs under its context and for its life: under the call's own, its end would close them.
-		attached, stop := ctr.client.untilDone(ctx)
+		attached, end, stop := ctr.client.untilDone(ctx)
 		defer stop()
-		task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie, spare))
+		if task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie, spare, end)); err != nil {
+			end()
+		}
 	}
 	if err != nil {
 		return Result{}, err
@@ -108,14 +110,15 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 	return c.processResult(newProcess(ctr, task)), nil
 }
 
-// untilDone gives a context that lives as long as the client, but ends with ctx if that ends before stop is called.
-func (cl *Client) untilDone(ctx context.Context) (context.Context, func()) {
+// untilDone gives a context that lives until its end is called, or as long as the client, but ends with ctx if that ends
+// before stop is called.
+func (cl *Client) untilDone(ctx context.Context) (_ context.Context, end context.CancelFunc, stop func()) {
 	long, cancel := context.WithCancelCause(cl.ctx)
 	if ctx.Err() != nil {
 		cancel(context.Cause(ctx))
 	}
 	unlink := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	return endedByCause(long), func() { unlink() }
+	return endedByCause(long), func() { cancel(nil) }, func() { unlink() }
 }
 
 // causeContext ends with its cause as its error, so that a deadline that ended it is told from a cancellation.

@@ -353,7 +353,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 	}
 	defer spare.release()
 	started := p.container.client.census.begin(processKey{p.container.id, id})
-	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie, spare))
+	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie, spare, nil))
 	started(pidOf(exec, err))
 	if err != nil {
 		return Result{}, err

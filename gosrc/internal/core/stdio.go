@@ -45,19 +45,28 @@ type stdio struct {
 	handle uint64
 	dio    *cio.DirectIO
 	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
-	told   sync.Once                  // the other side, that it is closed
+	end    context.CancelFunc         // of what the FIFOs were opened under; nil is the process's own
+	closed atomic.Bool                // as the other side knows
 	once   sync.Once
 	err    error
 }
 
-// attach makes the StdioCallback that asks the other side.
-func (cl *Client) attach(cookie uint64, spare *spare) libcontainerdtypes.StdioCallback {
+// attach makes the StdioCallback that asks the other side. With an end the process is one that runs already.
+func (cl *Client) attach(cookie uint64, spare *spare, end context.CancelFunc) libcontainerdtypes.StdioCallback {
+	without := none
+	if end != nil {
+		without = func(dio *cio.DirectIO) (cio.IO, error) {
+			defer end()
+			letGo(dio)
+			return cio.NullIO("")
+		}
+	}
 	return func(dio *cio.DirectIO) (cio.IO, error) {
 		if cookie == 0 {
 			spare.release()
-			return none(dio)
+			return without(dio)
 		}
-		s := &stdio{client: cl, cookie: cookie, spare: spare, dio: dio}
+		s := &stdio{client: cl, cookie: cookie, spare: spare, dio: dio, end: end}
 		s.handle = cl.core.handles.Put(s)
 		cl.mu.Lock()
 		open := !cl.closed
@@ -75,7 +84,7 @@ func (cl *Client) attach(cookie uint64, spare *spare) libcontainerdtypes.StdioCa
 		case StdioNone:
 			s.drop()
 			spare.release()
-			return none(dio)
+			return without(dio)
 		}
 		s.drop()
 		spare.release()
@@ -98,26 +107,40 @@ func (s *stdio) Config() cio.Config {
 func (s *stdio) Cancel() {
 	s.spare.release()
 	s.dio.Cancel()
-	s.client.core.callbacks.IO(s.cookie, IOCancel)
+	s.call(IOCancel)
 }
 
 // Wait is cio.IO's.
 func (s *stdio) Wait() {
-	s.client.core.callbacks.IO(s.cookie, IOWait)
+	s.call(IOWait)
 	s.dio.Wait()
 }
 
 // Close is cio.IO's.
 func (s *stdio) Close() error {
 	s.forget()
-	s.told.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
+	s.call(IOClose)
 	return s.closeAll()
+}
+
+// call makes a call on the other side, whose last is its close: after a failed start both containerd's client and
+// libcontainerd clean up, and cancel what is closed.
+func (s *stdio) call(which IOCall) {
+	if which == IOClose && s.closed.Swap(true) || which != IOClose && s.closed.Load() {
+		return
+	}
+	s.client.core.callbacks.IO(s.cookie, which)
 }
 
 // closeAll closes the DirectIO, once: it removes FIFOs by their names, and later ones of those names are another
 // process's.
 func (s *stdio) closeAll() error {
-	s.once.Do(func() { s.err = s.dio.Close() })
+	s.once.Do(func() {
+		s.err = s.dio.Close()
+		if s.end != nil {
+			s.end()
+		}
+	})
 	return s.err
 }
 
@@ -137,17 +160,25 @@ func (s *stdio) drop() {
 // close is what releasing the handle does: nothing, for the streams belong to the process.
 func (s *stdio) close() {}
 
-// detach lets go of the streams of a process that runs on: it closes our descriptors, keeps the FIFOs for the next
-// client to attach to, and does not tell the process that its stdin has ended.
+// detach lets go of the streams of a process that runs on.
 func (s *stdio) detach() {
 	_, _ = s.client.core.handles.Take(s.handle)
-	s.dio.Cancel()
+	letGo(s.dio)
+	s.call(IOClose)
+	if s.end != nil {
+		s.end()
+	}
+}
+
+// letGo closes our descriptors, keeps the FIFOs for the next client to attach to, and does not tell the process that its
+// stdin has ended.
+func letGo(dio *cio.DirectIO) {
+	dio.Cancel()
 	for _, stream := range allStreams {
-		if pipe, err := pipeOf(s.dio, stream); err == nil {
+		if pipe, err := pipeOf(dio, stream); err == nil {
 			_ = pipe.(io.Closer).Close()
 		}
 	}
-	s.told.Do(func() { s.client.core.callbacks.IO(s.cookie, IOClose) })
 }
 
 // pipeOf returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
@@ -235,21 +266,32 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 
 func closedFIFO(err error) error { return fmt.Errorf("%w: %w", kind.ErrClosed, err) }
 
-// CloseStream closes one stream.
-func (c *Core) CloseStream(h uint64, stream Stream) (Result, error) {
+// CloseStream closes one stream. When ctx ends first, it goes on alone: libcontainerd tells containerd of the end of stdin,
+// and waits for its answer.
+func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result, error) {
 	s, err := c.stdio(h)
 	if err != nil {
 		return Result{}, err
 	}
+	var closer io.Closer
 	switch {
 	case stream == Stdin && s.dio.Stdin != nil:
-		return Result{}, s.dio.Stdin.Close()
+		closer = s.dio.Stdin
 	case stream == Stdout && s.dio.Stdout != nil:
-		return Result{}, s.dio.Stdout.Close()
+		closer = s.dio.Stdout
 	case stream == Stderr && s.dio.Stderr != nil:
-		return Result{}, s.dio.Stderr.Close()
+		closer = s.dio.Stderr
+	default:
+		return Result{}, invalid(errors.New("the process has no such stream"))
 	}
-	return Result{}, invalid(errors.New("the process has no such stream"))
+	closed := make(chan error, 1)
+	go func() { closed <- closer.Close() }()
+	select {
+	case err := <-closed:
+		return Result{}, err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
 }
 
 // CancelStdio is DirectIO.Cancel.

@@ -1,0 +1,101 @@
+package core
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+)
+
+// answering answers each stdio callback likewise, and notes the calls of cio.IO.
+type answering struct {
+	recorder
+	answer StdioAnswer
+	calls  *[]IOCall
+}
+
+func (a answering) Stdio(uint64, uint64, *DirectIO) StdioAnswer { return a.answer }
+func (a answering) IO(_ uint64, call IOCall)                    { *a.calls = append(*a.calls, call) }
+
+// attached has a client attach streams, and returns its IO, the DirectIO's directory, and what was called on the other side.
+func attached(t *testing.T, answer StdioAnswer, end context.CancelFunc) (cio.IO, string, *[]IOCall) {
+	t.Helper()
+	calls := &[]IOCall{}
+	cl := &Client{core: New(answering{answer: answer, calls: calls}, 0), streams: map[*stdio]struct{}{}}
+	cl.ctx, cl.cancel = context.WithCancel(t.Context())
+	t.Cleanup(cl.cancel)
+	directory := t.TempDir()
+	dio, err := cio.NewDirectIO(cl.ctx, fifosIn(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare, err := newSpare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io, err := cl.attach(1, spare, end)(dio)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return io, directory, calls
+}
+
+func TestCloseIsTheLastCallOfAnIO(t *testing.T) {
+	io, _, calls := attached(t, StdioAttached, nil)
+	io.Cancel()
+	_ = io.Close()
+	io.Cancel()
+	io.Wait()
+	_ = io.Close()
+	if want := []IOCall{IOCancel, IOClose}; !slices.Equal(*calls, want) {
+		t.Fatalf("called %v, not %v", *calls, want)
+	}
+}
+
+func TestOneWhoAttachesNothingLeavesTheFIFOsOfATaskThatRuns(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	_, directory, _ := attached(t, StdioNone, end)
+	if fifos, err := os.ReadDir(directory); err != nil || len(fifos) != 3 {
+		t.Fatalf("left are %v: %v", fifos, err)
+	}
+	if ctx.Err() == nil {
+		t.Fatal("what the FIFOs were opened under goes on")
+	}
+}
+
+func TestWhatFIFOsAreOpenedUnderEndsWithTheIO(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	io, _, _ := attached(t, StdioAttached, end)
+	if ctx.Err() != nil {
+		t.Fatal("it has ended before")
+	}
+	_ = io.Close()
+	if ctx.Err() == nil {
+		t.Fatal("it goes on")
+	}
+}
+
+// stuck is a stdin whose close waits for containerd.
+type stuck chan struct{}
+
+func (s stuck) Write(p []byte) (int, error) { return len(p), nil }
+func (s stuck) Close() error                { <-s; return nil }
+
+func TestTheCloseOfAStreamHasADeadline(t *testing.T) {
+	core := New(recorder{}, 0)
+	cl := &Client{core: core, streams: map[*stdio]struct{}{}}
+	cl.ctx, cl.cancel = context.WithCancel(t.Context())
+	t.Cleanup(cl.cancel)
+	stdin := make(stuck)
+	defer close(stdin)
+	dio := &cio.DirectIO{}
+	dio.Stdin = stdin
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := core.CloseStream(ctx, core.handles.Put(&stdio{client: cl, dio: dio}), Stdin); err != context.DeadlineExceeded {
+		t.Fatalf("got %v", err)
+	}
+}
