@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from .. import errors
 from ..directio import StreamCalls
@@ -25,6 +26,33 @@ writes on that the process has left behind."""
 
 EARLY = 1 << 16
 """Bytes that may be written to a stdin whose process has not opened it yet, before the writer is to wait."""
+
+
+class Pipe(io.FileIO):
+    """A FIFO's end, for a loop to close.
+
+    uvloop's closes the descriptor before it closes the file (https://github.com/MagicStack/uvloop/issues/763).
+    Between the two another thread may have got the number for something of its own, which must not be closed.
+    """
+
+    def __init__(self, descriptor: int, mode: str) -> None:
+        super().__init__(descriptor, mode, closefd=False)
+        self._identity = _identity(descriptor)
+
+    def close(self) -> None:
+        """Closes the descriptor, if it is still this FIFO's."""
+        if self.closed:
+            return
+        descriptor = self.fileno()
+        super().close()
+        with contextlib.suppress(OSError):
+            if _identity(descriptor) == self._identity:
+                os.close(descriptor)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
 
 
 class Output(asyncio.Protocol):
@@ -46,7 +74,7 @@ class Output(asyncio.Protocol):
         self._take = take
         self._at_end = at_end
         self._lost: asyncio.Future[Exception | None] = loop.create_future()
-        self._pipe: IO[bytes] | None = None
+        self._pipe: Pipe | None = None
         self._transport: asyncio.ReadTransport | None = None
         self._stopped = False
         self._full = False
@@ -58,7 +86,7 @@ class Output(asyncio.Protocol):
         failed: Exception | None = None
         try:
             # Go's own description of the FIFO: one that is opened now would not hear of a writer that is gone already.
-            self._pipe = os.fdopen(await run(calls.opening, None), "rb", buffering=0)
+            self._pipe = Pipe(await run(calls.opening, None), "rb")
             await self._loop.connect_read_pipe(lambda: self, self._pipe)
             if self._stopped:
                 self.stop()
@@ -189,8 +217,8 @@ class Input(asyncio.WriteTransport):
     async def live(self, calls: StreamCalls) -> None:
         """From the opening of the FIFO to its end, which containerd is told of."""
         try:
-            fd = await run(calls.opening, None)
-            transport, _ = await self._loop.connect_write_pipe(lambda: self._protocol, os.fdopen(fd, "wb", buffering=0))
+            pipe = Pipe(await run(calls.opening, None), "wb")
+            transport, _ = await self._loop.connect_write_pipe(lambda: self._protocol, pipe)
             self._opened(transport)
             await self._protocol.lost
         except errors.Error:

@@ -1,0 +1,81 @@
+"""The ends of a process's pipes on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from pyctd.aio._pipes import Pipe
+
+
+def test_a_pipe_closes_its_descriptor_once() -> None:
+    read, write = os.pipe()
+    os.close(write)
+    pipe = Pipe(read, "rb")
+    pipe.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(read)
+    pipe.close()
+
+
+def test_a_pipe_leaves_what_has_got_its_number() -> None:
+    read, write = os.pipe()
+    pipe = Pipe(read, "rb")
+    os.close(read)
+    other = os.open("/dev/null", os.O_RDONLY)
+    try:
+        assert other == read
+        pipe.close()
+        os.fstat(other)
+    finally:
+        os.close(other)
+        os.close(write)
+
+
+class Probe(Pipe):
+    """What is closed with it, of that which is opened the moment before."""
+
+    closed_too = False
+
+    def close(self) -> None:
+        if not self.closed:
+            taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(5)]
+            super().close()
+            for descriptor in taken:
+                try:
+                    os.close(descriptor)
+                except OSError:
+                    Probe.closed_too = True
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("mode", ["rb", "wb"])
+def test_loops_close_nothing_but_the_pipe(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], mode: str, tmp_path: Path
+) -> None:
+    Probe.closed_too = False
+    os.mkfifo(tmp_path / "fifo")
+    before = os.listdir("/proc/self/fd")
+
+    async def live() -> None:
+        loop = asyncio.get_running_loop()
+        other = os.open(tmp_path / "fifo", os.O_RDWR)
+        pipe = Probe(os.open(tmp_path / "fifo", os.O_RDONLY if mode == "rb" else os.O_WRONLY), mode)
+        connect = loop.connect_read_pipe if mode == "rb" else loop.connect_write_pipe
+        transport, _ = await connect(asyncio.Protocol, pipe)
+        transport.close()
+        await asyncio.sleep(0.01)
+        os.close(other)
+
+    loop = new_loop()
+    try:
+        loop.run_until_complete(live())
+    finally:
+        loop.close()
+    assert not Probe.closed_too
+    assert os.listdir("/proc/self/fd") == before
