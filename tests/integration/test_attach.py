@@ -190,6 +190,24 @@ def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., 
     task.force_delete(timeout=60)
 
 
+def test_attaching_nothing_leaves_the_streams_to_others(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
+    box.ids.append(run_id)
+    with make_client() as first:
+        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"))
+        container.start(attach_stdio=pyctd.stdio.capture())
+    loaded = box.client.load_container(run_id)
+    task = loaded.attach_task(pyctd.stdio.null())
+    process = task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=pyctd.stdio.capture())
+    assert process.wait(timeout=60).exit_code == 0
+    process.delete()
+    out = pyctd.stdio.capture()
+    task = loaded.attach_task(out)
+    eventually(lambda: out.stdout.startswith(b"x\n"))
+    task.force_delete(timeout=60)
+
+
 def test_attach_task_with_a_callback_that_raises(box: Box, client: pyctd.Client) -> None:
     task, out = box.start("/bin/sh", "-c", "echo up; sleep 600")
     eventually(lambda: out.stdout)

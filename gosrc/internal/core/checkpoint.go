@@ -203,7 +203,7 @@ func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStd
 	if err != nil {
 		return nil, "", err
 	}
-	defer leave()
+	defer func() { leave() }()
 	wait, stop := ctr.client.left.expect(ctr.id)
 	defer stop()
 	marked, end := withCleanUp(ctx)
@@ -213,12 +213,19 @@ func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStd
 		return task, wait(ctr.client.ctx), nil
 	}
 	if ended := ctx.Err(); ended != nil {
-		// An upload that was broken off would be continued by the next one, from its beginning.
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
-		defer cancel()
-		_ = ctr.client.daemon.ContentStore().Abort(clean, checkpointDir)
-		if kind.Of(err) == kind.Unknown {
-			err = fmt.Errorf("%w: %w", err, ended) // a broken stream does not say why it broke
+		// An upload that was broken off would be continued by the next one, from its beginning: that waits for the end of
+		// this one, which the caller need not.
+		done := leave
+		if ctr.client.use(func() {
+			defer done()
+			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+			defer cancel()
+			_ = ctr.client.daemon.ContentStore().Abort(clean, checkpointDir)
+		}) {
+			leave = func() {}
+		}
+		if k := kind.Of(err); k == kind.Unknown || k == kind.Canceled {
+			err = fmt.Errorf("%s: %w", err, ended) // a stream that breaks, or that upload broke, does not say why
 		}
 	}
 	return nil, "", err
@@ -226,6 +233,9 @@ func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStd
 
 // cleanUpTimeout bounds what must be done after a context has ended.
 const cleanUpTimeout = 30 * time.Second
+
+// lastMoment is how long an upload may go on when its context has ended: ample for what is on its way then.
+const lastMoment = 2 * time.Second
 
 type cleanUpKey struct{}
 
@@ -270,10 +280,14 @@ func cleanUp(ctx context.Context, method string, request, reply any, conn *grpc.
 
 // upload lets an upload of a checkpoint come to its end when the context ends in its last moment: libcontainerd would
 // take it for failed and not remove it, and containerd would keep it for ever. When the context ends earlier, there is
-// nothing more to send.
+// nothing more to send, and a daemon that does not answer is not waited for.
 func upload(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if method == "/containerd.services.content.v1.Content/Write" {
-		ctx, _ = outlive(ctx)
+		if long, marked := outlive(ctx); marked {
+			late, cancel := context.WithCancel(long)
+			context.AfterFunc(ctx, func() { time.AfterFunc(lastMoment, cancel) })
+			ctx = late
+		}
 	}
 	return streamer(ctx, desc, conn, method, opts...)
 }

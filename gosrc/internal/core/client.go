@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/events/proxy"
 	"github.com/containerd/containerd/v2/pkg/dialer"
@@ -215,7 +216,7 @@ func (c *Core) LoadContainer(ctx context.Context, h uint64, id string) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, bundle: of.path, loaded: true})}, nil
+	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, bundle: of.path})}, nil
 }
 
 // NewContainerRequest is what NewContainer takes; its JSON fields are described in pyctd.h.
@@ -267,7 +268,8 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 		}
 		return Result{}, err
 	}
-	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr, bundle: of.path})}, nil
+	_, exits := runtimeOptions.(*runcoptions.Options)
+	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr, bundle: of.path, exits: exits})}, nil
 }
 
 func asJSON(v any) (Result, error) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/containerd/v2/plugins"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
@@ -21,7 +22,7 @@ type Container struct {
 	id     string
 	moby   libcontainerdtypes.Container
 	bundle string // as its label says; empty where it has none
-	loaded bool   // from LoadContainer, which does not bring the runtime's options back
+	exits  bool   // whether libcontainerd has options of runc's for it, without which it ignores a checkpoint's exit
 
 	unanswered atomic.Bool // whether a Delete was cut off, which containerd may have done
 }
@@ -183,12 +184,13 @@ func (c *Core) processResult(p *Process) Result {
 	return Result{Value: c.handles.Put(p), Code: p.moby.Pid()}
 }
 
-// checkExitOption refuses what libcontainerd would ignore without a word: its LoadContainer forgets the runtime's
-// options, and without them a checkpoint leaves the task running.
+// checkExitOption refuses what libcontainerd would ignore without a word: without runc's options, which a runtime of another
+// name does not take and LoadContainer does not bring back, a checkpoint leaves the task running.
 func (ctr *Container) checkExitOption(exit bool) error {
-	if exit && ctr.loaded {
-		return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("container %q was loaded, so libcontainerd has lost its runtime options and "+
-			"would ignore exit: checkpoint with exit=False and kill the task, or use the container that created it", ctr.id))
+	if exit && !ctr.exits {
+		return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("container %q was loaded, or its shim is not %s, so libcontainerd has no runtime "+
+			"options for it and would ignore exit: checkpoint with exit=False and kill the task, or use the container that was created with that shim",
+			ctr.id, plugins.RuntimeRuncV2))
 	}
 	return nil
 }

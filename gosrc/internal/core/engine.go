@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,35 +219,50 @@ func remove(ctx context.Context, ctr containerd.Container) error {
 // containerdOutput turns what the supervisor's daemons print into log records. The supervisor gives them this process's
 // os.Stdout and os.Stderr, which in a library are the host program's and not ours to write on.
 type containerdOutput struct {
-	once sync.Once
-	err  error
 	mu   sync.Mutex
 	line string
 	// host keeps the originals: were they collected, their finalizers would close the host program's descriptors 1 and 2.
-	host [2]*os.File
+	host []*os.File
 }
 
+// longestLine is how much of a line is logged; containerd prints all its stacks in one when it is told to.
+const longestLine = 1 << 16
+
+// capture takes the output over, once, and forgets the line of earlier daemons.
 func (o *containerdOutput) capture() error {
-	o.once.Do(func() {
-		reader, writer, err := os.Pipe()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.line = ""
+	if o.host != nil {
+		return nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	o.host = []*os.File{os.Stdout, os.Stderr}
+	os.Stdout, os.Stderr = writer, writer
+	go o.carry(reader)
+	return nil
+}
+
+// carry logs lines for ever: were they not read, the daemons would stop at their next one.
+func (o *containerdOutput) carry(from io.Reader) {
+	lines := bufio.NewReaderSize(from, longestLine)
+	for {
+		line, longer, err := lines.ReadLine()
 		if err != nil {
-			o.err = err
 			return
 		}
-		o.host = [2]*os.File{os.Stdout, os.Stderr}
-		os.Stdout, os.Stderr = writer, writer
-		go func() {
-			lines := bufio.NewScanner(reader)
-			lines.Buffer(nil, 1<<20)
-			for lines.Scan() {
-				o.mu.Lock()
-				o.line = lines.Text()
-				o.mu.Unlock()
-				log.L.WithField("module", "containerd").Info(lines.Text())
-			}
-		}()
-	})
-	return o.err
+		text := string(line)
+		for longer && err == nil {
+			_, longer, err = lines.ReadLine()
+		}
+		o.mu.Lock()
+		o.line = text
+		o.mu.Unlock()
+		log.L.WithField("module", "containerd").Info(text)
+	}
 }
 
 func (o *containerdOutput) last() string {

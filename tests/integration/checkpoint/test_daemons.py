@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from support import criu
 from support.box import Box, eventually
 from support.criu import COUNT, needs_criu, numbers, restored, restored_at_last
+from support.harm import standing_still
 
 import pyctd
 
@@ -45,6 +47,27 @@ def test_a_criu_that_fails_at_once(
             task.create_checkpoint(tmp_path / "checkpoint", timeout=60)
         assert task.status().status == "running"
         assert list(tmp_path.iterdir()) == []
+        box.clean()
+
+
+def test_a_restore_keeps_its_deadline_though_the_daemon_stands_still(
+    own_engine: pyctd.Engine, rootfs: Path, tmp_path: Path
+) -> None:
+    """It is the upload that waits: what is uploaded need be no checkpoint."""
+    (tmp_path / "inventory.img").write_bytes(b"")
+    with own_engine.client(timeout=60) as client:
+        box = Box(client, rootfs)
+        container = box.container()
+        assert own_engine.pid
+        with standing_still(own_engine.pid):
+            began = time.monotonic()
+            with pytest.raises(pyctd.DeadlineExceededError):
+                container.start(checkpoint_dir=tmp_path, timeout=0.3)
+            assert time.monotonic() - began < 20
+        with pytest.raises(pyctd.Error) as failed:
+            container.start(checkpoint_dir=tmp_path, timeout=60)
+        assert not isinstance(failed.value, pyctd.DeadlineExceededError)
+        assert criu.stored(own_engine, "moby") == []
         box.clean()
 
 

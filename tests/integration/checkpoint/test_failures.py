@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.box import Box, eventually
+from support.box import Box, eventually, unique
 from support.criu import COUNT, needs_criu, numbers, restored, restored_at_last
 
 import pyctd
@@ -88,6 +89,17 @@ def test_checkpoint_of_a_task_that_does_not_run(box: Box, tmp_path: Path) -> Non
     stopped.delete()
     with pytest.raises(pyctd.NotFoundError):
         stopped.create_checkpoint(tmp_path / "checkpoint", timeout=60)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_exit_is_refused_for_a_runtime_that_would_ignore_it(box: Box, client: pyctd.Client, tmp_path: Path) -> None:
+    id = unique()
+    box.ids.append(id)
+    shim = shutil.which("containerd-shim-runc-v2")
+    task = client.new_container(id, box.spec(), shim=shim or "").start()
+    with pytest.raises(pyctd.FailedPreconditionError, match="would ignore exit"):
+        task.create_checkpoint(tmp_path / "checkpoint", exit=True)
+    assert task.status().status == "running"
     assert not (tmp_path / "checkpoint").exists()
 
 
