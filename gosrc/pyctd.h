@@ -281,12 +281,14 @@ int64_t pyctd_stdio_close(pyctd_handle queue, int64_t timeout_ns, pyctd_handle s
 
 /* -- Engine ------------------------------------------------------------------------------------------------------ */
 
-/* moby's libcontainerd/supervisor: starts containerd from the PATH given, restarts it when it dies. root
- * and state: its directories, absolute paths. value: the engine's handle; data: the address of its socket. */
+/* moby's libcontainerd/supervisor: starts containerd from the PATH given, and restarts it when it dies, from the PATH that
+ * an engine was given last: it becomes Go's. root and state: its directories, absolute paths. value: the engine's handle;
+ * data: the address of its socket. */
 int64_t pyctd_engine_start(pyctd_handle queue, int64_t timeout_ns, const char *root, size_t root_len,
                            const char *state, size_t state_len, const char *log_level, size_t log_level_len,
                            const char *path, size_t path_len);
-/* Deletes every container and task in every namespace of that daemon, then stops it and releases the handle. */
+/* Deletes every container and task in every namespace of that daemon, then stops it and releases the handle. A task that
+ * can't be deleted in twenty seconds is killed with its shim. */
 int64_t pyctd_engine_stop(pyctd_handle queue, int64_t timeout_ns, pyctd_handle engine);
 
 /* CFFI: end */

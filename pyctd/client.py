@@ -10,6 +10,7 @@ from typing import Any
 from . import _native, _operations
 from ._clientcore import RUNC_SHIM, ClientCore
 from .container import Container
+from .directio import raise_interrupt
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
 from .options import Option
 from .spec import SpecLike
@@ -160,6 +161,7 @@ class Client(ClientCore):
         """Ends the connection and the event streams, and lets go of the tasks' streams; a second time does nothing."""
         self._handle.close()
         self._close_streams()
+        raise_interrupt()
 
     def __enter__(self) -> Client:
         return self

@@ -354,6 +354,16 @@ def attach(cookie: int, native: _native.NativeStdio) -> int:
     return _ATTACHED if cookie in _attachments else _FAILED  # forgotten meanwhile: its process is not to be made
 
 
+_interrupts: list[BaseException] = []
+"""What signal handlers have raised in calls of ``io_call`` on the main thread: it can't pass through Go."""
+
+
+def raise_interrupt() -> None:
+    """Raises what a signal's handler has raised in a callback that a call on this, the main thread, has just made."""
+    if _interrupts and threading.current_thread() is threading.main_thread():
+        raise _interrupts.pop()
+
+
 def io_call(cookie: int, call: int) -> None:
     """Carries one call of containerd's client to the IO behind cookie."""
     attachment = _attachments.get(cookie)
@@ -365,8 +375,11 @@ def io_call(cookie: int, call: int) -> None:
         attachment.end()
     try:
         attachment.context.copy().run(getattr(attachment.io, name))
-    except BaseException:
-        _log.exception("%s of %r raised", name, attachment.io)
+    except BaseException as raised:
+        if isinstance(raised, Exception) or threading.current_thread() is not threading.main_thread():
+            _log.exception("%s of %r raised", name, attachment.io)
+        else:
+            _interrupts.append(raised)
     if name == "close" and dio is not None:
         dio.settle()
 

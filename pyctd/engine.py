@@ -29,8 +29,9 @@ _running: weakref.WeakSet[Engine] = weakref.WeakSet()
 class Engine:
     """A containerd of one's own: started from PATH, restarted when it dies, stopped with everything that it runs.
 
-    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. What containerd logs goes
-    to the ``pyctd.containerd`` logger. With ``address`` nothing is started or stopped, and the daemon there is used.
+    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. A restart takes containerd
+    from the PATH that the process's last engine was started with. What containerd logs goes to the ``pyctd.containerd``
+    logger. With ``address`` nothing is started or stopped, and the daemon there is used.
 
     Args:
         address: the socket of a containerd that runs already.

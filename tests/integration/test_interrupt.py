@@ -202,6 +202,34 @@ def test_an_interrupted_call_that_ends_late_is_logged(
         container.task()
 
 
+def test_an_interrupt_while_a_client_lets_go_of_streams_is_heard(
+    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
+) -> None:
+    class Slow:
+        """An IO at whose close Ctrl-C is pressed."""
+
+        def __init__(self, dio: pyctd.DirectIO) -> None:
+            self.dio = dio
+
+        def config(self) -> pyctd.Config:
+            return self.dio.config()
+
+        def cancel(self) -> None: ...
+
+        def wait(self) -> None: ...
+
+        def close(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    box.ids.append(run_id)
+    client = make_client()
+    client.new_container(run_id, box.spec()).start(attach_stdio=Slow)
+    with pytest.raises(KeyboardInterrupt):
+        client.close()
+    with pytest.raises(pyctd.ClosedError):
+        client.version()
+
+
 @pytest.mark.moby_may_keep_goroutines  # its supervisor, as in test_engine
 def test_an_interrupted_engine_leaves_nothing(
     interrupted: Callable[[bool], None], base: Path, monkeypatch: pytest.MonkeyPatch
