@@ -93,6 +93,8 @@ class Output(asyncio.Protocol):
             failed = await self._lost
         except errors.Error:
             pass  # the process is gone, and has never opened it
+        except OSError as error:  # of the loop's, which can't take it
+            failed = error
         finally:
             if self._transport is not None:
                 self._transport.close()
@@ -223,6 +225,8 @@ class Input(asyncio.WriteTransport):
             await self._protocol.lost
         except errors.Error:
             pass  # the process is gone, and has never opened it
+        except OSError as error:  # of the loop's, which can't take it
+            self._protocol.connection_lost(error)
         finally:
             if self._transport is None:
                 self.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import threading
@@ -18,6 +19,7 @@ from support.case import Case
 
 import pyctd
 from pyctd import aio
+from pyctd.aio import _pipes
 
 GIB = 1 << 30
 BLOCK = os.urandom(1 << 20)
@@ -60,6 +62,28 @@ def test_stdin_stdout_and_stderr(case: Case) -> None:
         await task.delete(timeout=60)
 
     with_container(case, life, "/bin/sh", "-c", "cat; echo end >&2; exit 3")
+
+
+def test_streams_that_the_loop_can_not_take_say_so(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their end alone would be taken for that of the output."""
+
+    def refuse(descriptor: int, mode: str) -> None:
+        os.close(descriptor)
+        raise OSError(errno.EMFILE, "no more")
+
+    monkeypatch.setattr(_pipes, "Pipe", refuse)
+
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        io = aio.stdio.streams(stdin=True)
+        assert io.stdin
+        task = await container.start(attach_stdio=io)
+        with pytest.raises(OSError, match="no more"):
+            await io.stdout.read()
+        with pytest.raises(OSError, match="no more"):
+            await io.stdin.wait_closed()
+        await task.wait(timeout=60)
+
+    with_container(case, life, "/bin/sh", "-c", "echo lost")
 
 
 def test_lines_by_async_for_while_the_process_runs(case: Case) -> None:
