@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
 import itertools
 import logging
@@ -150,12 +151,19 @@ class ClientCore:
             _native.acknowledge_soon(token)
 
     def _settle(self, token: int, failed: BaseException | None) -> None:
-        """Acknowledges an event, with what its handler raised."""
-        if failed is not None:
-            with self._lock:
-                self._handler_errors += 1
-            _log.error("the handler of events raised", exc_info=failed)
-        _native.acknowledge(token, "" if failed is None else f"{type(failed).__name__}: {failed}")
+        """Acknowledges an event, with what its handler raised, whatever becomes of telling that."""
+        text = ""
+        try:
+            if failed is not None:
+                text = type(failed).__name__
+                with self._lock:
+                    self._handler_errors += 1
+                with contextlib.suppress(Exception):  # its own, when asked for its text
+                    text += f": {failed}"
+                with contextlib.suppress(Exception):  # of a handler of logging's
+                    _log.error("the handler of events raised", exc_info=failed)
+        finally:
+            _native.acknowledge(token, text)
 
     def _close_streams(self) -> None:
         for stream in tuple(self._streams):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from typing import Any
 from ._threads import name_thread
 
 __all__ = ["Workers"]
+
+_log = logging.getLogger("pyctd.events")
 
 Work = tuple[Callable[[Any], object], Any]
 
@@ -109,7 +112,10 @@ class Workers:
                     return
                 continue
             self._taken = time.monotonic()
-            function(argument)
+            try:
+                function(argument)
+            except BaseException:  # a thread that ended here would be counted for ever
+                _log.exception("what was to be done for an event raised")
             del function, argument  # an idle thread must not keep a client and its handler alive
 
     def _park(self, gate: threading.Lock) -> bool:

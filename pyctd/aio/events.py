@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ class EventStream(EventStreamCore):
         self._news = asyncio.Event()
 
     def _notify(self) -> None:
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._news.set)
 
     async def get(self, timeout: float | None = None) -> Event:

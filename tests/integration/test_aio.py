@@ -16,7 +16,8 @@ from support.box import eventually, unique
 from support.case import Case
 
 import pyctd
-from pyctd import EventInfo, EventType, aio
+from pyctd import Event, EventInfo, EventType, aio
+from pyctd.events import EventFilter
 
 FACES = [
     (pyctd.Client, aio.Client),
@@ -259,6 +260,39 @@ def test_a_handler_that_is_a_coroutine(case: Case) -> None:
         await container.delete()
 
     case.run(test, backend=handler)
+
+
+def test_a_coroutine_whose_error_can_not_be_told(case: Case) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            return str(self.args[0])
+
+    async def handler(id: str, event: EventType, info: EventInfo) -> None:
+        raise Odd
+
+    async def test(client: aio.Client) -> None:
+        container = await client.new_container("c", case.spec("/bin/true"))
+        task = await container.start()
+        await task.wait(timeout=60)
+        await asyncio.to_thread(eventually, lambda: client.handler_errors == 3, "an error of each event")
+        await task.delete()
+        await container.delete()
+
+    case.run(test, backend=handler)
+
+
+def test_a_stream_whose_loop_ends_in_that_moment_takes_an_event(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What raised there would keep the event from all others, and the next one from coming."""
+
+    async def make() -> aio.EventStream:
+        return aio.EventStream(EventFilter.of(None, None, None, False), lambda stream: None)
+
+    loop = asyncio.new_event_loop()
+    stream = loop.run_until_complete(make())
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)  # as it was when it was looked at
+    stream.put(Event("c", EventType.START, EventInfo("c")))
+    stream.close()
 
 
 def test_a_task_group_of_lives(case: Case) -> None:

@@ -161,6 +161,29 @@ def test_a_handler_that_raises(
     assert "handler trouble" in caplog.text
 
 
+class Odd(Exception):
+    """Can't say what it is."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def test_a_handler_whose_error_can_not_be_told(
+    box: Box, make_client: Callable[..., pyctd.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def handler(id: str, event: EventType, info: EventInfo) -> None:
+        seen.append(event)
+        raise Odd
+
+    client = make_client(backend=handler)
+    box.ended("/bin/true")
+    eventually(lambda: seen == ["create", "start", "exit"])
+    eventually(lambda: client.handler_errors == 3, "three errors")
+    eventually(lambda: "error=Odd" in caplog.text, "libcontainerd's own log of the error")
+
+
 def test_a_handler_that_calls_back(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
     states: list[str] = []
     holder: list[pyctd.Client] = []

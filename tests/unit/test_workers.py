@@ -101,3 +101,17 @@ def test_what_is_done_with_other_work_does_not_wait_for_work_that_blocks(kind: t
         release.set()
     assert settled.wait(PATIENCE), "once there is no more"
     eventually(workers.gone, "the threads' end")
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_work_that_raises_costs_no_thread(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    workers, ran = Own(), threading.Event()
+
+    def fail(number: int) -> None:
+        raise error(f"trouble {number}")
+
+    workers.submit([(fail, number) for number in range(100)])
+    eventually(lambda: "trouble 99" in caplog.text, "that it is told")
+    workers.submit([(lambda _: ran.set(), None)])
+    assert ran.wait(PATIENCE)
+    eventually(workers.gone, "the threads' end")
