@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import _native
+
 __all__ = ["FifoEnd", "Stop"]
 
 T = TypeVar("T")
@@ -24,9 +26,9 @@ class Stop:
         self._closed = False
 
     def set(self) -> None:
-        """Ends the waits. After ``close`` it does nothing."""
+        """Ends the waits. After ``close`` it does nothing, nor does a forked child: the waits are its parent's."""
         with self._lock:
-            if not self._closed:
+            if not (self._closed or _native.forked()):
                 os.eventfd_write(self._fd, 1)
 
     def ready(self, fd: int, event: int) -> bool:

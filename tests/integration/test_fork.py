@@ -100,6 +100,30 @@ def test_a_forked_child_collects_and_ends_silently(box: Box, programs: Programs)
     programs.check(CHILD + textwrap.dedent(code), task.container_id, dev=True)
 
 
+@pytest.mark.parametrize("way", ["stream.__del__()", "stream.close()"])
+def test_a_forked_child_ends_no_wait_of_its_parents(box: Box, programs: Programs, way: str) -> None:
+    """The eventfd that ends the waits for a stream is one for both."""
+    task, _ = box.start()
+    code = f"""
+        import select
+        streams = []
+        def callback(dio):
+            streams.append(dio.stdout)
+            return dio
+        with connect() as client:
+            task = client.load_container(rest[0]).task()
+            process = task.exec("e", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=callback)
+            stream = streams[0]
+            stream._fifo(os.O_RDONLY)
+            forked(lambda: {way})
+            assert not select.select([stream._fifo_end._stop._fd], [], [], 0)[0]
+            process.kill(9)
+            assert stream.read(10) == b""
+            process.delete()
+        """
+    programs.check(CHILD + textwrap.dedent(code), task.container_id)
+
+
 @pytest.mark.parametrize("way", ["sys.exit(0)", "engine.close()"])
 def test_a_forked_child_leaves_the_engine_to_its_parent(programs: Programs, way: str) -> None:
     code = f"""
