@@ -88,6 +88,8 @@ class ClientCore:
         with self._lock:
             self._streams.add(stream)
             self._match_listening()
+        if self._handle.closed:  # meanwhile, by another thread, which may have looked for streams before
+            stream.close()
 
     def _drop_stream(self, stream: EventStreamCore) -> None:
         with self._lock:
@@ -165,9 +167,12 @@ class ClientCore:
         finally:
             _native.acknowledge(token, text)
 
-    def _close_streams(self) -> None:
-        for stream in tuple(self._streams):
-            stream.close()
+    def _close(self) -> None:
+        try:
+            self._handle.close()
+        finally:
+            for stream in tuple(self._streams):
+                stream.close()
 
     def warn_if_open(self) -> None:
         """Warns once of a client that nobody has closed. For pyctd's own use."""

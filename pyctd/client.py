@@ -159,8 +159,7 @@ class Client(ClientCore):
 
     def close(self) -> None:
         """Ends the connection and the event streams, and lets go of the tasks' streams; a second time does nothing."""
-        self._handle.close()
-        self._close_streams()
+        self._close()
         raise_interrupt()
 
     def __enter__(self) -> Client:

@@ -196,8 +196,7 @@ class Client(ClientCore):
     async def close(self) -> None:
         """As ``pyctd.Client.close``; handlers that run are left to end."""
         if self._connected is not None:
-            await in_thread(self._connected.close)
-        self._close_streams()
+            await in_thread(self._close)  # whole, though the await is cancelled
 
     async def __aenter__(self) -> Client:
         return await self.connect()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import eventually, unique
+from support.box import PATIENCE, eventually, unique
 from support.case import Case
 
 import pyctd
@@ -231,6 +231,34 @@ def test_events_by_async_for(case: Case) -> None:
         assert seen == ["create", "start", "exit"]
         await task.delete()
         await container.delete()
+
+    case.run(test)
+
+
+def test_a_close_that_is_cancelled_ends_the_events(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(client: aio.Client) -> None:
+        begun, release = threading.Event(), threading.Event()
+        connected = client._connected
+        assert connected
+        close = connected.close
+
+        def slow() -> None:
+            begun.set()
+            assert release.wait(PATIENCE)
+            close()
+
+        monkeypatch.setattr(connected, "close", slow)
+        first = client.events()
+        closing = asyncio.ensure_future(client.close())
+        await asyncio.to_thread(begun.wait)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        second = client.events()  # it is not closed yet
+        release.set()
+        for events in (first, second):
+            with pytest.raises(StopAsyncIteration):
+                await events.get(timeout=10)
 
     case.run(test)
 

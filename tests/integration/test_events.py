@@ -255,6 +255,22 @@ def test_an_iterator_ends_with_its_client(make_client: Callable[..., pyctd.Clien
     assert seen == []
 
 
+def test_an_iterator_that_is_made_while_its_client_is_closed_ends(
+    client: pyctd.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = client._check_open
+
+    def close_after() -> None:
+        check()
+        client.close()
+
+    monkeypatch.setattr(client, "_check_open", close_after)
+    events = client.events()
+    with pytest.raises(StopIteration):
+        events.get(timeout=10)
+    assert not client._streams
+
+
 def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Client) -> None:
     events = client.events()
     box.ended("/bin/true")
