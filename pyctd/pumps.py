@@ -84,7 +84,16 @@ class Pump(threading.Thread):
         self.stream = stream
         self.at_end: Callable[[Pump], object] = lambda pump: None
         self._made_in = contextvars.copy_context()
+        self._stopping: Stop
+
+    def start(self) -> None:
+        """Starts the pump; one that can't be started holds no descriptor."""
         self._stopping = Stop()
+        try:
+            super().start()
+        except Exception:
+            self._stopping.close()
+            raise
 
     def stop(self) -> None:
         """Ends the pump once it has moved what is there already."""
@@ -220,18 +229,29 @@ class PumpedIO(ReadyIO):
         self._stdin_ended = False
         if not pumps:
             opened.close()
-        for pump in pumps:
+        for started, pump in enumerate(pumps):
             pump.at_end = self._pump_ended
-            pump.start()
+            try:
+                pump.start()
+            except Exception:  # no thread is to be had, or no descriptor
+                for other in pumps[:started]:
+                    other.stop()
+                self._leave(len(pumps) - started)
+                raise
 
     def _pump_ended(self, pump: Pump) -> None:
         with self._lock:
-            self._left -= 1
-            last = self._left == 0
             close_stdin = self._close_stdin
             self._stdin_ended |= isinstance(pump, Writer)
         if isinstance(pump, Writer) and close_stdin is not None:
             _tell(close_stdin)
+        self._leave(1)
+
+    def _leave(self, pumps: int) -> None:
+        """So many have no more use for what was opened."""
+        with self._lock:
+            self._left -= pumps
+            last = self._left == 0
         if last:
             self._opened.close()
 

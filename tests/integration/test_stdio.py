@@ -14,6 +14,8 @@ from support import leaks
 from support.box import Box, Hold, eventually
 
 import pyctd
+from pyctd._waits import Stop
+from pyctd.pumps import Pump
 
 
 def test_stdout_and_stderr_are_apart(box: Box) -> None:
@@ -94,6 +96,35 @@ def test_files_that_can_not_be_opened(box: Box, client: pyctd.Client, tmp_path: 
         container.start(attach_stdio=pyctd.stdio.files(stdout=tmp_path / "no" / "where"))
     assert isinstance(caught.value.__cause__, FileNotFoundError)
     assert not leaks.fifos(Path(client.state_dir))
+
+
+@pytest.mark.parametrize("had", [0, 1, 2])
+@pytest.mark.parametrize("kind", [threading.Thread, Stop], ids=["threads", "descriptors"])
+def test_streams_for_which_there_is_too_little(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, had: int
+) -> None:
+    """Those that are pumped already are let go, and so is what was opened for all."""
+    name = "start" if kind is threading.Thread else "__init__"
+    ordinary = getattr(kind, name)
+    given: list[object] = []
+
+    def have(self: object) -> None:
+        if isinstance(self, Pump | Stop):
+            if len(given) == had:
+                raise RuntimeError("there is no more")
+            given.append(self)
+        ordinary(self)
+
+    (tmp_path / "in").touch()
+    container = box.container("/bin/cat")
+    before = leaks.descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, have)
+        with pytest.raises(pyctd.StdioError, match="there is no more"):
+            container.start(attach_stdio=pyctd.stdio.files(tmp_path / "in", tmp_path / "out", tmp_path / "err"))
+    eventually(lambda: not leaks.descriptors() - before, "that all is closed")
+    task = container.start(attach_stdio=pyctd.stdio.files(tmp_path / "in", tmp_path / "out", tmp_path / "err"))
+    assert task.wait(timeout=60).exit_code == 0
 
 
 def test_fifo_names(box: Box, client: pyctd.Client) -> None:
