@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
+import inspect
 import itertools
 import logging
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import _host, _native, _operations
@@ -19,7 +20,7 @@ from .errors import ClosedError, InvalidArgumentError
 from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore, meant_for
 from .types import to_datetime
 
-__all__ = ["RUNC_SHIM", "ClientCore", "check_address"]
+__all__ = ["RUNC_SHIM", "ClientCore", "check_address", "discard"]
 
 RUNC_SHIM = "io.containerd.runc.v2"
 SOCKET_PATH_MAX = 107
@@ -28,6 +29,12 @@ SOCKET_PATH_MAX = 107
 _log = logging.getLogger("pyctd.events")
 _cookies = itertools.count(1)
 _new = tuple.__new__
+
+
+def discard(result: Awaitable[object] | None) -> None:
+    """Nobody will await it: a coroutine would warn of that when it is collected."""
+    if inspect.iscoroutine(result):
+        result.close()
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
@@ -61,6 +68,10 @@ class ClientCore:
         if backend is not None and not callable(getattr(backend, "process_event", backend)):
             raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
         self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
+        # Whether it can be seen to be one; what else returns a coroutine shows that when it is called.
+        self._is_coroutine_function = any(
+            map(inspect.iscoroutinefunction, (self._handler, type(self._handler).__call__))
+        )
         self._gaps = gaps
         self._context = contextvars.copy_context()
         self._streams: set[EventStreamCore] = set()
@@ -146,11 +157,19 @@ class ClientCore:
         """
         try:
             if self._handler is not None:
-                self._context.copy().run(self._handler, *event)
+                context = self._context.copy()
+                result = context.run(self._handler, *event)
+                if result is not None and inspect.isawaitable(result):
+                    self._await_result(result, context, token)
+                    return
         except BaseException as error:  # whatever a handler does, the next event must come
             self._settle(token, error)
         else:
             _native.acknowledge_soon(token)
+
+    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
+        """Sees to what a handler has returned to be awaited, and to its event."""
+        raise NotImplementedError
 
     def _settle(self, token: int, failed: BaseException | None) -> None:
         """Acknowledges an event, with what its handler raised, whatever becomes of telling that."""

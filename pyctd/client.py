@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from . import _native, _operations
-from ._clientcore import RUNC_SHIM, ClientCore
+from ._clientcore import RUNC_SHIM, ClientCore, discard
 from .container import Container
 from .directio import raise_interrupt
+from .errors import InvalidArgumentError
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
 from .options import Option
 from .spec import SpecLike
 from .types import ContainerInfo, Version
 
 __all__ = ["Client"]
+
+USE_INSTEAD = "use pyctd.aio.Client, or a plain function"
 
 
 class Client(ClientCore):
@@ -33,7 +37,8 @@ class Client(ClientCore):
         timeout: seconds that connecting may take.
 
     Raises:
-        InvalidArgumentError: the address is relative or too long, or the namespace is no identifier of containerd's.
+        InvalidArgumentError: the address is relative or too long, the namespace is no identifier of containerd's, or
+            backend is a coroutine function, which only ``pyctd.aio.Client`` can await.
         UnavailableError: no daemon listens there.
         PermissionDeniedError: the socket may not be used.
         DeadlineExceededError: the timeout ran out.
@@ -50,7 +55,13 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> None:
         super().__init__(address, namespace, state_dir, backend, gaps)
+        if self._is_coroutine_function:
+            raise InvalidArgumentError(f"backend is a coroutine function: {USE_INSTEAD}")
         self._take(_native.run(self._connecting(), timeout))
+
+    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
+        discard(result)
+        raise TypeError(f"backend returned a {type(result).__name__}: {USE_INSTEAD}")
 
     def version(self, *, timeout: float | None = None) -> Version:
         """The daemon's version (Go: ``Client.Version``)."""

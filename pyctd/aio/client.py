@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import contextvars
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Union
 
 from .. import _operations
-from .._clientcore import RUNC_SHIM, ClientCore
+from .._clientcore import RUNC_SHIM, ClientCore, discard
 from ..events import Chosen, Event, EventFilter, EventInfo, EventType, Handler
 from ..options import Option
 from ..spec import SpecLike
@@ -24,7 +24,8 @@ from .events import EventStream
 __all__ = ["Client"]
 
 AsyncHandler = Union[Handler, Callable[[str, EventType, EventInfo], Awaitable[object]]]  # noqa: UP007 (as Handler)
-"""As ``Handler``, or a coroutine function, or a backend whose ``process_event`` is one."""
+"""As ``Handler``, or a coroutine function, or a backend whose ``process_event`` is one, or what else returns an
+awaitable."""
 
 
 class Client(ClientCore):
@@ -35,7 +36,8 @@ class Client(ClientCore):
         namespace: containerd's namespace; dockerd's is ``moby``.
         state_dir: where bundles and FIFOs live, one directory a container; ``/run/pyctd/<namespace>`` unless given.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments. A
-            coroutine function runs on the event loop that connected the client, and no thread waits for it.
+            coroutine function runs on the event loop that connected the client, and no thread waits for it. Any other
+            callable is called on a thread; where it returns an awaitable, that is awaited on the loop.
         gaps: whether the backend is also told when events were lost, as ``events`` has it.
         timeout: seconds that connecting may take.
 
@@ -56,9 +58,8 @@ class Client(ClientCore):
         super().__init__(address, namespace, state_dir, backend, gaps)
         self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._awaited = inspect.iscoroutinefunction(self._handler)
         self._arrived: list[tuple[Event, int]] = []
-        self._running: dict[int, asyncio.Future[object] | None] = {}
+        self._running: dict[int, Awaitable[object] | None] = {}  # None, or what no future has been made of, at first
 
     async def connect(self) -> Client:
         """Connects, and returns once events flow; a second time does nothing.
@@ -71,7 +72,7 @@ class Client(ClientCore):
         """
         if self._connected is None:
             self._loop = asyncio.get_running_loop()
-            if inspect.iscoroutinefunction(self._handler):
+            if self._handler is not None:
                 at_loop_end(self)
             self._take(await run(self._connecting(), self._timeout))
         return self
@@ -138,7 +139,7 @@ class Client(ClientCore):
         return self._connected is not None and self._connected.closed
 
     def _handle_event(self, event: Event, token: int) -> None:
-        if not self._awaited:
+        if not self._is_coroutine_function:
             super()._handle_event(event, token)
             return
         assert self._loop is not None
@@ -147,8 +148,16 @@ class Client(ClientCore):
             self._arrived.append((event, token))
             if len(self._arrived) > 1 and not self._loop.is_closed():
                 return  # the loop is woken for the first: waking it costs more than a handler
+        self._wake(self._run_handlers, self._context.copy())
+
+    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
+        self._running[token] = result
+        self._wake(partial(self._run_result, token), context)
+
+    def _wake(self, work: Callable[[], object], context: contextvars.Context) -> None:
+        assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._run_handlers, context=self._context.copy())
+            self._loop.call_soon_threadsafe(work, context=context)
         if self._loop.is_closed():
             self.loop_ended()
 
@@ -161,16 +170,20 @@ class Client(ClientCore):
         assert self._handler is not None
         for event, token in self._take_arrived():
             if token in self._running:
-                self._run_handler(event, token)
+                self._run(token, partial(self._handler, *event))
 
-    def _run_handler(self, event: Event, token: int) -> None:
+    def _run_result(self, token: int) -> None:
+        result = self._running.get(token)
+        if result is not None:
+            self._run(token, lambda: result)
+
+    def _run(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
         if self._is_closed:  # the loop may be at its end, where a new task would never run
-            del self._running[token]
+            discard(self._running.pop(token))
             self._settle(token, None)
             return
-        assert self._handler is not None
         try:
-            task = asyncio.ensure_future(self._handler(*event))
+            task = asyncio.ensure_future(begin())
         except Exception as error:  # it does not take these arguments
             del self._running[token]
             self._settle(token, error)
@@ -190,7 +203,8 @@ class Client(ClientCore):
         assert self._loop is not None
         error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
         while self._running and self._loop.is_closed():
-            token, _ = self._running.popitem()
+            token, result = self._running.popitem()
+            discard(result)
             self._settle(token, error)
 
     async def close(self) -> None:

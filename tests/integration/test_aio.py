@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import inspect
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import leaks
@@ -288,6 +292,72 @@ def test_a_handler_that_is_a_coroutine(case: Case) -> None:
         await container.delete()
 
     case.run(test, backend=handler)
+
+
+class Counting:
+    """A backend that is called, and awaited."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, str]] = []
+
+    async def __call__(self, id: str, event: EventType, info: EventInfo) -> None:
+        await asyncio.sleep(0.01)
+        self.seen.append((str(event), threading.get_ident(), who.get()))
+        if event == "start":
+            raise ValueError("not this one")
+
+
+who = contextvars.ContextVar("who", default="nobody")
+
+
+def wrapped(handler: Counting) -> Callable[..., Awaitable[object]]:
+    """As a decorator does that knows nothing of coroutines."""
+
+    def wrapper(*event: Any) -> Awaitable[object]:
+        who.set("the wrapper")
+        return handler(*event)
+
+    return wrapper
+
+
+class Later:
+    """An awaitable that is no coroutine."""
+
+    def __init__(self, work: Awaitable[None]) -> None:
+        self._work = work
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._work.__await__()
+
+
+@pytest.mark.parametrize(
+    ("kind", "called_by"),
+    [
+        (lambda handler: handler, "nobody"),
+        (lambda handler: functools.partial(handler), "nobody"),
+        (lambda handler: lambda *event: handler(*event), "nobody"),
+        (lambda handler: lambda *event: Later(handler(*event)), "nobody"),
+        (wrapped, "the wrapper"),
+    ],
+    ids=["an object", "a partial", "a lambda", "an awaitable", "a wrapper"],
+)
+def test_whatever_a_handler_returns_that_can_be_awaited_is(
+    case: Case, kind: Callable[[Counting], Any], called_by: str
+) -> None:
+    """On the loop, and the next event of the container comes at its end, as with a coroutine function."""
+    counting = Counting()
+
+    async def test(client: aio.Client) -> None:
+        container = await client.new_container("c", case.spec("/bin/true"))
+        task = await container.start()
+        await task.wait(timeout=60)
+        await asyncio.to_thread(eventually, lambda: len(counting.seen) == 3)
+        assert counting.seen == [(name, threading.get_ident(), called_by) for name in ("create", "start", "exit")]
+        assert client.handler_errors == 1
+        await task.delete()
+        await container.delete()
+
+    case.run(test, backend=kind(counting))
 
 
 def test_a_coroutine_whose_error_can_not_be_told(case: Case) -> None:

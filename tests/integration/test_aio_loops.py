@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,8 @@ def test_loops_side_by_side_each_with_its_own_client(case: Case) -> None:
     assert codes == {i: i for i in range(4)}
 
 
-def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case) -> None:
+@pytest.mark.parametrize("kind", [lambda handler: handler, lambda handler: lambda *event: handler(*event)])
+def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case, kind: Callable[[Any], Any]) -> None:
     """What the loop has not begun, and what it has begun, is dropped when it is closed."""
     entered = threading.Event()
 
@@ -211,7 +212,7 @@ def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case) -> None:
         await asyncio.sleep(600)
 
     async def start() -> aio.Client:
-        client = await case.client(backend=handler)
+        client = await case.client(backend=kind(handler))
         task = await (await client.new_container("c", case.spec())).start()
         task.close()
         while not entered.is_set():

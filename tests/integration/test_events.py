@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -182,6 +184,32 @@ def test_a_handler_whose_error_can_not_be_told(
     eventually(lambda: seen == ["create", "start", "exit"])
     eventually(lambda: client.handler_errors == 3, "three errors")
     eventually(lambda: "error=Odd" in caplog.text, "libcontainerd's own log of the error")
+
+
+def test_a_handler_that_returns_a_coroutine(
+    box: Box, make_client: Callable[..., pyctd.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would await it: an error, and no warning of Python's of a coroutine that was never awaited."""
+
+    async def handler(id: str, event: EventType, info: EventInfo) -> None: ...
+
+    client = make_client(backend=lambda *event: handler(*event))
+    box.ended("/bin/true")
+    eventually(lambda: client.handler_errors == 3, "an error of each event")
+    gc.collect()
+    assert "backend returned a coroutine: use pyctd.aio.Client, or a plain function" in caplog.text
+
+
+class Awaited:
+    async def process_event(self, id: str, event: EventType, info: EventInfo) -> None: ...
+
+    async def __call__(self, id: str, event: EventType, info: EventInfo) -> None: ...
+
+
+def test_a_handler_that_is_a_coroutine_function_is_refused(make_client: Callable[..., pyctd.Client]) -> None:
+    for backend in (Awaited(), Awaited().__call__, functools.partial(Awaited().process_event)):
+        with pytest.raises(pyctd.InvalidArgumentError, match=r"coroutine function.*use pyctd\.aio\.Client"):
+            make_client(backend=backend)
 
 
 def test_a_handler_that_calls_back(box: Box, make_client: Callable[..., pyctd.Client]) -> None:
