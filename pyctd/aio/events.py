@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ class EventStream(EventStreamCore):
             StopAsyncIteration: the stream is closed and all its events were read.
         """
         _native.refuse_forked()
+        until = None if timeout is None else time.monotonic() + timeout
         while not self._events:
             if self._closed:
                 raise StopAsyncIteration
@@ -41,7 +43,7 @@ class EventStream(EventStreamCore):
             if self._events or self._closed:  # it came between the look and the clearing
                 continue
             try:
-                await asyncio.wait_for(self._news.wait(), timeout)
+                await asyncio.wait_for(self._news.wait(), None if until is None else until - time.monotonic())
             except asyncio.TimeoutError:
                 raise TimeoutError(f"no event came within {timeout} s") from None
         return self._events.popleft()

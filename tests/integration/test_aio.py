@@ -239,6 +239,23 @@ def test_events_by_async_for(case: Case) -> None:
     case.run(test)
 
 
+def test_a_wait_for_an_event_ends_in_time_however_often_it_is_woken(case: Case) -> None:
+    async def test(client: aio.Client) -> None:
+        async def wake(events: aio.EventStream) -> None:
+            for _ in range(1000):
+                events._news.set()
+                await asyncio.sleep(0.002)
+
+        async with client.events() as events:
+            waking = asyncio.ensure_future(wake(events))
+            with pytest.raises(TimeoutError, match="no event came within 0.1 s"):
+                await events.get(timeout=0.1)
+            assert not waking.done()
+            waking.cancel()
+
+    case.run(test)
+
+
 def test_a_close_that_is_cancelled_ends_the_events(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(client: aio.Client) -> None:
         begun, release = threading.Event(), threading.Event()
