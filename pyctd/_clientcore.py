@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
-import inspect
 import itertools
 import logging
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from . import _host, _native, _operations
@@ -33,8 +32,14 @@ _new = tuple.__new__
 
 def discard(result: Awaitable[object] | None) -> None:
     """Nobody will await it: a coroutine would warn of that when it is collected."""
-    if inspect.iscoroutine(result):
+    if isinstance(result, Coroutine):
         result.close()
+
+
+def _is_coroutine_function(handler: Callable[..., Any]) -> bool:
+    import inspect  # slow to import, and not needed without a handler
+
+    return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
@@ -69,9 +74,7 @@ class ClientCore:
             raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
         self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
         # Whether it can be seen to be one; what else returns a coroutine shows that when it is called.
-        self._is_coroutine_function = any(
-            map(inspect.iscoroutinefunction, (self._handler, type(self._handler).__call__))
-        )
+        self._is_coroutine_function = self._handler is not None and _is_coroutine_function(self._handler)
         self._gaps = gaps
         self._context = contextvars.copy_context()
         self._streams: set[EventStreamCore] = set()
@@ -159,7 +162,7 @@ class ClientCore:
             if self._handler is not None:
                 context = self._context.copy()
                 result = context.run(self._handler, *event)
-                if result is not None and inspect.isawaitable(result):
+                if result is not None and isinstance(result, Awaitable):
                     self._await_result(result, context, token)
                     return
         except BaseException as error:  # whatever a handler does, the next event must come
