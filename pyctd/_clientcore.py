@@ -91,11 +91,11 @@ class ClientCore:
             raise ClosedError(f"client of {self.address} is not connected")
         return self._connected
 
-    def _connecting(self) -> _native.Operation[_native.Completion]:
+    def _connecting(self) -> _native.Operation[_native.Handle]:
         return _operations.client_new(self.address, self.namespace, self.state_dir, self._cookie)
 
-    def _take(self, made: _native.Completion) -> None:
-        self._connected = _native.Handle(made.value, f"client of {self.address}")
+    def _take(self, made: _native.Handle) -> None:
+        self._connected = made
         self._match_listening()
 
     def _add_stream(self, stream: EventStreamCore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._json import from_json, to_json
@@ -24,15 +24,19 @@ def _nothing(done: Completion) -> None:
     pass
 
 
-def _whole(done: Completion) -> Completion:
-    return done
+def _process(done: Completion) -> tuple[Handle, int]:
+    return Handle(done.value, "a process"), done.code
 
 
 # -- Client ----------------------------------------------------------------------------------------------------------
 
 
-def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Completion]:
-    return Operation("client_new", (address, namespace, state_dir, cookie), _whole)
+def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Handle]:
+    return Operation(
+        "client_new",
+        (address, namespace, state_dir, cookie),
+        lambda done: Handle(done.value, f"client of {address}"),
+    )
 
 
 def client_version(client: Handle) -> Operation[Version]:
@@ -92,14 +96,14 @@ def new_container(
 
 def new_task(
     container: Handle, checkpoint_dir: str | os.PathLike[str], stdin: bool, cookie: int, start: bool
-) -> Operation[Completion]:
+) -> Operation[tuple[Handle, int]]:
     directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
     args = (container, directory, int(stdin), cookie, int(start))
-    return Operation("container_new_task", args, _whole, makes=f"the task of {container.what}")
+    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}")
 
 
-def task(container: Handle, cookie: int) -> Operation[Completion]:
-    return Operation("container_task", (container, cookie), _whole)
+def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
+    return Operation("container_task", (container, cookie), _process)
 
 
 def container_delete(container: Handle) -> Operation[None]:
@@ -202,9 +206,9 @@ def force_delete(task: Handle) -> Operation[None]:
     return Operation("task_force_delete", (task,), _nothing)
 
 
-def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[Completion]:
+def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[tuple[Handle, int]]:
     args = (task, process_id, process_json(spec), int(stdin), cookie)
-    return Operation("task_exec", args, _whole, makes=f"exec {process_id!r} of {task.what}")
+    return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}")
 
 
 def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
@@ -237,8 +241,10 @@ def stdio_close(stdio: Handle) -> Operation[None]:
 # -- Engine ----------------------------------------------------------------------------------------------------------
 
 
-def engine_start(root: str, state: str, log_level: str, path: str) -> Operation[Completion]:
-    return Operation("engine_start", (root, state, log_level, path), _whole)
+def engine_start(
+    root: str, state: str, log_level: str, path: str, take: Callable[[Completion], None]
+) -> Operation[None]:
+    return Operation("engine_start", (root, state, log_level, path), take)
 
 
 def engine_stop(engine: Handle) -> Operation[None]:

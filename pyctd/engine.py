@@ -71,15 +71,19 @@ class Engine:
             self.state: Path = self._directory(state)
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
-            starting = _operations.engine_start(os.fspath(self.root), os.fspath(self.state), log_level, path)
+            root_path, state_path = os.fspath(self.root), os.fspath(self.state)
+            starting = _operations.engine_start(root_path, state_path, log_level, path, self._take)
         except BaseException:
             self._remove_directories()
             raise
         try:
-            started = _native.run(starting, timeout, self._abandon)
-        except Error:
-            self._remove_directories()
+            _native.run(starting, timeout, self._abandon)
+        except BaseException as error:
+            if isinstance(error, Error) or not starting.op:  # else _abandon sees to them
+                self._remove_directories()
             raise
+
+    def _take(self, started: _native.Completion) -> None:
         self.address = started.data.decode()
         self._handle = _native.Handle(started.value, "engine")
         _running.add(self)
@@ -150,6 +154,8 @@ class Engine:
 
     def _abandon(self, started: _native.Completion | None) -> None:
         """Takes down what an interrupted start has left."""
+        self._closed = True
+        _running.discard(self)
         if started is not None and not started.kind:
             with contextlib.suppress(Error):
                 _native.run(_operations.engine_stop(_native.Handle(started.value, "engine")), None)

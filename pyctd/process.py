@@ -17,11 +17,11 @@ __all__ = ["Process", "ProcessCore"]
 class ProcessCore:
     """What both faces of a process share."""
 
-    def __init__(self, id: str, container_id: str, made: _native.Completion, attachment: Attachment) -> None:
+    def __init__(self, id: str, container_id: str, made: tuple[_native.Handle, int], attachment: Attachment) -> None:
         self.id = id
         self.container_id = container_id
-        self.pid: int = made.code
-        self._handle = _native.Handle(made.value, f"{type(self).__name__.lower()} {id!r}")
+        self._handle, self.pid = made
+        self._handle.what = f"{type(self).__name__.lower()} {id!r}"
         self._attachment = attachment
         self._exit: ExitStatus | None = None
         attachment.ready.made(Made(self._handle), attachment.existing)

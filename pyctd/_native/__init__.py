@@ -19,7 +19,7 @@ from ._callbacks import (
     set_host,
     set_stdio_config,
 )
-from ._calls import Completion, Operation, Queue, disown, ends_later, log_late, outcome, run, tell
+from ._calls import Completion, Operation, Queue, disown, ends_later, give_back, log_late, outcome, run, tell
 from ._library import Counts, Handle, counts, cut_off, forked, load, refuse_forked, state, usable
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "disown",
     "ends_later",
     "forked",
+    "give_back",
     "listen",
     "load",
     "log_late",

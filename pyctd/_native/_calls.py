@@ -7,13 +7,27 @@ import select
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from itertools import starmap
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .. import errors
 from ._library import Handle, load, match_log_level, refuse_closed, release, state
 
-__all__ = ["Completion", "Operation", "Queue", "disown", "ends_later", "flatten", "log_late", "outcome", "run", "tell"]
+__all__ = [
+    "Completion",
+    "Operation",
+    "Queue",
+    "disown",
+    "ends_later",
+    "flatten",
+    "give_back",
+    "log_late",
+    "outcome",
+    "run",
+    "tell",
+]
 
 _log = logging.getLogger("pyctd")
 
@@ -50,16 +64,19 @@ class Completion(NamedTuple):
 
 
 class Operation(Generic[T]):
-    """A call that is still to be made.
+    """A call that is to be made once.
 
     Args:
         name: the operation is ``pyctd_<name>``.
         args: its arguments beyond the queue and the timeout. Strings are encoded and passed with their lengths.
-        result: what the outcome means, when it went well.
+        result: what the outcome means, when it went well; it owns what was made.
         makes: what containerd has then that it had not before, in words; empty for nothing.
+
+    Attributes:
+        answer: what the call has answered, once it is made.
     """
 
-    __slots__ = ("args", "makes", "name", "result")
+    __slots__ = ("answer", "args", "makes", "name", "result")
     name: str
     args: tuple[str | bytes | int | Handle, ...]
     result: Callable[[Completion], T]
@@ -76,6 +93,12 @@ class Operation(Generic[T]):
         self.args = args
         self.result = result
         self.makes = makes
+        self.answer: list[int] = []
+
+    @property
+    def op(self) -> int:
+        """Its number; 0 when it was not started."""
+        return max((0, *self.answer))
 
 
 class Queue:
@@ -92,9 +115,10 @@ class Queue:
             )
         self._owner = Handle(self.handle, "the completion queue")
         self.fd: int = fd[0]
-        self._capacity = capacity
         self._out = state.ffi.new("pyctd_completion[]", capacity)
         self._bytes = state.ffi.buffer(self._out)
+        self._drain = ((self.handle, self._out, capacity),)
+        self._drained: list[Any] = []  # how many completions Go has moved out, and then these
         assert len(self._bytes) == capacity * _COMPLETION.size
 
     @property
@@ -109,42 +133,63 @@ class Queue:
     def start(self, operation: Operation[Any], timeout: float | None) -> int:
         """Starts an operation; its number."""
         function = getattr(load(), "pyctd_" + operation.name)
-        timeout_ns, flat = _timeout_ns(timeout), flatten(operation.args)
+        args = (self.handle, _timeout_ns(timeout), *flatten(operation.args))
         match_log_level()
+        answer = operation.answer
         try:
-            op: int = function(self.handle, timeout_ns, *flat)
+            # An interrupt comes between two calls of C's, and loses what the former has returned: this one keeps it.
+            answer.extend(starmap(function, (args,)))
         except OverflowError as error:
             raise errors.InvalidArgumentError(f"a number is out of range: {error}") from error
+        op = answer[0]
         if op < 0:
             refuse_closed()
             raise errors.BY_KIND[-op](f"{operation.name} could not be started")
         return op
 
-    def cancel(self, op: int) -> None:
+    def cancel(self, operation: Operation[Any]) -> None:
         """Cancels an operation's context; its completion still comes."""
-        state.lib.pyctd_cancel(op)
+        state.lib.pyctd_cancel(operation.op)
 
-    def drain(self) -> list[Completion]:
-        """The completions that wait, at most as many as the queue's capacity."""
-        count = state.lib.pyctd_queue_drain(self.handle, self._out, self._capacity)
-        if count < 0:
-            raise errors.BY_KIND[-count]("the completion queue is closed")
-        new = tuple.__new__  # one attribute of CFFI's, or a named tuple's own constructor, is slower than all of this
-        return [
-            new(Completion, (*numbers, _take_bytes(data, size), _take_bytes(detail, detail_size)))
+    def drain(self) -> deque[Completion]:
+        """The completions that wait, at most as many as the queue's capacity.
+
+        What an interrupt keeps from the caller is there the next time: it comes until ``taken`` is called.
+        """
+        drained = self._drained
+        if not drained:
+            drained.extend(starmap(state.lib.pyctd_queue_drain, self._drain))  # which keeps the number, as in start
+        if len(drained) == 1:
+            count = drained[0]
+            if count < 0:
+                drained.clear()
+                raise errors.BY_KIND[-count]("the completion queue is closed")
+            arrived: deque[Completion] = deque()
+            copied: list[Any] = []
+            new = tuple.__new__  # one attribute of CFFI's, or a named tuple's own constructor, is slower than all this
             for *numbers, data, size, detail, detail_size in _COMPLETION.iter_unpack(
                 self._bytes[: count * _COMPLETION.size]
-            )
-        ]
+            ):
+                fields = (*numbers, _copy(data, size, copied), _copy(detail, detail_size, copied))
+                arrived.append(new(Completion, fields))
+            drained.append(arrived)
+            for data in copied:  # only now, for an interrupt before this has it all copied again
+                state.lib.pyctd_free(data)
+            return arrived
+        return drained[1]  # type: ignore[no-any-return]
+
+    def taken(self) -> None:
+        """Lets ``drain`` go on to what comes next."""
+        self._drained = []
 
 
-def _take_bytes(address: int, length: int) -> bytes:
+def _copy(address: int, length: int, copied: list[Any]) -> bytes:
     if not address:
         return b""
     data = state.ffi.cast("char *", address)
-    taken: bytes = state.ffi.buffer(data, length)[:]
-    state.lib.pyctd_free(data)
-    return taken
+    copied.append(data)
+    copy: bytes = state.ffi.buffer(data, length)[:]
+    return copy
 
 
 def _timeout_ns(timeout: float | None) -> int:
@@ -199,11 +244,16 @@ def disown(operation: Operation[Any], done: Completion) -> errors.Error:
         words += f": {operation.makes} is there" + (f", with process id {done.code}" if done.code else "")
     elif not done.value and (result := operation.result(done)) is not None:
         words += f": {result!r:.200}"
+    give_back(done)
+    return errors.CanceledError(words)
+
+
+def give_back(done: Completion) -> None:
+    """Releases the handle, or closes the descriptor, that came of an operation of which nobody hears."""
     if done.value >> 32:
         release(done.value)
     elif done.value:
         os.close(done.value)
-    return errors.CanceledError(words)
 
 
 def ends_later(operation: Operation[Any]) -> errors.Error:
@@ -230,23 +280,16 @@ class _Waiter(Queue):
         super().__init__(1)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
-        self._done: Completion | None = None
 
     def wait(self, seconds: float = math.inf) -> Completion | None:
         """The completion; None when the seconds run out first."""
         until = time.monotonic() + seconds
         # A signal in the moment between Python's last look for one and the system call does not interrupt it.
         longest = SIGNAL_SLICE if threading.get_ident() == _MAIN_THREAD else math.inf
-        while self._done is None:
-            if self._poll.poll(_milliseconds(min(longest, seconds))):
-                self._done = self.drain()[0]
-            elif (seconds := until - time.monotonic()) <= 0:
-                break
-        return self._done
-
-    def reset(self) -> None:
-        """Makes it ready for the next call."""
-        self._done = None
+        while not (self._drained or self._poll.poll(_milliseconds(min(longest, seconds)))):
+            if (seconds := until - time.monotonic()) <= 0:
+                return None
+        return self.drain()[0]
 
 
 def _milliseconds(seconds: float) -> float | None:
@@ -270,8 +313,8 @@ def run(operation: Operation[T], timeout: float | None, at_end: AtEnd | None = N
     Args:
         operation: what to run.
         timeout: seconds that it may take.
-        at_end: called, if the wait is interrupted, when the operation has ended nevertheless; with what it came to, or
-            None if that took too long. On a thread of its own, since it may take its time.
+        at_end: called, if the operation is interrupted, when it has ended nevertheless; with what it came to, or None
+            if that took too long. On a thread of its own, since it may take its time.
 
     Raises:
         Error: what went wrong, as the class of its kind with Go's text.
@@ -280,28 +323,36 @@ def run(operation: Operation[T], timeout: float | None, at_end: AtEnd | None = N
         queue = _idle.pop()
     except IndexError:
         queue = _Waiter()
-    op = queue.start(operation, timeout)
+    made: list[T] = []
     try:
+        queue.start(operation, timeout)
         done = queue.wait()
+        assert done is not None
+        if done.value:  # nobody owns it yet
+            made.append(operation.result(done))
     except BaseException as interrupt:
-        # The queue is not used again: if nobody waits to the end then the completion that is still to come is Go's to
-        # dispose of, which it does when the queue is gone.
-        queue.cancel(op)
-        known = None
-        try:
-            known = queue.wait(PROMPT)
-        finally:
-            if known is None or at_end is not None:
-                tell(interrupt, ends_later(operation))
-                _in_background(lambda: _end_late(queue, operation, at_end))
-            else:
-                tell(interrupt, disown(operation, known))
+        if operation.op:
+            _interrupted(queue, operation, at_end, interrupt)
         raise
-    assert done is not None
-    queue.reset()
+    queue.taken()
     if len(_idle) < IDLE_LIMIT:
         _idle.append(queue)
-    return outcome(operation, done)
+    return made[0] if made else outcome(operation, done)
+
+
+def _interrupted(queue: _Waiter, operation: Operation[Any], at_end: AtEnd | None, interrupt: BaseException) -> None:
+    # The queue is not used again: if nobody waits to the end then the completion that is still to come is Go's to
+    # dispose of, which it does when the queue is gone.
+    known = None
+    try:
+        queue.cancel(operation)
+        known = queue.wait(PROMPT)
+    finally:
+        if known is None or at_end is not None:
+            tell(interrupt, ends_later(operation))
+            _in_background(lambda: _end_late(queue, operation, at_end))
+        else:
+            tell(interrupt, disown(operation, known))
 
 
 def _in_background(work: Callable[[], None]) -> None:

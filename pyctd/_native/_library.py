@@ -178,7 +178,8 @@ def _load() -> None:
         "pyctd_callbacks *",
         (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log),
     )
-    if failed := lib.pyctd_init(callbacks, state.log_level):
+    failed = lib.pyctd_init(callbacks, state.log_level)
+    if failed and failed != lib.PYCTD_ALREADY_EXISTS:  # as when an interrupt came after it the first time
         raise ImportError(f"libpyctd did not initialise: {failed}")
     lib.pyctd_py_own(1)
     state.ffi, state.lib = ffi, lib

@@ -60,28 +60,45 @@ class LoopQueue:
         for listener in tuple(self.listeners):
             listener.loop_ended()
 
-    def start(
-        self, operation: _native.Operation[T], timeout: float | None
-    ) -> tuple[int, asyncio.Future[_native.Completion]]:
-        """Starts an operation; its number, and the future of its outcome."""
-        loop = asyncio.get_running_loop()
-        op = self._queue.start(operation, timeout)
-        future: asyncio.Future[_native.Completion] = loop.create_future()
-        if not self._pending:
-            loop.add_reader(self._queue.fd, self._drain)
-        self._pending[op] = future
-        return op, future
+    @property
+    def open(self) -> bool:
+        """Whether its operations can still be heard of."""
+        return self._queue.open and _native.usable()
 
-    def cancel(self, op: int) -> None:
+    def start(
+        self, operation: _native.Operation[T], timeout: float | None, future: asyncio.Future[_native.Completion]
+    ) -> None:
+        """Starts an operation, whose outcome the future will have."""
+        self._queue.start(operation, timeout)
+        self._expect(operation, future)
+
+    def _expect(self, operation: _native.Operation[T], future: asyncio.Future[_native.Completion]) -> None:
+        if not self._pending:
+            asyncio.get_running_loop().add_reader(self._queue.fd, self._drain)
+        self._pending[operation.op] = future
+
+    def cancel(self, operation: _native.Operation[T], future: asyncio.Future[_native.Completion]) -> None:
         """Cancels an operation, whose future still comes true."""
-        self._queue.cancel(op)
+        if operation.op not in self._pending and not future.done():
+            self._expect(operation, future)  # before which an interrupt came
+        self._queue.cancel(operation)
 
     def _drain(self) -> None:
-        for done in self._queue.drain():
-            future = self._pending.pop(done.op)
-            if not future.done():
-                future.set_result(done)
         loop = self._loop()
+        try:
+            arrived = self._queue.drain()
+            while arrived:
+                future = self._pending.get(arrived[0].op)
+                if future is not None and not future.done():
+                    future.set_result(arrived[0])
+                done = arrived.popleft()
+                if self._pending.pop(done.op, None) is None:
+                    _native.give_back(done)
+            self._queue.taken()
+        except BaseException:  # an interrupt: the rest is still awaited, and nothing else may wake the loop for it
+            if loop is not None and self.open:
+                loop.call_soon(self._drain)
+            raise
         if not self._pending and loop is not None:
             loop.remove_reader(self._queue.fd)
 
@@ -118,7 +135,7 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
     When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended
     it with its clean-up: within milliseconds for most, and after CLEAN_UP seconds at most. What came of the operation
     is the cancellation's ``__context__``, an ``Error``; it is logged where the cancellation did not wait for it, as it
-    does not when there is a second one.
+    does not when there is a second one, and as an interrupt does not.
 
     Raises:
         Error: what went wrong, as the class of its kind with Go's text.
@@ -134,22 +151,28 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
 async def _run(operation: _native.Operation[T], timeout: float | None) -> T:
     _native.load()
     queue = _queue()
-    op, future = queue.start(operation, timeout)
+    future: asyncio.Future[_native.Completion] = asyncio.get_running_loop().create_future()
+    made: list[T] = []
     try:
+        queue.start(operation, timeout, future)
         # Shielded, because a future that is cancelled could not tell any more what its operation has made.
         done = await asyncio.shield(future)
-    except asyncio.CancelledError as cancelled:
-        queue.cancel(op)
-        try:
-            await asyncio.wait([future], timeout=CLEAN_UP)
-        finally:
-            if future.done():
-                _native.tell(cancelled, _native.disown(operation, future.result()))
-            else:
-                _native.tell(cancelled, _native.ends_later(operation))
-                future.add_done_callback(lambda late: _native.log_late(operation, late.result()))
+        if done.value:  # nobody owns it yet
+            made.append(operation.result(done))
+    except BaseException as interrupt:
+        if operation.op and queue.open:
+            queue.cancel(operation, future)
+            try:
+                if isinstance(interrupt, asyncio.CancelledError):
+                    await asyncio.wait([future], timeout=CLEAN_UP)
+            finally:
+                if future.done():
+                    _native.tell(interrupt, _native.disown(operation, future.result()))
+                else:
+                    _native.tell(interrupt, _native.ends_later(operation))
+                    future.add_done_callback(lambda late: _native.log_late(operation, late.result()))
         raise
-    return _native.outcome(operation, done)
+    return made[0] if made else _native.outcome(operation, done)
 
 
 def at_loop_end(listener: Listener) -> None:

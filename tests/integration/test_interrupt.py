@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
 import signal
@@ -12,10 +14,13 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import PATIENCE, Box, eventually
+from support.case import Case
+from support.moments import Interrupt, at_every_moment
 from support.programs import Programs
 
 import pyctd
+from pyctd import _native, aio
 from pyctd._native import _calls
 
 #: Each blocking call, on a daemon that does not answer: a program that prints how long each took to hear of Ctrl-C.
@@ -242,4 +247,64 @@ def test_an_interrupted_engine_leaves_nothing(
             pyctd.Engine()
         eventually(lambda: not list(directory.iterdir()), "the directories gone")
         assert not leaks.processes(f"{directory}/")
+    # before it is started in Go, when it is, when Go has told of its end, and when its handle is to be owned
+    for function in ("match_log_level", "wait", "_copy", "_take"):
+        with Interrupt(function) as interrupt:
+            pyctd.Engine()
+        assert interrupt.came
+        eventually(lambda: not list(directory.iterdir()), f"the directories gone after an interrupt in {function}")
+        assert not leaks.processes(f"{directory}/")
     directory.rmdir()
+
+
+def test_an_interrupt_at_any_moment_loses_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what the call has made, nor what came of it."""
+    monkeypatch.setattr(_calls, "PROMPT", 10)  # so that only what is lost is waited for in vain
+    container = box.container(id="made")
+    before = handles()
+    for interrupt in at_every_moment(lambda: box.client.load_container("made")):
+        assert "Go still cleans up" not in str(interrupt.told)
+        assert (handles(), _native.counts().operations) == (before, 0)
+        box.client.version()  # for the next call, a queue that is there already
+    container.delete()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited")  # where it is interrupted just before that
+def test_an_interrupt_at_any_moment_leaves_the_event_loop_whole(case: Case) -> None:
+    """Where it is raised in the loop, as by ``run_until_complete``: what else is awaited there goes on."""
+
+    async def connect() -> aio.Client:
+        client = await case.client()
+        await client.new_container("made", case.spec())
+        return client
+
+    async def rest() -> int:
+        left = {*asyncio.all_tasks(), asyncio.ensure_future(client.version())} - {asyncio.current_task()}
+        assert not (await asyncio.wait(left, timeout=PATIENCE))[1]
+        while _native.counts().operations:
+            await asyncio.sleep(0.001)
+        await client.version()  # with or after what came of the last of them
+        gc.collect()  # a task and what it raised refer to each other
+        return handles()
+
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(connect())
+    before = handles()
+
+    async def load() -> None:
+        await asyncio.gather(client.load_container("made"), return_exceptions=True)
+
+    try:
+        for _ in at_every_moment(lambda: loop.run_until_complete(load())):
+            eventually(lambda: loop.run_until_complete(rest()) == before, "the end of what was interrupted")
+        loop.run_until_complete(client.load_container("made")).close()
+    finally:
+        loop.run_until_complete(client.close())
+        loop.close()
+    with case.engine.client(case.namespace) as other:
+        other.load_container("made").delete()
+
+
+def handles() -> int:
+    """How many there are in Go, but for those of queues that are kept for reuse."""
+    return _native.counts().handles - leaks.queues()

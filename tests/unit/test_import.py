@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,16 @@ def test_what_is_loaded_when_it_is_asked_for() -> None:
 
 def test_what_there_is_not() -> None:
     assert run("import pyctd", "print(hasattr(pyctd, 'engineer'))") == ["False"]
+
+
+def test_an_interrupt_at_any_moment_of_the_loading_does_not_spoil_the_next() -> None:
+    tests = str(Path(__file__).parents[1])
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from support.moments import at_every_moment
+from pyctd import _native
+moments = sum(1 for _ in at_every_moment(_native.load, within="_load"))
+assert moments > 50 and _native.counts().handles == 0
+"""
+    subprocess.run([sys.executable, "-c", program, tests], timeout=60, check=True, cwd="/")
