@@ -134,15 +134,21 @@ class Engine:
         """
         if self._closed:
             return
-        self._closed = True
-        _running.discard(self)
         if self._handle is None or _native.forked():
+            self._closed = True
             return
+        stopping = _operations.engine_stop(self._handle)
         try:
+            self._closed = True
+            _running.discard(self)
             if _native.usable():
-                _native.run(_operations.engine_stop(self._handle), timeout, lambda done: self._tidy())
-        except Error:
-            self._tidy()
+                _native.run(stopping, timeout, lambda done: self._tidy())
+        except BaseException as error:
+            if not stopping.op:  # Go was not asked to stop it
+                self._closed = False
+                _running.add(self)
+            elif isinstance(error, Error):
+                self._tidy()
             raise
         self._tidy()
 

@@ -434,6 +434,9 @@ def test_an_engine(rootfs: Path) -> None:
             assert engine.pid
             container = await client.new_container(unique("c"), pyctd.spec.default(rootfs, ["/bin/true"]))
             assert (await (await container.start()).wait(timeout=60)).exit_code == 0
+            with pytest.raises(pyctd.InvalidArgumentError, match="timeout must be"):
+                await engine.close(timeout=-1)
+            assert engine.pid
         assert engine.pid is None
 
     asyncio.run(test())

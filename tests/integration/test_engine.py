@@ -15,8 +15,10 @@ from support import leaks
 from support.box import Box, eventually, unique
 from support.cgroup import Cgroup
 from support.harm import answers, kill_daemon, standing_still
+from support.moments import Interrupt
 
 import pyctd
+from pyctd._native import _calls
 
 
 def test_an_engine_starts_and_leaves_nothing(rootfs: Path) -> None:
@@ -141,6 +143,29 @@ def test_an_engine_that_was_not_closed_warns_and_is_closed(base: Path) -> None:
     with pytest.warns(ResourceWarning, match="unclosed <Engine"):
         pyctd.Engine(root=base / "ur", state=base / "us")
     eventually(lambda: not leaks.processes(str(base / "us")))
+
+
+def test_a_close_that_can_not_begin_leaves_the_engine_open(
+    own_engine: pyctd.Engine, rootfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor() -> None:
+        raise pyctd.ResourceExhaustedError
+
+    for timeout in (-1, "5", float("nan")):
+        with pytest.raises(pyctd.InvalidArgumentError, match="timeout must be"):
+            own_engine.close(timeout=timeout)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(_calls, "_idle", [])
+        patch.setattr(_calls, "_Waiter", no_descriptor)
+        with pytest.raises(pyctd.ResourceExhaustedError):
+            own_engine.close()
+    with Interrupt("match_log_level") as interrupt:
+        own_engine.close()
+    assert interrupt.came
+    with own_engine.client() as client:
+        client.new_container(unique("c"), pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
+    own_engine.close()
+    assert not leaks.processes(f"{own_engine.state}/")
 
 
 def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> None:
