@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from .events import Handler
 __all__ = ["Engine"]
 
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic")
+
+_log = logging.getLogger("pyctd")
 
 _running: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -182,8 +185,14 @@ class Engine:
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None) is not None and not self._closed and _native.usable():
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._close_forgotten()
+
+    def _close_forgotten(self) -> None:
+        text = f"unclosed {self!r}"
+        try:
             self.close()
+        finally:  # where warnings are errors, this one raises
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=3)
 
     def __repr__(self) -> str:
         return f"<Engine {getattr(self, 'address', '?')}{' closed' if self._closed else ''}>"
@@ -213,5 +222,7 @@ def _unmount_below(directory: Path) -> None:
 def _close_forgotten() -> None:
     if _native.usable():
         for engine in tuple(_running):
-            warnings.warn(f"unclosed {engine!r}", ResourceWarning, source=engine, stacklevel=2)
-            engine.close()
+            try:
+                engine._close_forgotten()
+            except Exception:  # the others are to be closed all the same
+                _log.exception("closing %r, which was forgotten", engine)

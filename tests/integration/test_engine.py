@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -166,6 +167,36 @@ def test_a_close_that_can_not_begin_leaves_the_engine_open(
         client.new_container(unique("c"), pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
     own_engine.close()
     assert not leaks.processes(f"{own_engine.state}/")
+
+
+FORGOTTEN = """
+import sys
+import pyctd
+
+class Engine(pyctd.Engine):
+    def close(self, **options):
+        super().close(**options)
+        raise RuntimeError("trouble")
+
+rootfs, base, *ids = sys.argv[1:]
+engines = [Engine(root=f"{base}/r{i}", state=f"{base}/s{i}") for i in range(3)]
+for engine, id in zip(engines, ids):
+    with engine.client() as client:
+        client.new_container(id, pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
+del engine
+engines.pop()  # the others are left to the end
+"""
+
+
+def test_forgotten_engines_are_closed_where_warnings_are_errors(base: Path, rootfs: Path) -> None:
+    """And where the closing of one raises."""
+    directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
+    args = [str(rootfs), str(directory), *(unique("f") for _ in range(3))]
+    command = [sys.executable, "-W", "error", "-c", FORGOTTEN, *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    assert not leaks.processes(f"{directory}/")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("ResourceWarning: unclosed <Engine ") == 3
 
 
 def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> None:
