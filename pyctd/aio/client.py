@@ -58,6 +58,7 @@ class Client(ClientCore):
         super().__init__(address, namespace, state_dir, backend, gaps)
         self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._arrived: list[tuple[Event, int]] = []
         self._running: dict[int, Awaitable[object] | None] = {}  # None, or what no future has been made of, at first
 
@@ -71,10 +72,13 @@ class Client(ClientCore):
             DeadlineExceededError: the timeout ran out.
         """
         if self._connected is None:
-            self._loop = asyncio.get_running_loop()
-            if self._handler is not None:
-                at_loop_end(self)
-            self._take(await run(self._connecting(), self._timeout))
+            if self._loop is not (loop := asyncio.get_running_loop()):
+                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # which is one loop's
+            async with self._one_at_a_time:
+                if self._connected is None:
+                    if self._handler is not None:
+                        at_loop_end(self)
+                    self._take(await run(self._connecting(), self._timeout))
         return self
 
     def __await__(self) -> Generator[Any, None, Client]:

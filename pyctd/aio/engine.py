@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from types import TracebackType
 
@@ -35,12 +36,27 @@ class Engine:
     ) -> None:
         self._start = lambda: BlockingEngine(address, root=root, state=state, log_level=log_level, timeout=timeout)
         self._engine: BlockingEngine | None = None
+        self._starting: asyncio.Future[BlockingEngine] | None = None
+        self._waiting = 0
 
     async def start(self) -> Engine:
         """Starts it, as the construction of a ``pyctd.Engine`` does; a second time does nothing."""
         if self._engine is None:
-            started = await in_thread(self._start, BlockingEngine.close)
-            self._engine = started
+            # One for all that ask meanwhile, since two at once could not share the directories.
+            if self._starting is None:
+                self._starting = asyncio.ensure_future(in_thread(self._start, BlockingEngine.close))
+            starting = self._starting
+            self._waiting += 1
+            try:
+                self._engine = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                if self._waiting == 1:
+                    starting.cancel()
+                raise
+            finally:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._starting = None
         return self
 
     @property

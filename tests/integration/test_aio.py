@@ -20,7 +20,7 @@ from support.box import PATIENCE, eventually, unique
 from support.case import Case
 
 import pyctd
-from pyctd import Event, EventInfo, EventType, aio
+from pyctd import Event, EventInfo, EventType, _native, aio
 from pyctd.events import EventFilter
 
 FACES = [
@@ -146,6 +146,35 @@ def test_a_client_that_is_not_connected(case: Case) -> None:
             await client.version()
 
     asyncio.run(test())
+
+
+def test_tasks_that_connect_one_client_at_once_share_the_connection(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first of them is cancelled, the next connects it."""
+    made: list[_native.Handle] = []
+    take = aio.Client._take
+
+    def noted(client: aio.Client, handle: _native.Handle) -> None:
+        made.append(handle)
+        take(client, handle)
+
+    monkeypatch.setattr(aio.Client, "_take", noted)
+
+    async def test() -> None:
+        client = case.client()
+        connecting = [asyncio.ensure_future(client.connect()) for _ in range(3)]
+        await asyncio.sleep(0)
+        connecting[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting[0]
+        assert await asyncio.gather(*connecting[1:]) == [client, client]
+        assert (await client.version()).version
+        assert len(made) == 1
+        await client.close()
+
+    asyncio.run(test())
+    made.clear()
 
 
 def test_a_daemon_that_is_not_there() -> None:
@@ -440,6 +469,32 @@ def test_an_engine(rootfs: Path) -> None:
         assert engine.pid is None
 
     asyncio.run(test())
+
+
+def test_tasks_that_start_one_engine_at_once_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first of them is cancelled, the others have it all the same."""
+    started: list[pyctd.Engine] = []
+    begin = pyctd.Engine.__init__
+
+    def noted(engine: pyctd.Engine, *args: Any, **options: Any) -> None:
+        started.append(engine)
+        begin(engine, *args, **options)
+
+    monkeypatch.setattr(pyctd.Engine, "__init__", noted)
+
+    async def test() -> None:
+        engine = aio.Engine()
+        starting = [asyncio.ensure_future(engine.start()) for _ in range(3)]
+        await asyncio.sleep(0)
+        starting[0].cancel()
+        assert await asyncio.gather(*starting[1:]) == [engine, engine]
+        assert starting[0].cancelled()
+        async with engine, engine.client() as client:
+            assert (await client.version()).version
+        assert len(started) == 1
+
+    asyncio.run(test())
+    started.clear()
 
 
 def test_many_loops_one_after_another(case: Case) -> None:
