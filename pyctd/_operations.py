@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,26 @@ def _process(done: Completion) -> tuple[Handle, int]:
     return Handle(done.value, "a process"), done.code
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a string, not {value!r:.200}")
+    return value
+
+
+def _number(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InvalidArgumentError(f"{name} must be a whole number, not {value!r:.200}") from error
+
+
 # -- Client ----------------------------------------------------------------------------------------------------------
 
 
 def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Handle]:
     return Operation(
         "client_new",
-        (address, namespace, state_dir, cookie),
+        (address, _text("namespace", namespace), state_dir, cookie),
         lambda done: Handle(done.value, f"client of {address}"),
     )
 
@@ -44,7 +58,9 @@ def client_version(client: Handle) -> Operation[Version]:
 
 
 def load_container(client: Handle, id: str) -> Operation[Handle]:
-    return Operation("client_load_container", (client, id), lambda done: Handle(done.value, f"container {id!r}"))
+    return Operation(
+        "client_load_container", (client, _text("id", id)), lambda done: Handle(done.value, f"container {id!r}")
+    )
 
 
 def _container_info(item: dict[str, Any]) -> ContainerInfo:
@@ -80,9 +96,9 @@ def new_container(
         (
             client,
             int(replace),
-            id,
+            _text("id", id),
             spec_json(spec),
-            shim,
+            _text("shim", shim),
             b"" if runtime_options is None else to_json("runtime_options", runtime_options),
             b"[" + options + b"]",
         ),
@@ -150,7 +166,7 @@ def kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None
 
 
 def resize(process: Handle, width: int, height: int) -> Operation[None]:
-    return Operation("process_resize", (process, width, height), _nothing)
+    return Operation("process_resize", (process, _number("width", width), _number("height", height)), _nothing)
 
 
 def wait(process: Handle) -> Operation[ExitStatus]:
@@ -207,7 +223,7 @@ def force_delete(task: Handle) -> Operation[None]:
 
 
 def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[tuple[Handle, int]]:
-    args = (task, process_id, process_json(spec), int(stdin), cookie)
+    args = (task, _text("process_id", process_id), process_json(spec), int(stdin), cookie)
     return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}")
 
 

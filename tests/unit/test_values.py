@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import pyctd
-from pyctd import _native, errors
+from pyctd import _native, _operations, errors
 from pyctd._clientcore import check_address
 from pyctd._json import to_json
 from pyctd._operations import signal_number
@@ -159,6 +160,32 @@ def test_a_namespace_that_is_none() -> None:
     for namespace in ("", "a/b", "../..", "x" * 77):
         with pytest.raises(pyctd.InvalidArgumentError):
             pyctd.Client("/nowhere.sock", namespace, "/tmp")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"moby", Path("moby")], ids=repr)
+def test_what_is_no_string_is_named(wrong: Any) -> None:
+    handle: Any = 0
+    calls: dict[str, Callable[[], object]] = {
+        "namespace": lambda: pyctd.Client("/nowhere.sock", wrong, "/tmp"),
+        "id": lambda: _operations.load_container(handle, wrong),
+        "shim": lambda: _operations.new_container(handle, False, "c", spec, wrong, None, ()),
+        "process_id": lambda: _operations.exec(handle, wrong, spec["process"], False, 0),
+    }
+    spec = pyctd.spec.default("/", ["/bin/true"])
+    for name, call in calls.items():
+        with pytest.raises(pyctd.InvalidArgumentError, match=f"^{name} must be a string, not "):
+            call()
+    with pytest.raises(pyctd.InvalidArgumentError, match="^id must be a string, not "):
+        _operations.new_container(handle, False, wrong, spec, "runc", None, ())
+
+
+@pytest.mark.parametrize("wrong", [None, "80", 80.0], ids=repr)
+def test_what_is_no_number_is_named(wrong: Any) -> None:
+    handle: Any = 0
+    with pytest.raises(pyctd.InvalidArgumentError, match="^width must be a whole number, not "):
+        _operations.resize(handle, wrong, 24)
+    with pytest.raises(pyctd.InvalidArgumentError, match="^height must be a whole number, not "):
+        _operations.resize(handle, 80, wrong)
 
 
 def test_text_that_is_not_unicode() -> None:
