@@ -256,14 +256,21 @@ class PumpedIO(ReadyIO):
             self._opened.close()
 
     def made(self, process: Made, existing: bool) -> None:
-        """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to."""
+        """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
+
+        The caller, who may be an event loop, does not wait for that: as little as when the end comes later.
+        """
         if not existing:
             return
         with self._lock:
             self._close_stdin = process.close_stdin
             ended = self._stdin_ended
         if ended:
-            _tell(process.close_stdin)
+            telling = threading.Thread(target=_tell, args=(process.close_stdin,), name="pyctd-stdin", daemon=True)
+            try:
+                telling.start()
+            except RuntimeError:  # no thread is to be had
+                _tell(process.close_stdin)
 
     def config(self) -> Config:
         """``IO.config``: the DirectIO's own streams."""

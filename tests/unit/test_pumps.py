@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import re
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.box import eventually
 
-from pyctd.pumps import Descriptor, Pump, Reader, Writer
+from pyctd.pumps import Descriptor, Pump, PumpedIO, Reader, Writer
 from pyctd.terminal import Resizer
 
 MANY = os.urandom(1 << 20) * 3 + b"end"
@@ -131,6 +133,32 @@ def test_what_is_written_arrives_whole(tmp_path: Path, source: Callable[[Path], 
     assert got == [MANY]
     if isinstance(given, int):
         os.close(given)
+
+
+class Attached:
+    """A process that was attached to."""
+
+    def __init__(self) -> None:
+        self.told_by: list[threading.Thread] = []
+
+    def close_stdin(self) -> None:
+        self.told_by.append(threading.current_thread())
+
+
+def test_the_end_of_an_attached_stdin_is_told_by_no_thread_of_the_callers() -> None:
+    """The caller may be an event loop, and containerd may take its time."""
+    reading, writing = os.pipe()
+    stream: Any = End(writing)
+    process: Any = Attached()
+    dio: Any = None
+    writer = Writer(stream, b"all")
+    io = PumpedIO(dio, [writer], contextlib.ExitStack())
+    join(writer)
+    io.made(process, existing=True)
+    eventually(lambda: process.told_by)
+    assert threading.current_thread() not in process.told_by
+    assert os.read(reading, 10) == b"all"
+    os.close(reading)
 
 
 #: What threads have of their own, on some Python from 3.10 to 3.14.
