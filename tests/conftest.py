@@ -21,7 +21,7 @@ from typing import Any
 import hypothesis
 import pytest
 from support import leaks
-from support.box import Box, unique
+from support.box import PATIENCE, Box, unique
 from support.busybox import make_rootfs
 from support.case import Case, Loops
 from support.cli import Cli
@@ -30,6 +30,7 @@ from support.programs import Programs
 
 import pyctd
 from pyctd import _native, _workers
+from pyctd.aio import _loop
 
 FAILED = pytest.StashKey[bool]()
 
@@ -192,9 +193,16 @@ def loops() -> Loops:
 
 @pytest.fixture
 def case(
-    request: pytest.FixtureRequest, loops: Loops, leak: None, engine: pyctd.Engine, namespace: str, rootfs: Path
+    request: pytest.FixtureRequest,
+    loops: Loops,
+    leak: None,
+    engine: pyctd.Engine,
+    namespace: str,
+    rootfs: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Case:
     """Runs tests on event loops: asyncio's unless a module asks for others."""
+    monkeypatch.setattr(_loop, "CLEAN_UP", PATIENCE)  # Go's clean-up is told, however slow the machine is
     kind = getattr(request, "param", "asyncio")
     if kind not in loops:
         pytest.skip(f"{kind} can not be installed here")

@@ -75,7 +75,8 @@ def test_every_method_of_a_task(case: Case, tmp_path: Path) -> None:
         await task.pause()
         assert (await task.status()).status == "paused"
         await task.resume()
-        assert [p.pid for p in await task.pids()] == [task.pid]
+        while [p.pid for p in await task.pids()] != [task.pid]:  # one of runc's may be there for a moment
+            await asyncio.sleep(0.01)
         assert (await task.stats()).metrics.pids
         with pytest.raises(pyctd.UnknownError, match="unable to decode process details"):
             await task.summary()
