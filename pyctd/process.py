@@ -20,7 +20,8 @@ class ProcessCore:
     def __init__(self, id: str, container_id: str, made: tuple[_native.Handle, int], attachment: Attachment) -> None:
         self.id = id
         self.container_id = container_id
-        self._handle, self.pid = made
+        self._handle, pid = made
+        self.pid: int = pid
         self._handle.what = f"{type(self).__name__.lower()} {id!r}"
         self._attachment = attachment
         self._exit: ExitStatus | None = None
