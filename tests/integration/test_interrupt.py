@@ -247,8 +247,8 @@ def test_an_interrupted_engine_leaves_nothing(
             pyctd.Engine()
         eventually(lambda: not list(directory.iterdir()), "the directories gone")
         assert not leaks.processes(f"{directory}/")
-    # before it is started in Go, when it is, when Go has told of its end, and when its handle is to be owned
-    for function in ("match_log_level", "wait", "_copy", "_take"):
+    # before it is started in Go, when Go has told of its end, and when its handle is to be owned
+    for function in ("match_log_level", "_copy", "_take"):
         with Interrupt(function) as interrupt:
             pyctd.Engine()
         assert interrupt.came
