@@ -128,7 +128,7 @@ typedef enum {
 typedef enum {
     PYCTD_IO_CANCEL = 0,
     PYCTD_IO_WAIT = 1,   /* return only when the streams are done with */
-    PYCTD_IO_CLOSE = 2   /* the last call that begins for this cookie */
+    PYCTD_IO_CLOSE = 2   /* the last call for this cookie, but for one that another thread is about to make */
 } pyctd_io_call;
 
 /* Called from Go's threads. Each may call back into this library; none may raise, unwind or longjmp. */

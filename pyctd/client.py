@@ -11,7 +11,7 @@ from typing import Any
 from . import _native, _operations
 from ._clientcore import RUNC_SHIM, ClientCore, discard
 from .container import Container
-from .directio import raise_interrupt
+from .directio import interrupts_pass
 from .errors import InvalidArgumentError
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
 from .options import Option
@@ -157,7 +157,8 @@ class Client(ClientCore):
                 away. An event of the type ``EventType.GAP`` says so once events come again, whatever the filter; its
                 ``info`` has the time since when as ``exited_at``, and the reason as ``error``. Then follow exits of
                 processes that ended meanwhile, as containerd tells of them when asked: the exit of one that it knows
-                nothing more of has the exit code 255 and an ``error``, and may be told again, with its code.
+                nothing more of has the exit code 255 and an ``error``, and may be told again, with its code. Any may be
+                where one gap follows another.
 
         Raises:
             InvalidArgumentError: there is no such type of event.
@@ -170,8 +171,8 @@ class Client(ClientCore):
 
     def close(self) -> None:
         """Ends the connection and the event streams, and lets go of the tasks' streams; a second time does nothing."""
-        self._close()
-        raise_interrupt()
+        with interrupts_pass():
+            self._close()
 
     def __enter__(self) -> Client:
         return self

@@ -354,14 +354,26 @@ def attach(cookie: int, native: _native.NativeStdio) -> int:
     return _ATTACHED if cookie in _attachments else _FAILED  # forgotten meanwhile: its process is not to be made
 
 
-_interrupts: list[BaseException] = []
-"""What signal handlers have raised in calls of ``io_call`` on the main thread: it can't pass through Go."""
+_interrupts: list[BaseException] | None = None
+"""What signal handlers have raised in calls of ``io_call``, while ``interrupts_pass``."""
 
 
-def raise_interrupt() -> None:
-    """Raises what a signal's handler has raised in a callback that a call on this, the main thread, has just made."""
-    if _interrupts and threading.current_thread() is threading.main_thread():
-        raise _interrupts.pop()
+@contextlib.contextmanager
+def interrupts_pass() -> Iterator[None]:
+    """Around a call to Go that may call ``io_call`` on this very thread: what a signal's handler raises there, which
+    can't pass through Go, is raised when the call has returned."""
+    global _interrupts
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[BaseException] = []
+    _interrupts = heard
+    try:
+        yield
+    finally:
+        _interrupts = None
+        if heard:
+            raise heard[0]
 
 
 def io_call(cookie: int, call: int) -> None:
@@ -376,10 +388,11 @@ def io_call(cookie: int, call: int) -> None:
     try:
         attachment.context.copy().run(getattr(attachment.io, name))
     except BaseException as raised:
-        if isinstance(raised, Exception) or threading.current_thread() is not threading.main_thread():
+        heard = _interrupts
+        if isinstance(raised, Exception) or threading.current_thread() is not threading.main_thread() or heard is None:
             _log.exception("%s of %r raised", name, attachment.io)
         else:
-            _interrupts.append(raised)
+            heard.append(raised)
     if name == "close" and dio is not None:
         dio.settle()
 

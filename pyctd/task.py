@@ -141,7 +141,8 @@ class Task(Process):
 
         Raises:
             AlreadyExistsError: the directory has files in it.
-            FailedPreconditionError: exit with a container from ``load_container``, where libcontainerd ignores it.
+            FailedPreconditionError: exit with a container from ``load_container``, or one whose shim is not
+                ``io.containerd.runc.v2`` by name: libcontainerd would ignore it.
             InvalidArgumentError: the directory is a file, or can't be written to.
             NotFoundError: there is no ``criu``, or no such task.
             UnknownError: CRIU failed, or the task is not running. In the former case ``__cause__`` is a ``CriuError``

@@ -69,7 +69,7 @@ class Operation(Generic[T]):
     Args:
         name: the operation is ``pyctd_<name>``.
         args: its arguments beyond the queue and the timeout. Strings are encoded and passed with their lengths.
-        result: what the outcome means, when it went well; it owns what was made.
+        result: what the outcome means, when it went well; a handle that was made is owned then.
         makes: what containerd has then that it had not before, in words; empty for nothing.
 
     Attributes:

@@ -227,7 +227,8 @@ def release(number: int) -> None:
 class Handle:
     """Owns one handle: released by ``close``, or when nothing refers to it any more.
 
-    No code of Python's runs then: what a signal's handler raises in a finalizer is lost.
+    No code of Python's runs then, but for IOs that an unclosed client lets go of: what a signal's handler raises in a
+    finalizer is lost.
     """
 
     def __init__(self, number: int, what: str) -> None:

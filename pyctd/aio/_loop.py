@@ -13,7 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .. import _native
 
@@ -181,10 +181,13 @@ def at_loop_end(listener: Listener) -> None:
     _queue().listeners.add(listener)
 
 
-async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+async def in_thread(
+    work: Callable[[], T], undo: Callable[[T], object] | None = None, at_end: Callable[[], object] = lambda: None
+) -> T:
     """Runs what blocks on a thread.
 
-    A cancellation leaves it to come to its end, and whatever it has made to ``undo``, on the same thread.
+    A cancellation leaves it to come to its end, and whatever it has made to ``undo``, on the same thread. When all of
+    that is over, ``at_end`` is called on the loop.
     """
     lock = threading.Lock()
     made: list[T] = []
@@ -200,12 +203,15 @@ async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = 
         return result
 
     loop = asyncio.get_running_loop()
+    working: asyncio.Future[Any] = loop.run_in_executor(None, run_work)
     try:
-        return await asyncio.shield(loop.run_in_executor(None, run_work))
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
         with lock:
             cancelled = True
             early = list(made)
         if early and undo is not None:
-            loop.run_in_executor(None, undo, early[0])
+            working = loop.run_in_executor(None, undo, early[0])
         raise
+    finally:
+        working.add_done_callback(lambda _: at_end())

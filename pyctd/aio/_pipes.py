@@ -95,6 +95,8 @@ class Output(asyncio.Protocol):
             pass  # the process is gone, and has never opened it
         except OSError as error:  # of the loop's, which can't take it
             failed = error
+            if self._pipe is not None and self._transport is None:
+                self._pipe.close()
         finally:
             if self._transport is not None:
                 self._transport.close()
@@ -218,6 +220,7 @@ class Input(asyncio.WriteTransport):
 
     async def live(self, calls: StreamCalls) -> None:
         """From the opening of the FIFO to its end, which containerd is told of."""
+        pipe: Pipe | None = None
         try:
             pipe = Pipe(await run(calls.opening, None), "wb")
             transport, _ = await self._loop.connect_write_pipe(lambda: self._protocol, pipe)
@@ -227,6 +230,8 @@ class Input(asyncio.WriteTransport):
             pass  # the process is gone, and has never opened it
         except OSError as error:  # of the loop's, which can't take it
             self._protocol.connection_lost(error)
+            if pipe is not None and self._transport is None:
+                pipe.close()
         finally:
             if self._transport is None:
                 self.end()

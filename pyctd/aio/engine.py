@@ -36,27 +36,22 @@ class Engine:
     ) -> None:
         self._start = lambda: BlockingEngine(address, root=root, state=state, log_level=log_level, timeout=timeout)
         self._engine: BlockingEngine | None = None
-        self._starting: asyncio.Future[BlockingEngine] | None = None
-        self._waiting = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> Engine:
         """Starts it, as the construction of a ``pyctd.Engine`` does; a second time does nothing."""
         if self._engine is None:
-            # One for all that ask meanwhile, since two at once could not share the directories.
-            if self._starting is None:
-                self._starting = asyncio.ensure_future(in_thread(self._start, BlockingEngine.close))
-            starting = self._starting
-            self._waiting += 1
-            try:
-                self._engine = await asyncio.shield(starting)
-            except asyncio.CancelledError:
-                if self._waiting == 1:
-                    starting.cancel()
-                raise
-            finally:
-                self._waiting -= 1
-                if not self._waiting:
-                    self._starting = None
+            if self._loop is not (loop := asyncio.get_running_loop()):
+                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # which is one loop's
+            lock = self._one_at_a_time
+            # Two at once could not share the directories; a start that is cancelled keeps the lock until it is undone.
+            await lock.acquire()
+            if self._engine is None:
+                started = await in_thread(self._start, BlockingEngine.close, lock.release)
+                self._engine = started
+            else:
+                lock.release()
         return self
 
     @property

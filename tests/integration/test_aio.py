@@ -472,12 +472,14 @@ def test_an_engine(rootfs: Path) -> None:
     asyncio.run(test())
 
 
-def test_tasks_that_start_one_engine_at_once_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the first of them is cancelled, the others have it all the same."""
+@pytest.mark.parametrize("cancelled", [0, 1])
+def test_tasks_that_start_one_engine_at_once_share_it(monkeypatch: pytest.MonkeyPatch, cancelled: int) -> None:
+    """Where the first of them is cancelled, the others have another, which starts when that one's is gone."""
     started: list[pyctd.Engine] = []
     begin = pyctd.Engine.__init__
 
     def noted(engine: pyctd.Engine, *args: Any, **options: Any) -> None:
+        assert all("closed" in repr(other) for other in started)
         started.append(engine)
         begin(engine, *args, **options)
 
@@ -487,12 +489,13 @@ def test_tasks_that_start_one_engine_at_once_share_it(monkeypatch: pytest.Monkey
         engine = aio.Engine()
         starting = [asyncio.ensure_future(engine.start()) for _ in range(3)]
         await asyncio.sleep(0)
-        starting[0].cancel()
-        assert await asyncio.gather(*starting[1:]) == [engine, engine]
-        assert starting[0].cancelled()
+        for one in starting[:cancelled]:
+            one.cancel()
+        assert await asyncio.gather(*starting[cancelled:]) == [engine] * (3 - cancelled)
+        assert all(one.cancelled() for one in starting[:cancelled])
         async with engine, engine.client() as client:
             assert (await client.version()).version
-        assert len(started) == 1
+        assert len(started) == 1 + cancelled
 
     asyncio.run(test())
     started.clear()

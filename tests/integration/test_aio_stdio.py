@@ -19,7 +19,6 @@ from support.case import Case
 
 import pyctd
 from pyctd import aio
-from pyctd.aio import _pipes
 
 GIB = 1 << 30
 BLOCK = os.urandom(1 << 20)
@@ -67,13 +66,12 @@ def test_stdin_stdout_and_stderr(case: Case) -> None:
 def test_streams_that_the_loop_can_not_take_say_so(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their end alone would be taken for that of the output."""
 
-    def refuse(descriptor: int, mode: str) -> None:
-        os.close(descriptor)
+    async def refuse(protocol: object, pipe: object) -> None:
         raise OSError(errno.EMFILE, "no more")
 
-    monkeypatch.setattr(_pipes, "Pipe", refuse)
-
     async def life(client: aio.Client, container: aio.Container) -> None:
+        for connect in ("connect_read_pipe", "connect_write_pipe"):
+            monkeypatch.setattr(asyncio.get_running_loop(), connect, refuse)
         io = aio.stdio.streams(stdin=True)
         assert io.stdin
         task = await container.start(attach_stdio=io)

@@ -258,7 +258,7 @@ def test_an_interrupted_engine_leaves_nothing(
 
 
 def test_an_interrupt_at_any_moment_loses_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither what the call has made, nor what came of it."""
+    """What it has made is the caller's, or is released."""
     monkeypatch.setattr(_calls, "PROMPT", 10)  # so that only what is lost is waited for in vain
     container = box.container(id="made")
     before = handles()

@@ -129,7 +129,9 @@ func (c *census) open() {
 func (c *census) ask() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told = map[processKey]uint32{}
+	if c.gaps == 1 || c.told == nil { // else an earlier one is being told yet
+		c.told = map[processKey]uint32{}
+	}
 }
 
 // claim tells whether the exit of a process that was asked for is news, which its event is not from now on; but where
