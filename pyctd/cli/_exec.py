@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import uuid
@@ -11,7 +12,7 @@ import click
 
 from .. import spec
 from ..directio import IO, DirectIO
-from ..errors import StdioError
+from ..errors import Error, StdioError
 from ..task import Task
 from ..types import ContainerInfo
 from ._settings import Settings, info_of, pass_settings, process_of, shared
@@ -56,7 +57,8 @@ def exec(settings: Settings, /, **given: Any) -> int:
             return 0
         forward_to(process)
         code = process.wait().exit_code
-        process.delete()
+        with contextlib.suppress(Error):  # the container may be gone, and the code is known
+            process.delete()
     return code
 
 

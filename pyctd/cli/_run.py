@@ -105,7 +105,8 @@ def run(settings: Settings, /, **given: Any) -> int:
         forward_to(task)
         code = task.wait().exit_code
         if remove:
-            task.delete()
+            with contextlib.suppress(NotFoundError):  # somebody else has removed it: the code is known all the same
+                task.delete()
     return code
 
 
@@ -154,4 +155,5 @@ def _container(
         if remove:
             with contextlib.suppress(NotFoundError):
                 container.task().force_delete()
-            container.delete()
+            with contextlib.suppress(NotFoundError):
+                container.delete()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.box import eventually
 from support.cli import Cli, pyctd_command
+from support.harm import standing_still
 
 import pyctd
 from pyctd.cli._settings import DEFAULT_ADDRESS
@@ -208,6 +209,25 @@ def test_the_third_ctrl_c_kills(cli: Cli) -> None:
             time.sleep(0.3)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (137, "")
+
+
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_the_code_is_the_commands_when_somebody_else_removes_the_container(cli: Cli, command: str) -> None:
+    script = "trap 'echo told' USR1; echo ready; while :; do sleep 0.05; done"
+    args = ["run", "--rm", "--name", "web", "--rootfs", cli.rootfs]
+    if command == "exec":
+        cli.start("web")
+        args = ["exec", "web"]
+    with cli.under_way(*args, "/bin/sh", "-c", script) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "told\n"  # it passes signals on, and so it waits
+        assert cli("exec", "web", "/bin/true").code == 0
+        with standing_still(process.pid):
+            assert cli("rm", "--force", "web") == (0, "web\n", "")
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (137, "")
 
