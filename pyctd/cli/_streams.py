@@ -77,13 +77,18 @@ def logged(path: str) -> StdioCallback:
     return attach
 
 
+def _heeded(*numbers: signal.Signals) -> list[signal.Signals]:
+    """Those of the signals that whoever started this program does not have it ignore, as ``nohup`` does."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def end_on_signals() -> None:
     """Has the usual requests to end do so in order, so that what was started is taken down."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _heeded(signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     signal.signal(signal.SIGALRM, raise_left)
 
@@ -98,7 +103,7 @@ def forwarded_signals(wanted: bool = True) -> Iterator[Callable[[Process], None]
         yield lambda process: None
         return
     arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
-    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+    numbers = _heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
     def forward(process: Process) -> None:
         ends = 0

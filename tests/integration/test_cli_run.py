@@ -199,6 +199,22 @@ def test_signals_are_passed_on(cli: Cli, number: int) -> None:
     assert (process.returncode, out, err) == (9, "got it\n", "")
 
 
+def test_what_nohup_has_it_ignore_is_ignored(cli: Cli) -> None:
+    script = (
+        "trap 'echo hung up' HUP; trap 'echo told' USR1; trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    )
+    args = ["run", "--rm", "--rootfs", cli.rootfs, "/bin/sh", "-c", script]
+    with cli.under_way(*args, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "told\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 9
+
+
 def test_the_third_ctrl_c_kills(cli: Cli) -> None:
     script = "trap '' INT; echo ready; sleep 600"
     with cli.under_way("run", "--rm", "--rootfs", cli.rootfs, "/bin/sh", "-c", script) as process:
