@@ -43,10 +43,17 @@ click.Context.formatter_class = _Formatter
 
 
 class _InOrder(click.Group):
-    """Lists the commands in the order in which a person meets them."""
+    """Lists the commands in the order in which a person meets them, and remembers which is meant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        ctx.ensure_object(Settings).command = f"{ctx.command_path} {name}"
+        return name, command, rest
 
 
 @click.group(

@@ -27,7 +27,8 @@ INTERRUPTED = 130
 
 def code_of(error: BaseException, settings: Settings) -> int:
     """What to exit with."""
-    if isinstance(error, click.NoSuchOption) or isinstance(getattr(error, "param", None), click.Option):
+    wrong = isinstance(error, (click.NoSuchOption, click.BadOptionUsage))
+    if wrong or isinstance(getattr(error, "param", None), click.Option):
         return FAILED  # docker's, for the options of whatever command; not so for its arguments
     return (settings.executes and _start_failure(str(error))) or settings.failure
 
@@ -68,7 +69,7 @@ def _message(error: BaseException) -> str:
 
 def _hint(error: BaseException, settings: Settings) -> str:
     if isinstance(error, click.UsageError):
-        command = error.ctx.command_path if error.ctx else "pyctd"
+        command = error.ctx.command_path if error.ctx else settings.command
         return f"'{command} --help' shows what there is"
     if isinstance(error, UnavailableError):
         return "is containerd running there? 'pyctd doctor' tells what is missing; --address names another"

@@ -37,6 +37,7 @@ class Settings:
     """The options that all commands share, given before or after the verb; the last one counts.
 
     Attributes:
+        command: the command's path, as click has it: not all of its errors know theirs.
         executes: whether the command line runs a command in a container, and exits as that does.
         failure: what to exit with when pyctd or containerd fails; ``run`` has docker's own number for it.
     """
@@ -46,6 +47,7 @@ class Settings:
     state_dir: str | None = _variable("PYCTD_STATE_DIR")
     json: bool = False
     debug: bool = False
+    command: str = "pyctd"
     executes: bool = False
     failure: int = 1
 

@@ -125,6 +125,8 @@ def test_run_of_what_is_no_command(cli: Cli, command: str, code: int) -> None:
         (["--rootfs", "/", "--log", "x", "sh"], "--log is for --detach"),
         (["--rootfs", "/", "--nonsense", "sh"], "--nonsense"),
         (["sh"], "--rootfs"),
+        (["--help", "--rootfs"], "hint: 'pyctd run --help'"),
+        (["--rm=1", "--help"], "hint: 'pyctd run --help'"),
     ],
 )
 def test_run_that_can_not_be(args: list[str], words: str) -> None:
