@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import click
 
-from ..errors import NotFoundError
+from ..errors import InvalidArgumentError, NotFoundError
 from ._output import show_json, working
 from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
 from ._streams import forwarded_signals, kept, streams
@@ -53,6 +54,8 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
         info = info_of(client, container)
         tty = bool(process_of(info).get("terminal"))
         loaded_container = client.load_container(info.id)
+        if not os.path.exists(os.path.join(directory, "inventory.img")):  # before the exit code of the one before goes
+            raise InvalidArgumentError(f"directory {directory!r} holds no checkpoint: there is no inventory.img in it")
         with contextlib.suppress(NotFoundError):
             loaded_container.task().delete()  # what is left of the one before
         if not detach:

@@ -9,6 +9,7 @@ import traceback
 import click
 
 from ..errors import (
+    ConflictError,
     Error,
     FailedPreconditionError,
     NotFoundError,
@@ -77,6 +78,8 @@ def _hint(error: BaseException, settings: Settings) -> str:
         return "containerd's socket is root's: run this as root"
     if isinstance(error, NotFoundError) and str(error).startswith("there is no container"):
         return "'pyctd ps --all' lists those that there are; --namespace names another namespace"
+    if isinstance(error, ConflictError) and str(error).startswith("there is a container"):
+        return "'pyctd rm' removes it, or give another --name"
     if isinstance(error, NotFoundError) and "running task" in str(error):
         return "nothing runs in it: 'pyctd ps --all' shows what has become of it"
     if "fifo file:" in str(error):

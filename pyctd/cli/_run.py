@@ -16,7 +16,7 @@ from .._clientcore import RUNC_SHIM
 from ..client import Client
 from ..container import Container
 from ..directio import StdioCallback
-from ..errors import NotFoundError
+from ..errors import ConflictError, NotFoundError
 from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
@@ -148,7 +148,10 @@ def _container(
 ) -> Iterator[Container]:
     """A container that is gone at the end, whatever happened, if it is to be removed."""
     labels = [container_options.labels(label_map(given["label"]))] if given["label"] else []
-    container = client.new_container(name, wanted, given["runtime"], opts=labels)
+    try:
+        container = client.new_container(name, wanted, given["runtime"], opts=labels)
+    except ConflictError as error:
+        raise ConflictError(f"there is a container {name!r} in the namespace {client.namespace!r} already") from error
     try:
         yield container
     finally:

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from ..client import Client
 from ..container import Container
 from ..engine import Engine
-from ..errors import NotFoundError
+from ..errors import DeadlineExceededError, NotFoundError, UnavailableError
 from ..types import ContainerInfo
 
 __all__ = ["DEFAULT_ADDRESS", "Settings", "info_of", "loaded", "pass_settings", "process_of", "shared"]
@@ -63,7 +63,11 @@ class Settings:
 
     def client(self) -> Client:
         """A client of the containerd that is meant."""
-        return Client(self.socket, self.space, self.state_dir, timeout=CONNECT_TIMEOUT)
+        try:
+            return Client(self.socket, self.space, self.state_dir, timeout=CONNECT_TIMEOUT)
+        except DeadlineExceededError as error:
+            told = f"containerd at {self.socket} does not answer within {CONNECT_TIMEOUT:g} s"
+            raise UnavailableError(told) from error
 
     def nothing_there(self) -> bool:
         """Whether no containerd is named, and the machine has none."""

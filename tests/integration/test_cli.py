@@ -256,6 +256,14 @@ def test_rm(cli: Cli) -> None:
     assert cli("rm", "--force", "done").code == 0, "as with docker, so that a script can run twice"
 
 
+def test_restore_from_what_is_no_checkpoint_takes_nothing_away(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", "--name", "done", "--rootfs", cli.rootfs, "/bin/sh", "-c", "exit 3").code == 3
+    code, out, err = cli("restore", "done", str(tmp_path))
+    assert (code, out) == (1, "")
+    assert f"directory '{tmp_path}' holds no checkpoint" in err
+    assert cli.json("ps", "-a")[0]["exit_code"] == 3
+
+
 @pytest.mark.timeout(400)  # some fifty command lines, and a dockerd to start
 @pytest.mark.skipif(bool(docker.why_not()), reason=docker.why_not())
 def test_exit_codes_are_dockers(cli: Cli, own_engine: pyctd.Engine, rootfs: Path) -> None:

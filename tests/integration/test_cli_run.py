@@ -159,7 +159,11 @@ def test_a_name_in_two_namespaces_is_two_containers(cli: Cli) -> None:
 def test_run_with_a_name_in_use(cli: Cli) -> None:
     cli.start("taken")
     code, out, err = cli.run("--name", "taken", "/bin/true")
-    assert (code, out, err) == (125, "", "pyctd: id already in use\n")
+    assert (code, out) == (125, "")
+    assert err == (
+        f"pyctd: there is a container 'taken' in the namespace {cli.client.namespace!r} already\n"
+        "hint: 'pyctd rm' removes it, or give another --name\n"
+    )
     status = cli.client.load_container("taken").task().status().status
     assert status == "running", "a run must not touch another's container"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyctd
-from pyctd.cli import _doctor, _errors, _leaving, _output, _usage, _values
+from pyctd.cli import _doctor, _errors, _leaving, _output, _settings, _usage, _values
 from pyctd.cli._settings import Settings
 from pyctd.metrics import CgroupV1Metrics, CgroupV2Metrics, v1, v2
 
@@ -231,6 +232,16 @@ def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTAINERD_ADDRESS", "/a.sock")
     monkeypatch.setenv("CONTAINERD_NAMESPACE", "n")
     assert (Settings().socket, Settings().space) == ("/a.sock", "n")
+
+
+def test_a_containerd_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_settings, "CONNECT_TIMEOUT", 0.2)
+    address = str(tmp_path / "c.sock")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(address)
+        silent.listen()
+        with pytest.raises(pyctd.UnavailableError, match=rf"containerd at {address} does not answer within 0\.2 s"):
+            Settings(address=address, state_dir=str(tmp_path / "state")).client()
 
 
 @pytest.mark.parametrize(
