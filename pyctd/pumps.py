@@ -11,7 +11,7 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import errors
 from ._threads import name_thread
@@ -129,6 +129,7 @@ class Reader(Pump):
         super().__init__(stream)
         self._sink = sink
         self._at_eof = at_eof
+        self._taken: tuple[float, float | None] = (0.0, None)  # by the receiver; and since when it has the last bytes
 
     def pump(self, fd: int) -> None:
         """From fd to the receiver."""
@@ -153,7 +154,19 @@ class Reader(Pump):
                 return
             left -= moved
 
+    def taken(self) -> float:
+        """Seconds that the receiver has taken so far for what it was given."""
+        seconds, since = self._taken
+        return seconds if since is None else seconds + time.monotonic() - since
+
     def _move(self, fd: int, limit: int) -> int:
+        self._taken = (self._taken[0], time.monotonic())  # there is something: what blocks from here is the receiver
+        try:
+            return self._hand_over(fd, limit)
+        finally:
+            self._taken = (self.taken(), None)
+
+    def _hand_over(self, fd: int, limit: int) -> int:
         with contextlib.suppress(BlockingIOError):  # which the sink reports, as ever
             moved = self._splice(limit)
             if moved is not None:
@@ -279,9 +292,14 @@ class PumpedIO(ReadyIO):
     def cancel(self) -> None:
         """``IO.cancel``: Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream."""
 
-    def drain(self) -> bool:
-        """Waits for the ends of stdout and stderr, at most GRACE seconds; whether they came."""
-        return _join([pump for pump in self._pumps if isinstance(pump, Reader)])
+    def drain(self, patient: bool = False) -> bool:
+        """Waits for the ends of stdout and stderr, at most GRACE seconds; whether they came.
+
+        Args:
+            patient: the time that their receivers take does not count.
+        """
+        reading = [pump for pump in self._pumps if isinstance(pump, Reader)]
+        return _join_patiently(reading) if patient else _join(reading)
 
     def wait(self) -> None:
         """``IO.wait``: as drain, and what did not end is logged."""
@@ -309,13 +327,23 @@ def warn_of_late_end(config: Config) -> None:
     )
 
 
-def _join(pumps: list[Pump]) -> bool:
+def _join(pumps: Sequence[Pump]) -> bool:
     """Waits for pumps to end, at most GRACE seconds; whether they did. One whose receiver blocks goes on without us."""
     others = [pump for pump in pumps if pump is not threading.current_thread()]
     until = time.monotonic() + GRACE
     for pump in others:
         pump.join(max(0.0, until - time.monotonic()))
     return not any(pump.is_alive() for pump in others)
+
+
+def _join_patiently(readers: list[Reader]) -> bool:
+    """As _join, but the time that their receivers take does not count."""
+    began = time.monotonic()
+    before = [pump.taken() for pump in readers]
+    for pump, taken in zip(readers, before, strict=True):
+        while pump.is_alive() and (left := began + GRACE + pump.taken() - taken - time.monotonic()) > 0:
+            pump.join(max(left, GRACE / 10))
+    return not any(pump.is_alive() for pump in readers)
 
 
 def _tell(close_stdin: Callable[[], object]) -> None:

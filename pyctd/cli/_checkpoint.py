@@ -10,7 +10,7 @@ import click
 from ..errors import InvalidArgumentError, NotFoundError
 from ._output import show_json, working
 from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
-from ._streams import forwarded_signals, kept, streams
+from ._streams import exit_code, forwarded_signals, kept, streams
 from ._values import container_argument
 
 __all__ = ["checkpoint", "restore"]
@@ -50,7 +50,7 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
 
     The container is the one that the checkpoint was made of, or one with the same spec and root.
     """
-    with settings.client() as client, forwarded_signals(not detach) as forward_to:
+    with settings.client() as client, forwarded_signals(not detach) as signals:
         info = info_of(client, container)
         tty = bool(process_of(info).get("terminal"))
         loaded_container = client.load_container(info.id)
@@ -60,9 +60,8 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
             loaded_container.task().delete()  # what is left of the one before
         if not detach:
             # No sign of life here: the container's own output may begin at any moment.
-            task = loaded_container.start(directory, interactive, streams(tty, interactive))
-            forward_to(task)
-            return task.wait().exit_code
+            own = streams(tty, interactive)
+            return exit_code(loaded_container.start(directory, interactive, own), own, signals)
         with working(f"restore of {container}"):
             task = loaded_container.start(directory, interactive, kept if tty or interactive else None)
         show_json({"id": container, "pid": task.pid}, line=True) if settings.json else click.echo(container)

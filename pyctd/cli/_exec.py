@@ -16,7 +16,7 @@ from ..errors import Error, StdioError
 from ..task import Task
 from ..types import ContainerInfo
 from ._settings import Settings, info_of, pass_settings, process_of, shared
-from ._streams import forwarded_signals, streams
+from ._streams import exit_code, forwarded_signals, streams
 from ._values import container_argument, environment
 
 __all__ = ["attach", "exec"]
@@ -47,16 +47,15 @@ def exec(settings: Settings, /, **given: Any) -> int:
     to it.
     """
     settings.executes = True
-    with settings.client() as client, forwarded_signals(not given["detach"]) as forward_to:
+    with settings.client() as client, forwarded_signals(not given["detach"]) as signals:
         info = info_of(client, given["container"])
         task = client.load_container(info.id).task()
         wanted = _process(info, task, given)
-        io = None if given["detach"] else streams(given["tty"], given["interactive"])
-        process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], io)
-        if given["detach"]:
+        own = None if given["detach"] else streams(given["tty"], given["interactive"])
+        process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], own)
+        if own is None:
             return 0
-        forward_to(process)
-        code = process.wait().exit_code
+        code = exit_code(process, own, signals)
         with contextlib.suppress(Error):  # the container may be gone, and the code is known
             process.delete()
     return code
@@ -95,7 +94,7 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
     It needs to have been started with streams: pyctd run -d with -i or -t. One reader at a time. Ctrl-P Ctrl-Q
     leaves the terminal of a container again.
     """
-    with settings.client() as client, forwarded_signals(sig_proxy) as forward_to:
+    with settings.client() as client, forwarded_signals(sig_proxy) as signals:
         info = info_of(client, container)
         tty = bool(process_of(info).get("terminal"))
         own = streams(tty, stdin)
@@ -113,5 +112,4 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
             if isinstance(error.__cause__, click.ClickException):
                 raise error.__cause__ from None
             raise
-        forward_to(task)
-        return task.wait().exit_code
+        return exit_code(task, own, signals)

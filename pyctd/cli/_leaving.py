@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from .. import stdio
 from ..directio import DirectIO
 from ..pumps import Pump, Writer
+from ._own import Terminal
 
 __all__ = ["Leaving", "Left"]
 
@@ -21,8 +21,8 @@ class Left(BaseException):
     """Whoever sat at the terminal has left; what runs runs on. Raised on the main thread, whatever that waits for."""
 
 
-class Leaving(stdio.terminal):
-    """``stdio.terminal`` with the keys."""
+class Leaving(Terminal):
+    """A terminal with the keys."""
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         pumps = super()._pumps(dio, opened)

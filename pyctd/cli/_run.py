@@ -20,7 +20,7 @@ from ..errors import ConflictError, NotFoundError
 from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
-from ._streams import forwarded_signals, kept, logged, streams
+from ._streams import exit_code, forwarded_signals, kept, logged, streams
 from ._values import environment, label_map, limits, mount, size, tmpfs, volume
 
 __all__ = ["run"]
@@ -93,17 +93,16 @@ def run(settings: Settings, /, **given: Any) -> int:
     wanted = _spec(given, cgroups_path=f"/{name}@{settings.space}")
     with (
         settings.client_or_engine(own) as client,
-        forwarded_signals(not detach) as forward_to,
+        forwarded_signals(not detach) as signals,
         _container(client, name, wanted, given, remove) as container,
     ):
-        task = container.start(
-            with_stdin=given["interactive"], attach_stdio=_stdio(given, may_leave=not remove and not own)
-        )
         if detach:
+            task = container.start(with_stdin=given["interactive"], attach_stdio=_left_behind(given))
             show_json({"id": name, "pid": task.pid}, line=True) if settings.json else click.echo(name)
             return 0
-        forward_to(task)
-        code = task.wait().exit_code
+        mine = streams(given["tty"], given["interactive"], may_leave=not remove and not own)
+        task = container.start(with_stdin=given["interactive"], attach_stdio=mine)
+        code = exit_code(task, mine, signals)
         if remove:
             with contextlib.suppress(NotFoundError):  # somebody else has removed it: the code is known all the same
                 task.delete()
@@ -134,9 +133,8 @@ def _spec(given: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
     )
 
 
-def _stdio(given: dict[str, Any], may_leave: bool) -> StdioCallback | None:
-    if not given["detach"]:
-        return streams(given["tty"], given["interactive"], may_leave=may_leave)
+def _left_behind(given: dict[str, Any]) -> StdioCallback | None:
+    """The streams of what runs on without this program."""
     if given["log"]:
         return logged(os.fspath(given["log"]))
     return kept if given["tty"] or given["interactive"] else None

@@ -7,22 +7,23 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from .. import stdio
 from ..directio import IO, Config, DirectIO, StdioCallback
 from ..errors import Error
 from ..process import Process
 from ._leaving import Leaving, raise_left
+from ._own import Inherited, Own, Terminal
 
-__all__ = ["end_on_signals", "forwarded_signals", "kept", "logged", "streams"]
+__all__ = ["Forwarding", "end_on_signals", "exit_code", "forwarded_signals", "kept", "logged", "streams"]
 
 SIGNALS_UNTIL_KILL = 3
+REQUESTS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
-def streams(tty: bool, interactive: bool, *, may_leave: bool = True) -> StdioCallback:
+def streams(tty: bool, interactive: bool, *, may_leave: bool = True) -> Own:
     """A person's terminal, or whatever else this program has for streams.
 
     Args:
@@ -31,8 +32,8 @@ def streams(tty: bool, interactive: bool, *, may_leave: bool = True) -> StdioCal
         may_leave: whether a person can leave it behind, with the keys for that.
     """
     if not tty or not os.isatty(1) or (interactive and not os.isatty(0)):
-        return stdio.inherit(stdin=interactive)
-    return Leaving() if interactive and may_leave else stdio.terminal(stdin=interactive)
+        return Inherited(stdin=interactive)
+    return Leaving() if interactive and may_leave else Terminal(stdin=interactive)
 
 
 def kept(dio: DirectIO) -> IO:
@@ -93,37 +94,70 @@ def end_on_signals() -> None:
     signal.signal(signal.SIGALRM, raise_left)
 
 
-@contextlib.contextmanager
-def forwarded_signals(wanted: bool = True) -> Iterator[Callable[[Process], None]]:
-    """Sends this program's signals on to the process that it is told; what arrives earlier waits.
+class Forwarding:
+    """Sends signals of this program on to the process that it is told; what arrives earlier waits.
 
     The third request to end kills: an init process may ignore the others.
     """
-    if not wanted:
-        yield lambda process: None
-        return
-    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
-    numbers = _heeded(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
-    def forward(process: Process) -> None:
+    def __init__(self, numbers: list[signal.Signals]) -> None:
+        self._arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._before = {number: signal.signal(number, self._arrive) for number in numbers}
+
+    def _arrive(self, number: int, frame: FrameType | None) -> None:
+        self._arrived.put(number)
+
+    def to(self, process: Process) -> None:
+        """Where they go."""
+        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
+        self._threads.append(threading.Thread(target=self._forward, args=(process,), name="pyctd-signals"))
+        self._threads[0].start()
+
+    def _forward(self, process: Process) -> None:
         ends = 0
-        while number := arrived.get():
+        while number := self._arrived.get():
             with contextlib.suppress(Error):
                 ends += number in (signal.SIGINT, signal.SIGTERM)
                 process.kill(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
 
-    def forward_to(process: Process) -> None:
-        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
-        threads.append(threading.Thread(target=forward, args=(process,), name="pyctd-signals"))
-        threads[0].start()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Requests to end are this program's own meanwhile."""
+        numbers = REQUESTS_TO_END & self._before.keys()
+        for number in numbers:
+            signal.signal(number, self._before[number])
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, self._arrive)
 
-    threads: list[threading.Thread] = []
-    before = {number: signal.signal(number, lambda n, _: arrived.put(n)) for number in numbers}
-    try:
-        yield forward_to
-    finally:
-        for number, handler in before.items():
+    def close(self) -> None:
+        """Has signals do what they did before, once what has arrived is sent."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)
-        arrived.put(0)
-        for thread in threads:
+        self._arrived.put(0)
+        for thread in self._threads:
             thread.join()
+
+
+@contextlib.contextmanager
+def forwarded_signals(wanted: bool = True) -> Iterator[Forwarding]:
+    """What sends this program's signals on; none where that is not wanted."""
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+    forwarding = Forwarding(_heeded(*numbers) if wanted else [])
+    try:
+        yield forwarding
+    finally:
+        forwarding.close()
+
+
+def exit_code(process: Process, own: Own, signals: Forwarding) -> int:
+    """Waits for a process's end, passing signals on to it, and for all that it wrote, which may take whoever reads it
+    any time: signals end this program then."""
+    signals.to(process)
+    code = process.wait().exit_code
+    with signals.paused():
+        own.whole()
+    return code

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from support.box import eventually
 from support.cli import Cli, pyctd_command
 from support.harm import standing_still
+from support.programs import under_way
 
 import pyctd
 from pyctd.cli._settings import DEFAULT_ADDRESS
@@ -265,6 +268,32 @@ def test_output_that_nobody_reads(cli: Cli) -> None:
         err = process.stderr.read()
         assert process.wait(60) == 6
     assert err.count("\n") <= 1
+
+
+IN_HASTE = """if True:
+    import sys
+    from pyctd import pumps
+    from pyctd.cli import main
+    pumps.GRACE = 0.1
+    sys.exit(main())
+"""
+"""The program, which waits but a moment for what holds a stream open."""
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_output_that_is_read_slowly_is_waited_for_until_a_signal(cli: Cli, reads: bool) -> None:
+    numbers = range(1, 20_001)  # more than a pipe holds, and less than all pipes on the way
+    args = ["run", "--name", "slow", "--rootfs", cli.rootfs, "/bin/seq", str(len(numbers))]
+    with under_way([sys.executable, "-c", IN_HASTE, *args], env=os.environ | cli.env) as process:
+        eventually(lambda: [one["status"] for one in cli.json("ps", "-a")] == ["exited"])
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        if not reads:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 143
+            return
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.split(), err) == (0, [b"%d" % number for number in numbers], b"")
 
 
 def test_what_a_killed_run_leaves_can_be_removed(cli: Cli) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support.box import eventually
 
+from pyctd import pumps
 from pyctd.pumps import Descriptor, Pump, PumpedIO, Reader, Writer
 from pyctd.terminal import Resizer
 
@@ -108,6 +109,27 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process() -> None:
     reader.start()
     join(feed(target, MANY), reader)
     os.close(out)
+
+
+def test_time_that_a_receiver_takes_does_not_count_for_who_is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pumps, "GRACE", 0.1)
+    stream, target = pipe()
+    dio: Any = None
+    goes_on = threading.Event()
+    reader = Reader(stream, lambda data: goes_on.wait(60))
+    io = PumpedIO(dio, [reader], contextlib.ExitStack())
+    os.write(target, b"x")
+    eventually(reader.taken)
+    assert not io.drain()
+    patient = threading.Thread(target=io.drain, args=(True,))
+    patient.start()
+    patient.join(0.5)
+    assert patient.is_alive()
+    goes_on.set()
+    join(patient)
+    assert reader.is_alive(), "what is merely held open is not waited for"
+    os.close(target)
+    join(reader)
 
 
 def of_file(tmp_path: Path) -> int:
