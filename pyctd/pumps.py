@@ -123,17 +123,21 @@ class Pump(threading.Thread):
 
 class Reader(Pump):
     """Hands what a stream brings to a receiver. While that does not return the stream fills, and then the process
-    waits, as with any pipe."""
+    waits, as with any pipe.
+
+    Attributes:
+        sink: the receiver; another one until it is started.
+    """
 
     def __init__(self, stream: Stream, sink: Sink, at_eof: Callable[[], object] = lambda: None) -> None:
         super().__init__(stream)
-        self._sink = sink
+        self.sink = sink
         self._at_eof = at_eof
         self._taken: tuple[float, float | None] = (0.0, None)  # by the receiver; and since when it has the last bytes
 
     def pump(self, fd: int) -> None:
         """From fd to the receiver."""
-        self._splice = _Splice(fd, self._sink.spliceable() if isinstance(self._sink, Descriptor) else None)
+        self._splice = _Splice(fd, self.sink.spliceable() if isinstance(self.sink, Descriptor) else None)
         try:
             while self.ready(fd, select.POLLIN):
                 if not self._move(fd, CHUNK):
@@ -174,7 +178,7 @@ class Reader(Pump):
         data = os.read(fd, limit)
         if data:
             try:
-                self._sink(data)
+                self.sink(data)
             except Exception:  # the process must not stall because its reader failed
                 _log.exception("the receiver of %s raised", self.name)
         return len(data)

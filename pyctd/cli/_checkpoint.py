@@ -60,8 +60,10 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
             loaded_container.task().delete()  # what is left of the one before
         if not detach:
             # No sign of life here: the container's own output may begin at any moment.
-            own = streams(tty, interactive)
-            return exit_code(loaded_container.start(directory, interactive, own), own, signals)
+            own = streams(tty, interactive, signals)
+            code = exit_code(loaded_container.start(directory, interactive, own), own, signals)
+            own.check()
+            return code
         with working(f"restore of {container}"):
             task = loaded_container.start(directory, interactive, kept if tty or interactive else None)
         show_json({"id": container, "pid": task.pid}, line=True) if settings.json else click.echo(container)

@@ -51,13 +51,14 @@ def exec(settings: Settings, /, **given: Any) -> int:
         info = info_of(client, given["container"])
         task = client.load_container(info.id).task()
         wanted = _process(info, task, given)
-        own = None if given["detach"] else streams(given["tty"], given["interactive"])
+        own = None if given["detach"] else streams(given["tty"], given["interactive"], signals)
         process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], own)
         if own is None:
             return 0
         code = exit_code(process, own, signals)
         with contextlib.suppress(Error):  # the container may be gone, and the code is known
             process.delete()
+        own.check()
     return code
 
 
@@ -112,4 +113,6 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
             if isinstance(error.__cause__, click.ClickException):
                 raise error.__cause__ from None
             raise
-        return exit_code(task, own, signals)
+        code = exit_code(task, own, signals)
+        own.check()
+        return code

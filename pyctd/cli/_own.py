@@ -1,19 +1,85 @@
-"""This program's own streams, or its terminal, for a process: what comes out of that gets there whole."""
+"""This program's own streams, or its terminal, for a process: what that writes gets there whole, or it is told."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import select
+import stat
+from collections.abc import Callable
+
 from .. import stdio
+from ..directio import DirectIO
+from ..pumps import Descriptor, Pump, Reader
 
 __all__ = ["Inherited", "Own", "Terminal"]
 
 
+class _Output(Descriptor):
+    """Writes to a stream of this program's, and to nowhere once that has failed: the process must not stall.
+
+    Args:
+        fd: the stream's descriptor.
+        unread: called when nobody reads it any more.
+
+    Attributes:
+        failure: why it can't be written, unless that is for want of somebody who reads it.
+    """
+
+    def __init__(self, fd: int, unread: Callable[[], object]) -> None:
+        super().__init__(fd)
+        self.failure: OSError | None = None
+        self.name = {1: "stdout", 2: "stderr"}.get(fd, f"descriptor {fd}")
+        self._unread = unread
+
+    def __call__(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while self.fd is not None and rest:
+            try:
+                rest = rest[os.write(self.fd, rest) :]
+            except BlockingIOError:  # somebody who shares the stream wants it so
+                select.select([], [self.fd], [])
+            except OSError as error:
+                hung_up = error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fd).st_mode)
+                self.fd = None
+                if error.errno == errno.EPIPE:
+                    self._unread()
+                elif not hung_up:
+                    self.failure = error
+
+
 class Own(stdio._Callback):
-    """What the two below share."""
+    """What the two below share.
+
+    Attributes:
+        unread: called when nobody reads the output any more.
+    """
+
+    def __init__(self, *, stdin: bool) -> None:
+        super().__init__(stdin=stdin)  # type: ignore[call-arg]  # of the other base
+        self.unread: Callable[[], object] = lambda: None
+        self._outputs: list[_Output] = []
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        pumps = super()._pumps(dio, opened)
+        for pump in pumps:
+            if isinstance(pump, Reader) and isinstance(pump.sink, Descriptor) and pump.sink.fd is not None:
+                pump.sink = _Output(pump.sink.fd, self.unread)
+                self._outputs.append(pump.sink)
+        return pumps
 
     def whole(self) -> None:
         """Waits, once the process has ended, for all that it wrote; the time that whoever reads it takes is his own."""
         if self._io is not None:
             self._io.drain(patient=True)
+
+    def check(self) -> None:
+        """Raises OSError if what the process wrote could not be written."""
+        for output in self._outputs:
+            if output.failure is not None:
+                why = os.strerror(output.failure.errno or 0)
+                raise OSError(f"{output.name} can't be written, and output is lost: {why}") from output.failure
 
 
 class Inherited(Own, stdio.inherit):

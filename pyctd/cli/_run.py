@@ -100,12 +100,13 @@ def run(settings: Settings, /, **given: Any) -> int:
             task = container.start(with_stdin=given["interactive"], attach_stdio=_left_behind(given))
             show_json({"id": name, "pid": task.pid}, line=True) if settings.json else click.echo(name)
             return 0
-        mine = streams(given["tty"], given["interactive"], may_leave=not remove and not own)
+        mine = streams(given["tty"], given["interactive"], signals, may_leave=not remove and not own)
         task = container.start(with_stdin=given["interactive"], attach_stdio=mine)
         code = exit_code(task, mine, signals)
         if remove:
             with contextlib.suppress(NotFoundError):  # somebody else has removed it: the code is known all the same
                 task.delete()
+        mine.check()
     return code
 
 

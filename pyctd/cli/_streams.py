@@ -23,17 +23,22 @@ SIGNALS_UNTIL_KILL = 3
 REQUESTS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
-def streams(tty: bool, interactive: bool, *, may_leave: bool = True) -> Own:
+def streams(tty: bool, interactive: bool, signals: Forwarding | None = None, *, may_leave: bool = True) -> Own:
     """A person's terminal, or whatever else this program has for streams.
 
     Args:
         tty: whether the process has a terminal.
         interactive: whether it reads what comes here.
+        signals: what tells it when nobody reads its output any more, as a pipe would.
         may_leave: whether a person can leave it behind, with the keys for that.
     """
     if not tty or not os.isatty(1) or (interactive and not os.isatty(0)):
-        return Inherited(stdin=interactive)
-    return Leaving() if interactive and may_leave else Terminal(stdin=interactive)
+        own: Own = Inherited(stdin=interactive)
+    else:
+        own = Leaving(stdin=True) if interactive and may_leave else Terminal(stdin=interactive)
+    if signals is not None:
+        own.unread = signals.tell_unread
+    return own
 
 
 def kept(dio: DirectIO) -> IO:
@@ -107,6 +112,10 @@ class Forwarding:
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
         self._arrived.put(number)
+
+    def tell_unread(self) -> None:
+        """Sends the signal that a process gets whose output nobody reads."""
+        self._arrived.put(signal.SIGPIPE)
 
     def to(self, process: Process) -> None:
         """Where they go."""

@@ -296,6 +296,42 @@ def test_output_that_is_read_slowly_is_waited_for_until_a_signal(cli: Cli, reads
     assert (process.returncode, out.split(), err) == (0, [b"%d" % number for number in numbers], b"")
 
 
+@pytest.mark.parametrize(("command", "code"), [("run", 125), ("exec", 1)])
+def test_output_that_can_not_be_written_is_told_of(cli: Cli, command: str, code: int) -> None:
+    args = ["run", "--rm", "--rootfs", cli.rootfs]
+    if command == "exec":
+        cli.start("web")
+        args = ["exec", "web"]
+    with Path("/dev/full").open("w") as full, cli.under_way(*args, "/bin/echo", "lost", stdout=full) as process:
+        _, err = process.communicate(timeout=60)
+    told = "pyctd: stdout can't be written, and output is lost: No space left on device\n"
+    assert (process.returncode, err) == (code, told)
+
+
+def test_output_to_a_pipe_that_does_not_block_is_whole(cli: Cli) -> None:
+    numbers = range(1, 20_001)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    args = ["run", "--name", "slow", "--rootfs", cli.rootfs, "/bin/seq", str(len(numbers))]
+    with cli.under_way(*args, stdout=writing) as process:
+        os.close(writing)
+        eventually(lambda: [one["status"] for one in cli.json("ps", "-a")] == ["exited"])
+        with os.fdopen(reading) as file:
+            assert file.read().split() == [f"{number}" for number in numbers]
+        assert process.wait(60) == 0
+
+
+def test_an_exec_whose_output_nobody_reads_is_told_so(cli: Cli) -> None:
+    cli.start("web")
+    with cli.under_way("exec", "web", "yes") as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(60) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == ""
+
+
 def test_what_a_killed_run_leaves_can_be_removed(cli: Cli) -> None:
     args = ("run", "--rm", "--name", "orphan", "--rootfs", cli.rootfs)
     with cli.under_way(*args, "/bin/sh", "-c", "echo ready; sleep 600") as process:
