@@ -16,11 +16,12 @@ from .._clientcore import RUNC_SHIM
 from ..client import Client
 from ..container import Container
 from ..directio import StdioCallback
-from ..errors import ConflictError, NotFoundError
+from ..errors import ConflictError, DeadlineExceededError, NotFoundError
+from . import _streams
 from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
-from ._streams import exit_code, forwarded_signals, kept, logged, streams
+from ._streams import Forwarding, exit_code, forwarded_signals, kept, logged, streams
 from ._values import environment, label_map, limits, mount, size, tmpfs, volume
 
 __all__ = ["run"]
@@ -94,7 +95,7 @@ def run(settings: Settings, /, **given: Any) -> int:
     with (
         settings.client_or_engine(own) as client,
         forwarded_signals(not detach) as signals,
-        _container(client, name, wanted, given, remove) as container,
+        _container(client, name, wanted, given, signals) as container,
     ):
         if detach:
             task = container.start(with_stdin=given["interactive"], attach_stdio=_left_behind(given))
@@ -143,7 +144,7 @@ def _left_behind(given: dict[str, Any]) -> StdioCallback | None:
 
 @contextlib.contextmanager
 def _container(
-    client: Client, name: str, wanted: dict[str, Any], given: dict[str, Any], remove: bool
+    client: Client, name: str, wanted: dict[str, Any], given: dict[str, Any], signals: Forwarding
 ) -> Iterator[Container]:
     """A container that is gone at the end, whatever happened, if it is to be removed."""
     labels = [container_options.labels(label_map(given["label"]))] if given["label"] else []
@@ -154,8 +155,14 @@ def _container(
     try:
         yield container
     finally:
-        if remove:
-            with contextlib.suppress(NotFoundError):
-                container.task().force_delete()
-            with contextlib.suppress(NotFoundError):
-                container.delete()
+        if given["remove"]:
+            # A containerd that does not answer is waited for, unless somebody wants this to end.
+            timeout = _streams.PATIENCE if signals.given_up else None
+            try:
+                with contextlib.suppress(NotFoundError):
+                    container.task(timeout=timeout).force_delete(timeout=timeout)
+                with contextlib.suppress(NotFoundError):
+                    container.delete(timeout=timeout)
+            except DeadlineExceededError:
+                told = f"containerd does not answer: {name} is left, and 'pyctd rm --force {name}' removes it"
+                click.echo(f"pyctd: {told}", err=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..directio import IO, Config, DirectIO, StdioCallback
-from ..errors import Error
+from ..errors import DeadlineExceededError, Error
 from ..process import Process
 from ._leaving import Leaving, raise_left
 from ._own import Inherited, Own, Terminal
@@ -20,6 +20,8 @@ from ._own import Inherited, Own, Terminal
 __all__ = ["Forwarding", "end_on_signals", "exit_code", "forwarded_signals", "kept", "logged", "streams"]
 
 SIGNALS_UNTIL_KILL = 3
+PATIENCE = 10.0
+"""Seconds that containerd may take to hear of a request to end."""
 REQUESTS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
@@ -102,15 +104,27 @@ def end_on_signals() -> None:
 class Forwarding:
     """Sends signals of this program on to the process that it is told; what arrives earlier waits.
 
-    The third request to end kills: an init process may ignore the others.
+    The third request to end kills: an init process may ignore the others. A request that containerd does not take
+    within PATIENCE ends this program instead.
+
+    Attributes:
+        given_up: whether it has come to that.
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:
+        self.given_up = False
         self._arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._process: Process | None = None
+        self._there = threading.Event()
+        self._over = threading.Event()
+        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
+        self._thread = threading.Thread(target=self._forward, name="pyctd-signals", daemon=True)
         self._before = {number: signal.signal(number, self._arrive) for number in numbers}
+        self._thread.start()
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
+        if self.given_up and number in REQUESTS_TO_END:
+            raise SystemExit(128 + number)
         self._arrived.put(number)
 
     def tell_unread(self) -> None:
@@ -119,16 +133,35 @@ class Forwarding:
 
     def to(self, process: Process) -> None:
         """Where they go."""
-        # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
-        self._threads.append(threading.Thread(target=self._forward, args=(process,), name="pyctd-signals"))
-        self._threads[0].start()
+        self._process = process
+        self._there.set()
 
-    def _forward(self, process: Process) -> None:
+    def _forward(self) -> None:
         ends = 0
         while number := self._arrived.get():
-            with contextlib.suppress(Error):
-                ends += number in (signal.SIGINT, signal.SIGTERM)
-                process.kill(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
+            ends += number in (signal.SIGINT, signal.SIGTERM)
+            if self._send(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number) or self._over.is_set():
+                continue
+            if number in REQUESTS_TO_END:
+                self.given_up = True
+                thread = threading.main_thread().ident
+                assert thread is not None
+                signal.pthread_kill(thread, number)
+            elif self._process is None:
+                self._arrived.put(number)
+
+    def _send(self, number: int) -> bool:
+        """Whether the process has been sent it in time, or has ended."""
+        self._there.wait(PATIENCE)
+        if self._process is None:
+            return False
+        try:
+            self._process.kill(number, timeout=PATIENCE)
+        except DeadlineExceededError:
+            return False
+        except Error:
+            pass
+        return True
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -143,12 +176,13 @@ class Forwarding:
                 signal.signal(number, self._arrive)
 
     def close(self) -> None:
-        """Has signals do what they did before, once what has arrived is sent."""
+        """Has signals do what they did before, once what has arrived is sent, unless that takes long."""
+        self._over.set()
+        self._there.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._arrived.put(0)
-        for thread in self._threads:
-            thread.join()
+        self._thread.join(1.0)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support.box import eventually
+from support.box import eventually, unique
 from support.cli import Cli, pyctd_command
+from support.daemon import Daemon
 from support.harm import standing_still
 from support.programs import under_way
 
@@ -273,18 +274,19 @@ def test_output_that_nobody_reads(cli: Cli) -> None:
 IN_HASTE = """if True:
     import sys
     from pyctd import pumps
-    from pyctd.cli import main
+    from pyctd.cli import _streams, main
     pumps.GRACE = 0.1
+    _streams.PATIENCE = float(sys.argv.pop(1))
     sys.exit(main())
 """
-"""The program, which waits but a moment for what holds a stream open."""
+"""The program, which waits but a moment for what holds a stream open, and as long as it is told for containerd."""
 
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_output_that_is_read_slowly_is_waited_for_until_a_signal(cli: Cli, reads: bool) -> None:
     numbers = range(1, 20_001)  # more than a pipe holds, and less than all pipes on the way
     args = ["run", "--name", "slow", "--rootfs", cli.rootfs, "/bin/seq", str(len(numbers))]
-    with under_way([sys.executable, "-c", IN_HASTE, *args], env=os.environ | cli.env) as process:
+    with under_way([sys.executable, "-c", IN_HASTE, "60", *args], env=os.environ | cli.env) as process:
         eventually(lambda: [one["status"] for one in cli.json("ps", "-a")] == ["exited"])
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
@@ -330,6 +332,22 @@ def test_an_exec_whose_output_nobody_reads_is_told_so(cli: Cli) -> None:
         process.stdout.close()
         assert process.wait(60) == 128 + signal.SIGPIPE
         assert process.stderr.read() == ""
+
+
+def test_a_run_on_a_containerd_that_hangs_ends_with_ctrl_c(own_daemon: Daemon, rootfs: Path) -> None:
+    with own_daemon.client() as client:
+        cli = Cli(client, rootfs)
+        name = unique("hung")
+        args = ["run", "--rm", "--name", name, "--rootfs", cli.rootfs, "/bin/sh", "-c", "echo ready; sleep 600"]
+        with under_way([sys.executable, "-c", IN_HASTE, "0.5", *args], text=True, env=os.environ | cli.env) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            with standing_still(own_daemon.pid):
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=60)
+        told = f"pyctd: containerd does not answer: {name} is left, and 'pyctd rm --force {name}' removes it\n"
+        assert (process.returncode, err) == (130, told)
+        assert cli("rm", "--force", name) == (0, f"{name}\n", "")
 
 
 def test_what_a_killed_run_leaves_can_be_removed(cli: Cli) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.box import eventually
 
 import pyctd
-from pyctd.cli import _doctor, _errors, _leaving, _output, _settings, _usage, _values
+from pyctd.cli import _doctor, _errors, _leaving, _output, _settings, _streams, _usage, _values
 from pyctd.cli._settings import Settings
 from pyctd.metrics import CgroupV1Metrics, CgroupV2Metrics, v1, v2
 
@@ -123,6 +126,41 @@ def test_the_keys_that_leave_a_terminal() -> None:
         keys = _leaving._Keys(lambda left=left: left.append(True))  # type: ignore[misc]
         assert b"".join(map(keys, typed)) == passed, typed
         assert bool(left) == leaves, typed
+
+
+class Told:
+    """A process that signals are sent to."""
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+
+    def kill(self, number: int, *, timeout: float | None = None) -> None:
+        self.signals.append(number)
+
+
+def test_signals_wait_for_the_process_and_the_third_request_to_end_kills() -> None:
+    process: Any = Told()
+    with _streams.forwarded_signals() as signals:
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGINT)
+        signals.to(process)
+        eventually(lambda: process.signals == [signal.SIGUSR1, signal.SIGINT])
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        eventually(lambda: process.signals[2:] == [signal.SIGINT, signal.SIGKILL])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_request_to_end_that_no_process_takes_ends_the_program(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_streams, "PATIENCE", 0.3)
+    with _streams.forwarded_signals() as signals:
+        signal.raise_signal(number)
+        with pytest.raises(SystemExit) as ended:
+            threading.Event().wait(60)
+    assert ended.value.code == 128 + number
+    assert signals.given_up
 
 
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
