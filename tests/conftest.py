@@ -43,9 +43,9 @@ hypothesis.settings.register_profile("pyctd", deadline=None)
 hypothesis.settings.load_profile("pyctd")
 
 # A shell that starts the tests in the background, or nohup, has them ignore signals, and so would all that they start.
-for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, action)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

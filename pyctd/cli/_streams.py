@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..directio import IO, Config, DirectIO, StdioCallback
-from ..errors import DeadlineExceededError, Error
+from ..errors import DeadlineExceededError, Error, UnavailableError
 from ..process import Process
 from ._leaving import Leaving, raise_left
 from ._own import Inherited, Own, Terminal
@@ -105,7 +105,7 @@ class Forwarding:
     """Sends signals of this program on to the process that it is told; what arrives earlier waits.
 
     The third request to end kills: an init process may ignore the others. A request that containerd does not take
-    within PATIENCE ends this program instead.
+    within PATIENCE, or since it is away, ends this program instead.
 
     Attributes:
         given_up: whether it has come to that.
@@ -157,7 +157,7 @@ class Forwarding:
             return False
         try:
             self._process.kill(number, timeout=PATIENCE)
-        except DeadlineExceededError:
+        except (DeadlineExceededError, UnavailableError):
             return False
         except Error:
             pass

@@ -163,6 +163,21 @@ def test_a_request_to_end_that_no_process_takes_ends_the_program(
     assert signals.given_up
 
 
+@pytest.mark.parametrize("error", [pyctd.UnavailableError("away"), pyctd.DeadlineExceededError("late")])
+def test_a_request_to_end_that_containerd_does_not_take_ends_the_program(error: pyctd.Error) -> None:
+    class Out(Told):
+        def kill(self, number: int, *, timeout: float | None = None) -> None:
+            raise error
+
+    process: Any = Out()
+    with _streams.forwarded_signals() as signals:
+        signals.to(process)
+        with pytest.raises(SystemExit) as ended:  # noqa: PT012, it may come at once
+            signal.raise_signal(signal.SIGTERM)
+            threading.Event().wait(60)
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERE", "from here")
     monkeypatch.delenv("NOT_HERE", raising=False)
