@@ -63,7 +63,7 @@ def pair(daemon: str) -> Iterator[Pair]:
     observer.close()
     shims = leaks.shims(base)
     leaks.kill_shims(base)
-    # containerd forgets the shim of a start that is cut off in the wrong moment. The reference's is no fault of pyctd's.
+    # containerd forgets the shim of a start that is cut off at a bad moment. The reference's is no fault of pyctd's.
     left = {pid: line for pid, line in shims.items() if " -namespace go" not in line}
     if len(left) < len(shims):
         print(f"\nthe reference has left shims behind: {shims}")
