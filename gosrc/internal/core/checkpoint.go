@@ -203,7 +203,12 @@ func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStd
 	if err != nil {
 		return nil, "", err
 	}
-	defer func() { leave() }()
+	inside := true
+	defer func() {
+		if inside {
+			leave()
+		}
+	}()
 	wait, stop := ctr.client.left.expect(ctr.id)
 	defer stop()
 	marked, end := withCleanUp(ctx)
@@ -215,15 +220,12 @@ func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStd
 	if ended := ctx.Err(); ended != nil {
 		// An upload that was broken off would be continued by the next one, from its beginning: that waits for the end of
 		// this one, which the caller need not.
-		done := leave
-		if ctr.client.use(func() {
-			defer done()
+		inside = !ctr.client.use(func() {
+			defer leave()
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 			defer cancel()
 			_ = ctr.client.daemon.ContentStore().Abort(clean, checkpointDir)
-		}) {
-			leave = func() {}
-		}
+		})
 		if k := kind.Of(err); k == kind.Unknown || k == kind.Canceled {
 			err = fmt.Errorf("%s: %w", err, ended) // a stream that breaks, or that upload broke, does not say why
 		}
@@ -246,15 +248,15 @@ func withCleanUp(ctx context.Context) (marked context.Context, end context.Cance
 	return context.WithValue(ctx, cleanUpKey{}, long), end
 }
 
-// outlive gives a context that goes on when a marked one has ended.
-func outlive(ctx context.Context) (context.Context, bool) {
+// outlive gives a context that goes on when a marked one has ended, until cancel or the mark's end.
+func outlive(ctx context.Context) (_ context.Context, cancel context.CancelFunc, marked bool) {
 	long, marked := ctx.Value(cleanUpKey{}).(context.Context)
 	if !marked {
-		return ctx, false
+		return ctx, nil, false
 	}
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(long, cancel)
-	return out, true
+	return out, cancel, true
 }
 
 // cleanUp lets libcontainerd remove the checkpoints that it has put into containerd. It does so with the caller's
@@ -262,7 +264,7 @@ func outlive(ctx context.Context) (context.Context, bool) {
 // the way of a restore, which uploads the very same bytes.
 func cleanUp(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	deletes := false
-	if long, marked := outlive(ctx); marked {
+	if long, _, marked := outlive(ctx); marked {
 		switch request := request.(type) {
 		case *imagesapi.DeleteImageRequest:
 			deletes, request.Sync = true, true
@@ -283,10 +285,9 @@ func cleanUp(ctx context.Context, method string, request, reply any, conn *grpc.
 // nothing more to send, and a daemon that does not answer is not waited for.
 func upload(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if method == "/containerd.services.content.v1.Content/Write" {
-		if long, marked := outlive(ctx); marked {
-			late, cancel := context.WithCancel(long)
+		if long, cancel, marked := outlive(ctx); marked {
 			context.AfterFunc(ctx, func() { time.AfterFunc(lastMoment, cancel) })
-			ctx = late
+			ctx = long
 		}
 	}
 	return streamer(ctx, desc, conn, method, opts...)

@@ -47,7 +47,10 @@ type starting struct {
 }
 
 func newCensus() census {
-	return census{running: map[processKey]*member{}, starts: map[processKey]*starting{}, early: map[processKey]struct{}{}}
+	return census{
+		running: map[processKey]*member{}, starts: map[processKey]*starting{}, early: map[processKey]struct{}{},
+		told: map[processKey]uint32{},
+	}
 }
 
 // begin notes that the client starts a process, and what it returns that it runs, or with 0 that it does not: its events
@@ -129,7 +132,7 @@ func (c *census) open() {
 func (c *census) ask() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gaps == 1 || c.told == nil { // else an earlier one is being told yet
+	if c.gaps == 1 { // else an earlier one is being told yet
 		c.told = map[processKey]uint32{}
 	}
 }
