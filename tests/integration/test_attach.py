@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import leaks
@@ -60,43 +61,48 @@ def test_another_process_attaches_when_the_first_is_gone(box: Box, programs: Pro
     assert numbers[0] > last
 
 
-def test_what_a_task_writes_while_nobody_reads_is_not_lost(
-    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
-) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "sleep 0.5; echo unread; sleep 600"))
-        task = container.start(attach_stdio=pyctd.stdio.capture())
+LeftRunning = Callable[..., pyctd.Container]
+
+
+@pytest.fixture
+def left_running(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> LeftRunning:
+    """Starts a task through a client that is closed then; its container, loaded by another."""
+
+    def start(*args: str, with_stdin: bool = False, **options: Any) -> pyctd.Container:
+        box.ids.append(run_id)
+        with make_client() as first:
+            container = first.new_container(run_id, box.spec(*args, **options))
+            keep: pyctd.StdioCallback = (lambda dio: dio) if with_stdin else pyctd.stdio.capture()
+            container.start(with_stdin=with_stdin, attach_stdio=keep)
+        return box.client.load_container(run_id)
+
+    return start
+
+
+def test_what_a_task_writes_while_nobody_reads_is_not_lost(left_running: LeftRunning) -> None:
+    loaded = left_running("/bin/sh", "-c", "sleep 0.5; echo unread; sleep 600")
     time.sleep(1)
     out = pyctd.stdio.capture()
-    task = box.client.load_container(run_id).attach_task(out, timeout=60)
+    task = loaded.attach_task(out, timeout=60)
     eventually(lambda: out.stdout == b"unread\n")
     task.force_delete(timeout=60)
 
 
-def test_an_attached_stdin_comes_to_its_end(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
+def test_an_attached_stdin_comes_to_its_end(left_running: LeftRunning) -> None:
     """libcontainerd tells containerd of the end of no stdin but those that it made; a ready callback sees to it."""
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/cat"))
-        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+    loaded = left_running("/bin/cat", with_stdin=True)
     out = pyctd.stdio.capture(stdin=b"from afar\n")
-    task = box.client.load_container(run_id).attach_task(out, timeout=60)
+    task = loaded.attach_task(out, timeout=60)
     assert task.wait(timeout=60).exit_code == 0
     assert out.stdout == b"from afar\n"
     task.delete(timeout=60)
 
 
-def test_an_attached_stdin_in_the_callers_hands(
-    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
-) -> None:
+def test_an_attached_stdin_in_the_callers_hands(left_running: LeftRunning) -> None:
     """As in Go: closing the stream ends no stdin that another program may write to, and close_stdin does."""
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/cat"))
-        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+    loaded = left_running("/bin/cat", with_stdin=True)
     hold = Hold()
-    task = box.client.load_container(run_id).attach_task(hold, timeout=60)
+    task = loaded.attach_task(hold, timeout=60)
     dio = hold.dio
     assert dio.stdin
     assert dio.stdout
@@ -110,13 +116,8 @@ def test_an_attached_stdin_in_the_callers_hands(
     task.delete(timeout=60)
 
 
-def test_the_fifos_of_an_attached_task_have_its_name(
-    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
-) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/cat"))
-        container.start(with_stdin=True, attach_stdio=lambda dio: dio)
+def test_the_fifos_of_an_attached_task_have_its_name(box: Box, run_id: str, left_running: LeftRunning) -> None:
+    loaded = left_running("/bin/cat", with_stdin=True)
     bundle = f"{box.client.state_dir}/{run_id}"
     assert leaks.fifos(Path(bundle)) == {f"{bundle}/{run_id}-{s}" for s in ("stdin", "stdout", "stderr")}
     configs: list[pyctd.Config] = []
@@ -125,7 +126,7 @@ def test_the_fifos_of_an_attached_task_have_its_name(
         configs.append(dio.config())
         return dio
 
-    task = box.client.load_container(run_id).attach_task(look, timeout=60)
+    task = loaded.attach_task(look, timeout=60)
     assert configs == [pyctd.Config(False, *(f"{bundle}/{run_id}-{s}" for s in ("stdin", "stdout", "stderr")))]
     assert "init" not in "".join(map(str, configs))
     task.force_delete(timeout=60)
@@ -140,14 +141,11 @@ def test_attach_to_no_task(box: Box, client: pyctd.Client) -> None:
     assert called == []
 
 
-def test_attach_with_a_terminal(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        script = "trap 'stty size' WINCH; while :; do sleep 0.05; done"
-        container = first.new_container(run_id, box.spec("/bin/sh", "-c", script, terminal=True))
-        container.start(attach_stdio=pyctd.stdio.capture())
+def test_attach_with_a_terminal(left_running: LeftRunning) -> None:
+    script = "trap 'stty size' WINCH; while :; do sleep 0.05; done"
+    loaded = left_running("/bin/sh", "-c", script, terminal=True)
     out = pyctd.stdio.capture()
-    task = box.client.load_container(run_id).attach_task(out, timeout=60)
+    task = loaded.attach_task(out, timeout=60)
     time.sleep(0.2)  # for the trap
     task.resize(120, 50)
     eventually(lambda: out.stdout == b"50 120\r\n")
@@ -177,27 +175,18 @@ def test_attach_task_from_another_client(box: Box, make_client: Callable[..., py
     task.delete(timeout=60)
 
 
-def test_attach_task_outlives_its_deadline(box: Box, make_client: Callable[..., pyctd.Client], run_id: str) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"))
-        container.start(attach_stdio=pyctd.stdio.capture())
+def test_attach_task_outlives_its_deadline(left_running: LeftRunning) -> None:
+    loaded = left_running("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done")
     out = pyctd.stdio.capture()
-    task = make_client().load_container(run_id).attach_task(out, timeout=0.5)
+    task = loaded.attach_task(out, timeout=0.5)
     time.sleep(0.8)
     seen = len(out.stdout)
     eventually(lambda: len(out.stdout) > seen)
     task.force_delete(timeout=60)
 
 
-def test_attaching_nothing_leaves_the_streams_to_others(
-    box: Box, make_client: Callable[..., pyctd.Client], run_id: str
-) -> None:
-    box.ids.append(run_id)
-    with make_client() as first:
-        container = first.new_container(run_id, box.spec("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"))
-        container.start(attach_stdio=pyctd.stdio.capture())
-    loaded = box.client.load_container(run_id)
+def test_attaching_nothing_leaves_the_streams_to_others(left_running: LeftRunning) -> None:
+    loaded = left_running("/bin/sh", "-c", "while :; do echo x; sleep 0.05; done")
     task = loaded.attach_task(pyctd.stdio.null())
     process = task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=pyctd.stdio.capture())
     assert process.wait(timeout=60).exit_code == 0
