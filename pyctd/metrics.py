@@ -37,7 +37,7 @@ class _Sent(msgspec.Struct):
 
 def decode(data: bytes) -> Metrics:
     """Takes what Go sends. Fields that are not known, as from a newer containerd, are left out. For pyctd's own use."""
-    sent = msgspec.json.decode(data, type=_Sent)
+    sent: _Sent = msgspec.json.decode(data, type=_Sent)
     if sent.type not in BY_TYPE:
         raise UnimplementedError(f"the metrics are of type {sent.type!r}; pyctd knows {' and '.join(BY_TYPE)}")
     try:
