@@ -15,6 +15,8 @@
  *                 a pyctd_kind if it could not be started (then no completion follows). Its outcome arrives on the
  *                 queue as exactly one pyctd_completion, in order of finishing. timeout_ns is the operation's deadline
  *                 counted from now: negative is none, 0 is already past. pyctd_cancel cancels its Go context.
+ *                 Starts, execs and checkpoints are never cut off: the end of the context ends the wait. What a start or an
+ *                 exec makes after that is undone, and the next one with its id waits for the undoing.
  *   Panics        in Go are recovered in every export and every goroutine of ours, and arrive as PYCTD_INTERNAL.
  *   Threads       every function may be called from any thread. None may be called in a forked child.
  */

@@ -50,10 +50,11 @@ class Container(ContainerCore):
                 stays, so that it can be restored again, and the container may be any with the same spec.
             with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
-            timeout: seconds that it may take. CRIU is not cut off by it in a restore: the task is deleted once CRIU has
-                come to its end.
+            timeout: seconds to wait. A start is never cut off: one that takes longer, or that Ctrl-C interrupts, goes
+                on in the background, and its task is then deleted. Until then the next ``start`` and ``delete`` wait.
 
         Raises:
+            DeadlineExceededError: the timeout ran out.
             AlreadyExistsError: the container has a task, or another program restores the same checkpoint right now.
             InvalidArgumentError: checkpoint_dir is no directory with a checkpoint.
             NotFoundError: checkpoint_dir does not exist, or there is no ``criu`` to restore it.

@@ -72,7 +72,7 @@ class Process(ProcessCore):
         holds its streams open: that is waited for 2 seconds at most.
 
         Args:
-            timeout: seconds to wait; the process lives on when they run out.
+            timeout: seconds to wait; the process lives on when they run out. 0 asks whether it has exited already.
 
         Raises:
             DeadlineExceededError: it has not exited in time.

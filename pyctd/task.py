@@ -88,9 +88,11 @@ class Task(Process):
             spec: an OCI ``process`` object, as a mapping, JSON text or a file's path; see ``pyctd.spec.process``.
             with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: it runs without streams.
-            timeout: seconds that it may take.
+            timeout: seconds to wait for the start. An exec that takes longer, or that Ctrl-C interrupts, is killed and
+                deleted in the background; the next exec with its id waits for that.
 
         Raises:
+            DeadlineExceededError: the timeout ran out.
             ConflictError: the id is in use.
             InvalidArgumentError: the id or the spec is malformed.
             StdioError: attach_stdio raised.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, SlowIO, eventually
 from support.case import Case
 from support.deadlines import late_calls
 
@@ -133,23 +133,20 @@ def test_a_cancellation_does_not_wait_for_a_clean_up_that_takes_long(
     monkeypatch.setattr(_loop, "CLEAN_UP", 0.1)
     go_on = threading.Event()
 
-    def slowly(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        go_on.wait(60)
-        return None
-
     async def test(client: aio.Client) -> None:
-        container = await client.new_container("c", case.spec())
-        starting = asyncio.ensure_future(container.start(attach_stdio=slowly))
+        container = await client.new_container("c", case.spec("/bin/true"))
+        task = await container.start(attach_stdio=lambda dio: SlowIO(dio, go_on))
+        await task.wait()
+        deleting = asyncio.ensure_future(task.delete())
         await asyncio.sleep(0.1)
-        starting.cancel()
+        deleting.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
-            await starting
+            await deleting
         assert "Go still cleans up" in str(told(caught.value))
         go_on.set()
-        while "container_new_task, which was interrupted, has ended: " not in caplog.text:
+        while "process_delete, which was interrupted, has ended: " not in caplog.text:
             await asyncio.sleep(0.02)
-        with pytest.raises(pyctd.NotFoundError):
-            await container.task()
+        await (await container.task()).force_delete()
         await container.delete()
 
     case.run(test)

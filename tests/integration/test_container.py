@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import leaks
-from support.box import SLEEP, Box
+from support.box import SLEEP, Box, unique
 
 import pyctd
 
@@ -44,6 +46,26 @@ def test_bundle_of_a_container(client: pyctd.Client, box: Box) -> None:
     assert bundle.is_dir()
     container.delete()
     assert not bundle.exists()
+
+
+def test_a_refused_new_container_leaves_the_bundle_of_the_one_just_made(client: pyctd.Client, box: Box) -> None:
+    """Two calls at once with one id, of which containerd refuses one for its labels."""
+    too_long = [pyctd.options.labels({"a": "x" * 5000})]
+    for number in range(100):
+        box.ids.append(id := unique())
+        begin = threading.Barrier(2)
+
+        def make(opts: Sequence[pyctd.options.Option], id: str = id, begin: threading.Barrier = begin) -> None:
+            begin.wait(60)
+            with contextlib.suppress(pyctd.InvalidArgumentError):
+                client.new_container(id, box.spec("/bin/true"), opts=opts)
+
+        callers = [threading.Thread(target=make, args=(opts,)) for opts in ((), too_long)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert (Path(client.state_dir) / id).is_dir(), f"the bundle of container {number} is gone"
 
 
 def test_unknown_id(client: pyctd.Client) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import PATIENCE, Box, eventually
+from support.box import PATIENCE, Box, SlowIO, eventually
 from support.case import Case
 from support.moments import Interrupt, at_every_moment
 from support.programs import Programs
@@ -101,7 +101,9 @@ def test_ctrl_c_is_heard_within_a_tenth_of_a_second_in_every_call(
         assert own_engine.pid
         os.kill(own_engine.pid, signal.SIGCONT)
     print(out)
-    assert (code, err) == (0, ""), err
+    assert code == 0, err
+    # The start of a task and the checkpoint go on without their caller, and fail once the daemon answers.
+    assert [line for line in err.splitlines() if not line.startswith("an abandoned call failed container=c ")] == []
     lines = [line.split("\t") for line in out.splitlines()]
     assert len(lines) == 26
     assert {name: latency for name, latency, _ in lines if float(latency) > 100} == {}
@@ -185,43 +187,26 @@ def test_what_an_interrupted_call_has_made_is_told(box: Box, interrupted: Callab
 def test_an_interrupted_call_that_ends_late_is_logged(
     box: Box, interrupted: Callable[[bool], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Here because a stdio callback takes its time; its process is not made then."""
+    """Here because the IO takes its time, for which Go's delete waits."""
     caplog.set_level(logging.INFO, logger="pyctd")
-    container = box.container()
     go_on = threading.Event()
-
-    def slowly(dio: pyctd.DirectIO) -> pyctd.IO | None:
-        go_on.wait(60)
-        return None
-
+    task = box.container("/bin/true").start(attach_stdio=lambda dio: SlowIO(dio, go_on))
+    task.wait(timeout=60)
     interrupted(False)
     with pytest.raises(KeyboardInterrupt) as caught:
-        container.start(attach_stdio=slowly)
-    words = "container_new_task is cancelled, but Go still cleans up: pyctd logs how it ends"
+        task.delete()
+    words = "process_delete is cancelled, but Go still cleans up: pyctd logs how it ends"
     assert str(caught.value.__context__) == words
     go_on.set()
-    ended = "container_new_task, which was interrupted, has ended: "
+    ended = "process_delete, which was interrupted, has ended: Canceled: context canceled"
     eventually(lambda: ended in caplog.text, "the outcome in the log")
-    assert "context canceled" in caplog.text
-    with pytest.raises(pyctd.NotFoundError):
-        container.task()
 
 
 def test_an_interrupt_while_a_client_lets_go_of_streams_is_heard(
     box: Box, make_client: Callable[..., pyctd.Client], run_id: str
 ) -> None:
-    class Slow:
+    class Slow(SlowIO):
         """An IO at whose close Ctrl-C is pressed."""
-
-        def __init__(self, dio: pyctd.DirectIO) -> None:
-            self.dio = dio
-
-        def config(self) -> pyctd.Config:
-            return self.dio.config()
-
-        def cancel(self) -> None: ...
-
-        def wait(self) -> None: ...
 
         def close(self) -> None:
             signal.raise_signal(signal.SIGINT)

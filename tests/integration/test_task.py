@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, eventually
+from support.box import SLEEP, Box, eventually
 from support.deadlines import late_calls
 
 import pyctd
@@ -56,6 +57,23 @@ def test_wait_with_a_timeout_leaves_the_process(box: Box) -> None:
     assert task.status().status == "running"
     task.kill(9)
     assert task.wait(timeout=60).exit_code == 137
+
+
+def ended(process: pyctd.Process) -> bool:
+    return process.status().status == "stopped"
+
+
+@pytest.mark.parametrize("face", ["its own", "loaded", "an exec's"])
+def test_a_wait_of_no_time_knows_the_dead(box: Box, face: str) -> None:
+    task, _ = box.start(*(SLEEP if face == "an exec's" else ("/bin/false",)))
+    process: pyctd.Process = task
+    for number in range(20):
+        if face == "an exec's":
+            process = task.exec(f"e{number}", pyctd.spec.process(["/bin/false"]))
+        elif face == "loaded":
+            process = box.client.load_container(task.container_id).task()
+        eventually(partial(ended, process), "the end")
+        assert process.wait(timeout=0).exit_code == 1
 
 
 def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client, tmp_path: Path) -> None:

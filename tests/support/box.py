@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,26 @@ class Hold:
     def __call__(self, dio: pyctd.DirectIO) -> pyctd.IO:
         self.dio = dio
         return dio
+
+
+class SlowIO:
+    """The IO of streams that nobody reads, whose wait lasts until the test says go."""
+
+    def __init__(self, dio: pyctd.DirectIO, go: threading.Event | None = None) -> None:
+        self.dio = dio
+        self.go = go
+
+    def config(self) -> pyctd.Config:
+        return self.dio.config()
+
+    def cancel(self) -> None: ...
+
+    def wait(self) -> None:
+        if self.go is not None:
+            self.go.wait(PATIENCE)
+
+    def close(self) -> None:
+        self.dio.close()
 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:

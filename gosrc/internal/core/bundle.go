@@ -27,6 +27,14 @@ type bundle struct {
 	exists bool
 }
 
+func (cl *Client) bundlePath(id string) string { return filepath.Join(cl.stateDir, id) }
+
+// enterBundle lets one call at a time make or remove the bundle of a container. Without it a call that is refused, or a
+// delete that is about to end, takes away the bundle of the container that another call has just made.
+func (cl *Client) enterBundle(ctx context.Context, id string) (leave func(), err error) {
+	return cl.core.bundles.enter(ctx, cl.bundlePath(id))
+}
+
 func newBundle(path string) bundle {
 	_, err := os.Lstat(path)
 	return bundle{path, err == nil}

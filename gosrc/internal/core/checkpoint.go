@@ -9,18 +9,15 @@ import (
 	"path/filepath"
 	"time"
 
-	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 	"google.golang.org/grpc"
-
-	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// CreateCheckpoint is Task.CreateCheckpoint. When ctx ends first, it goes on without its caller: cut off in the middle,
-// containerd's client would leave the task paused and CRIU at work on it.
+// CreateCheckpoint is Task.CreateCheckpoint. It is seen through: cut off in the middle, containerd's client would leave the
+// task paused and CRIU at work on it.
 func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string, exit bool) (Result, error) {
 	task, p, err := c.task(h)
 	if err != nil {
@@ -33,57 +30,14 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 	if ctx.Err() != nil {
 		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // which refuses in its own words
 	}
-	leave, err := c.checkpoints.enter(ctx, directory)
-	if err != nil {
-		return Result{}, err
-	}
-	_, err = p.container.toTheEnd(ctx, func(ctx context.Context) error {
-		defer leave()
-		return checkpoint(ctx, task, directory, exit)
-	}, leave, func(error) {})
-	return Result{}, err
-}
-
-// toTheEnd runs work that must not be cut off in its middle, for CRIU is in it. When ctx ends first, the caller is told
-// so, abandoned is true, and late gets the outcome. If the client is closed already, only refused runs.
-func (ctr *Container) toTheEnd(ctx context.Context, work func(context.Context) error, refused func(), late func(error)) (abandoned bool, err error) {
-	done := make(chan error) // unbuffered: the outcome is either the caller's or late's
-	gone := make(chan struct{})
-	open := ctr.client.use(func() {
-		_, err := ctr.client.core.protect(func() (Result, error) { return Result{}, work(context.WithoutCancel(ctx)) })
-		select {
-		case done <- err:
-		case <-gone:
-			if err != nil {
-				log.G(ctx).WithError(err).WithField("container", ctr.id).Warn("what had run out of time has failed since")
-			}
-			_, _ = ctr.client.core.protect(func() (Result, error) { late(err); return Result{}, nil })
+	return seeThrough(ctx, p.container.client, p.key(), "the checkpoint goes on to its end", func(long context.Context) (Result, error) {
+		leave, err := c.checkpoints.enter(ctx, directory)
+		if err != nil {
+			return Result{}, err
 		}
-	})
-	if !open {
-		refused()
-		return false, kind.ErrClosed
-	}
-	select {
-	case err := <-done:
-		return false, err
-	case <-ctx.Done():
-		close(gone)
-		return true, ctx.Err()
-	}
-}
-
-// startTask is Task.Start. A restore is not cut off: runc would be killed, and its container's id stay in use for ever.
-func (p *Process) startTask(ctx context.Context, task libcontainerdtypes.Task, late func(error)) (abandoned bool, err error) {
-	begun := time.Now()
-	started := p.container.client.census.begin(processKey{p.container.id, p.container.id})
-	defer func() { started(pidOf(task, err)) }()
-	if !p.restores {
-		return false, task.Start(ctx)
-	}
-	return p.container.toTheEnd(ctx, func(ctx context.Context) error {
-		return withCriuReason(task.Start(ctx), begun) // before the task is deleted, and its log with it
-	}, func() {}, late)
+		defer leave()
+		return Result{}, checkpoint(long, task, directory, exit)
+	}, nil)
 }
 
 func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory string, exit bool) error {
@@ -92,8 +46,6 @@ func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory str
 		return err
 	}
 	begun := time.Now()
-	ctx, end := withCleanUp(ctx)
-	defer end()
 	err = task.CreateCheckpoint(ctx, directory, exit)
 	if err != nil {
 		err = withCriuReason(err, begun)
@@ -188,107 +140,34 @@ func restorable(directory string) error {
 	return nil
 }
 
-// newTask is Container.NewTask, with the directory that containerd leaves of a restore. From a checkpoint there is one
-// at a time in a namespace: libcontainerd puts the checkpoint into containerd's content store for it, named by the
-// directory and kept by its digest, and refuses what is there already.
-func (ctr *Container) newTask(ctx context.Context, checkpointDir string, withStdin bool, stdio libcontainerdtypes.StdioCallback) (_ libcontainerdtypes.Task, unpacked string, err error) {
-	if checkpointDir == "" {
-		task, err := ctr.moby.NewTask(ctx, "", withStdin, stdio)
-		return task, "", err
-	}
-	if err := restorable(checkpointDir); err != nil {
-		return nil, "", err
-	}
-	leave, err := ctr.client.core.restores.enter(ctx, ctr.client.place)
+// restore is Container.NewTask from a checkpoint, with the directory that containerd leaves of it. There is one at a time
+// in a daemon's namespace: libcontainerd puts the checkpoint into containerd's content store, named by the directory and
+// kept by its digest, and refuses what is there already. The wait for the others ends with ctx, the restore with long.
+func (ctr *Container) restore(ctx, long context.Context, directory string, withStdin bool, stdio libcontainerdtypes.StdioCallback) (_ libcontainerdtypes.Task, unpacked string, err error) {
+	daemon, err := ctr.client.daemon.Server(ctx) // by its own id, for a socket may have several paths
 	if err != nil {
 		return nil, "", err
 	}
-	inside := true
-	defer func() {
-		if inside {
-			leave()
-		}
-	}()
+	leave, err := ctr.client.core.restores.enter(ctx, daemon.UUID+"\x00"+ctr.client.namespace)
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
 	wait, stop := ctr.client.left.expect(ctr.id)
 	defer stop()
-	marked, end := withCleanUp(ctx)
-	task, err := ctr.moby.NewTask(marked, checkpointDir, withStdin, stdio)
-	end()
-	if err == nil {
-		return task, wait(ctr.client.ctx), nil
+	task, err := ctr.moby.NewTask(long, directory, withStdin, stdio)
+	if err != nil {
+		return nil, "", err
 	}
-	if ended := ctx.Err(); ended != nil {
-		// An upload that was broken off would be continued by the next one, from its beginning: that waits for the end of
-		// this one, which the caller need not.
-		inside = !ctr.client.use(func() {
-			defer leave()
-			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
-			defer cancel()
-			_ = ctr.client.daemon.ContentStore().Abort(clean, checkpointDir)
-		})
-		if k := kind.Of(err); k == kind.Unknown || k == kind.Canceled {
-			err = fmt.Errorf("%s: %w", err, ended) // a stream that breaks, or that upload broke, does not say why
-		}
-	}
-	return nil, "", err
+	return task, wait(ctr.client.ctx), nil
 }
 
-// cleanUpTimeout bounds what must be done after a context has ended.
-const cleanUpTimeout = 30 * time.Second
-
-// lastMoment is how long an upload may go on when its context has ended: ample for what is on its way then.
-const lastMoment = 2 * time.Second
-
-type cleanUpKey struct{}
-
-// withCleanUp marks the context of a call of libcontainerd that stores a checkpoint in containerd, for cleanUp and
-// upload. What these keep alive ends with end.
-func withCleanUp(ctx context.Context) (marked context.Context, end context.CancelFunc) {
-	long, end := context.WithCancel(context.WithoutCancel(ctx))
-	return context.WithValue(ctx, cleanUpKey{}, long), end
-}
-
-// outlive gives a context that goes on when a marked one has ended, until cancel or the mark's end.
-func outlive(ctx context.Context) (_ context.Context, cancel context.CancelFunc, marked bool) {
-	long, marked := ctx.Value(cleanUpKey{}).(context.Context)
-	if !marked {
-		return ctx, nil, false
-	}
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(long, cancel)
-	return out, cancel, true
-}
-
-// cleanUp lets libcontainerd remove the checkpoints that it has put into containerd. It does so with the caller's
-// context, which may have ended; and what it leaves to containerd's garbage collection is still there for a while, in
-// the way of a restore, which uploads the very same bytes.
-func cleanUp(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	deletes := false
-	if long, _, marked := outlive(ctx); marked {
-		switch request := request.(type) {
-		case *imagesapi.DeleteImageRequest:
-			deletes, request.Sync = true, true
-		case *contentapi.DeleteContentRequest:
-			deletes = true
-		}
-		if deletes {
-			clean, cancel := context.WithTimeout(long, cleanUpTimeout)
-			defer cancel()
-			ctx = clean
-		}
+// deleteAtOnce has containerd remove what a deleted image held before it answers. libcontainerd deletes the image of a
+// checkpoint only, and what would be left to the garbage collection stands in the way of a restore, which uploads the very
+// same bytes.
+func deleteAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if deletion, ok := request.(*imagesapi.DeleteImageRequest); ok {
+		deletion.Sync = true
 	}
 	return invoke(ctx, method, request, reply, conn, opts...)
-}
-
-// upload lets an upload of a checkpoint come to its end when the context ends in its last moment: libcontainerd would
-// take it for failed and not remove it, and containerd would keep it for ever. When the context ends earlier, there is
-// nothing more to send, and a daemon that does not answer is not waited for.
-func upload(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if method == "/containerd.services.content.v1.Content/Write" {
-		if long, cancel, marked := outlive(ctx); marked {
-			context.AfterFunc(ctx, func() { time.AfterFunc(lastMoment, cancel) })
-			ctx = long
-		}
-	}
-	return streamer(ctx, desc, conn, method, opts...)
 }

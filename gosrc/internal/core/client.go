@@ -6,12 +6,10 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/events/proxy"
 	"github.com/containerd/containerd/v2/pkg/dialer"
@@ -31,14 +29,14 @@ import (
 
 // A Client is a libcontainerd client with the containerd client below it.
 type Client struct {
-	core     *Core
-	cookie   uint64
-	stateDir string
-	place    string // the daemon and the namespace
-	daemon   *containerd.Client
-	moby     libcontainerdtypes.Client
-	ctx      context.Context
-	cancel   context.CancelFunc
+	core      *Core
+	cookie    uint64
+	stateDir  string
+	namespace string
+	daemon    *containerd.Client
+	moby      libcontainerdtypes.Client
+	ctx       context.Context
+	cancel    context.CancelFunc
 
 	mu      sync.Mutex
 	streams map[*stdio]struct{} // attached and not yet closed
@@ -49,6 +47,8 @@ type Client struct {
 	order   *locker.Locker // of a container's events, be they news or found after a gap
 	used    sync.WaitGroup // by work that must not lose the daemon in its middle
 	deaf    atomic.Bool    // nobody takes its events
+
+	undoings undoings
 }
 
 // connect dials a daemon as dockerd does.
@@ -73,8 +73,8 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
 			grpc.WithContextDialer(dialer.ContextDialer),
-			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, cleanUp, noteBundle),
-			grpc.WithChainStreamInterceptor(grpcerrors.StreamClientInterceptor, upload),
+			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, deleteAtOnce, noteBundle),
+			grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
 		}),
 		containerd.WithTimeout(timeout),
 	)
@@ -96,7 +96,7 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 		return Result{}, err
 	}
 	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
-	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, place: address + "\x00" + namespace, daemon: daemon, left: &events.left,
+	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, namespace: namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
 	events.lost = cl.census.open
@@ -139,14 +139,18 @@ func (cl *Client) close() {
 func (cl *Client) use(work func()) bool {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	if !cl.closed {
-		cl.used.Add(1)
-		cl.core.running.Go(func() {
-			defer cl.used.Done()
-			work()
-		})
+	if cl.closed {
+		return false
 	}
-	return !cl.closed
+	cl.used.Add(1)
+	running := cl.core.run(func() {
+		defer cl.used.Done()
+		work()
+	})
+	if !running {
+		cl.used.Done()
+	}
+	return running
 }
 
 // client finds a client that is open.
@@ -217,59 +221,6 @@ func (c *Core) LoadContainer(ctx context.Context, h uint64, id string) (Result, 
 		return Result{}, err
 	}
 	return Result{Value: c.handles.Put(&Container{client: cl, id: id, moby: ctr, bundle: of.path})}, nil
-}
-
-// NewContainerRequest is what NewContainer takes; its JSON fields are described in pyctd.h.
-type NewContainerRequest struct {
-	Replace                    bool
-	ID, Shim                   string
-	Spec, RuntimeOptions, Opts []byte
-}
-
-// NewContainer is Client.NewContainer, or libcontainerd.ReplaceContainer.
-func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerRequest) (Result, error) {
-	cl, err := c.client(h)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := identifiers.Validate(request.ID); err != nil {
-		return Result{}, cl.refuseContainer(ctx, request.ID, err)
-	}
-	spec, err := parseSpec(request.Spec)
-	if err != nil {
-		return Result{}, err
-	}
-	runtimeOptions, err := parseRuntimeOptions(request.Shim, request.RuntimeOptions)
-	if err != nil {
-		return Result{}, err
-	}
-	opts, err := parseContainerOpts(ctx, cl.daemon, request.Opts)
-	if err != nil {
-		return Result{}, err
-	}
-	bundle := newBundle(filepath.Join(cl.stateDir, request.ID))
-	if err := checkNewBundle(bundle.path, spec); err != nil {
-		return Result{}, err
-	}
-	of := bundleOf{id: request.ID, strict: request.Replace}
-	ctx = withBundle(ctx, &of)
-	var ctr libcontainerdtypes.Container
-	if request.Replace {
-		ctr, err = libcontainerd.ReplaceContainer(ctx, cl.moby, request.ID, spec, request.Shim, runtimeOptions, opts...)
-	} else {
-		ctr, err = cl.moby.NewContainer(ctx, request.ID, spec, request.Shim, runtimeOptions, opts...)
-	}
-	if err != nil {
-		if of.refused != nil {
-			return Result{}, of.refused
-		}
-		if k := kind.Of(err); k == kind.InvalidArgument || k == kind.ResourceExhausted { // a message that is too long
-			bundle.remove()
-		}
-		return Result{}, err
-	}
-	_, exits := runtimeOptions.(*runcoptions.Options)
-	return Result{Value: c.handles.Put(&Container{client: cl, id: request.ID, moby: ctr, bundle: of.path, exits: exits})}, nil
 }
 
 func asJSON(v any) (Result, error) {

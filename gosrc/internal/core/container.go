@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/containerd/containerd/v2/plugins"
 	cerrdefs "github.com/containerd/errdefs"
@@ -35,52 +34,65 @@ func (c *Core) container(h uint64) (*Container, error) {
 	return ctr, ctr.client.check()
 }
 
-// failedStartTimeout bounds the clean-up after a failed start, which must happen even when the start's own context is
-// what failed it. It is what libcontainerd gives the same clean-up of an exec.
-const failedStartTimeout = 45 * time.Second
-
 // NewTask is Container.NewTask; with start it is what libcontainerd's Container.Start was.
 func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, withStdin bool, stdioCookie uint64, start bool) (Result, error) {
 	ctr, err := c.container(h)
 	if err != nil {
 		return Result{}, err
 	}
+	key := processKey{ctr.id, ctr.id}
+	if err := ctr.client.undoings.wait(ctx, key); err != nil {
+		return Result{}, err
+	}
 	if err := ctr.checkFIFOs(ctr.id); err != nil {
 		return Result{}, err
 	}
+	if checkpointDir != "" {
+		if err := restorable(checkpointDir); err != nil {
+			return Result{}, err
+		}
+	}
+	fate := fmt.Sprintf("the start of container %q is undone in the background", ctr.id)
+	p, err := seeThrough(ctx, ctr.client, key, fate, func(long context.Context) (*Process, error) {
+		p, err := ctr.newTask(ctx, long, checkpointDir, withStdin, stdioCookie)
+		if err != nil || !start {
+			return p, err
+		}
+		if err := p.start(long); err != nil {
+			p.undoTask(long)
+			return nil, err
+		}
+		return p, nil
+	}, func(ctx context.Context, p *Process) { p.undoTask(ctx) })
+	if err != nil {
+		return Result{}, err
+	}
+	return c.processResult(p), nil
+}
+
+func (ctr *Container) newTask(ctx, long context.Context, checkpointDir string, withStdin bool, stdioCookie uint64) (*Process, error) {
 	spare, err := newSpare()
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
 	defer spare.release()
-	task, unpacked, err := ctr.newTask(ctx, checkpointDir, withStdin, ctr.client.attach(stdioCookie, spare, nil))
-	if err != nil {
-		return Result{}, err
+	stdio, made := ctr.attach(stdioCookie, spare, nil)
+	var task libcontainerdtypes.Task
+	var unpacked string
+	if checkpointDir == "" {
+		task, err = ctr.moby.NewTask(long, "", withStdin, stdio)
+	} else {
+		task, unpacked, err = ctr.restore(ctx, long, checkpointDir, withStdin, stdio)
 	}
+	if err != nil {
+		return nil, err
+	}
+	made()
 	p := newProcess(ctr, task)
 	p.restores = checkpointDir != ""
 	p.unpacked.Store(unpacked)
 	p.arm() // before the start, so that no exit can be missed
-	if start {
-		undo := func(error) {
-			p.close()
-			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), failedStartTimeout)
-			defer cancel()
-			// Only stopped tasks can be deleted; a created one has to be killed first.
-			if err := task.ForceDelete(clean); err != nil {
-				log.G(ctx).WithError(err).WithField("container", ctr.id).Error("failed to delete task after fail start")
-			}
-			p.discard()
-		}
-		if abandoned, err := p.startTask(ctx, task, undo); err != nil {
-			if !abandoned {
-				undo(err)
-			}
-			return Result{}, err
-		}
-		p.discard()
-	}
-	return c.processResult(p), nil
+	return p, nil
 }
 
 // Task is Container.Task, or Container.AttachTask when there is a cookie to attach.
@@ -101,7 +113,10 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 		// AttachTask opens the FIFOs under its context and for its life: under the call's own, its end would close them.
 		attached, end, stop := ctr.client.untilDone(ctx)
 		defer stop()
-		if task, err = ctr.moby.AttachTask(attached, ctr.client.attach(stdioCookie, spare, end)); err != nil {
+		stdio, made := ctr.attach(stdioCookie, spare, end)
+		if task, err = ctr.moby.AttachTask(attached, stdio); err == nil {
+			made()
+		} else {
 			end()
 		}
 	}
@@ -160,7 +175,20 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{}, ctr.delete(ctx)
+	if err := ctr.client.undoings.wait(ctx, processKey{ctr.id, ctr.id}); err != nil {
+		return Result{}, err
+	}
+	leave, err := ctr.client.enterBundle(ctx, ctr.id)
+	if err != nil {
+		return Result{}, err
+	}
+	defer leave()
+	streams := ctr.client.streamsOf(ctr.id)
+	if err := ctr.delete(ctx); err != nil {
+		return Result{}, err
+	}
+	ctr.client.endStreams(streams)
+	return Result{}, nil
 }
 
 // delete is libcontainerd's Delete, which removes the bundle when containerd has answered. Of one whose answer was lost the

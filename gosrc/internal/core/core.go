@@ -3,21 +3,18 @@ package core
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
-	"github.com/pyctd/pyctd/gosrc/internal/kind"
 	"github.com/pyctd/pyctd/gosrc/internal/queue"
 )
 
@@ -84,30 +81,25 @@ type Core struct {
 	callbacks Callbacks
 	ctx       context.Context
 	cancel    context.CancelFunc
-	running   sync.WaitGroup
-	lastOp    atomic.Int64
-	closed    atomic.Bool
+	running   sync.WaitGroup // grows under mu, and not once closed: Shutdown waits for it
 
-	mu  sync.Mutex
-	ops map[int64]inFlight
+	mu     sync.Mutex
+	closed bool
+	lastOp int64
+	ops    map[int64]context.CancelFunc // of each operation that has not ended
 
 	checkpoints gates // by directory
 	restores    gates // by daemon and namespace
+	bundles     gates // by path
 
 	dispatcher dispatcher
 	containerd containerdOutput
 }
 
-// inFlight is an operation that has not ended, and the queue that its outcome goes to.
-type inFlight struct {
-	cancel context.CancelFunc
-	queue  uint64
-}
-
 // New makes a core that calls back through callbacks.
 func New(callbacks Callbacks, logLevel int32) *Core {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]inFlight{}}
+	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]context.CancelFunc{}}
 	c.dispatcher.init(callbacks)
 	c.routeLogs(logLevel)
 	return c
@@ -128,79 +120,10 @@ func (c *Core) Counts() Counts {
 	}
 }
 
-// NewQueue makes a completion queue and returns its handle and eventfd.
-func (c *Core) NewQueue() (uint64, int, error) {
-	if c.closed.Load() {
-		return 0, -1, kind.ErrClosed
-	}
-	q, err := queue.New()
-	if err != nil {
-		return 0, -1, err
-	}
-	return c.handles.Put(q), q.FD(), nil
-}
-
-// Drain moves at most limit completions out of a queue.
-func (c *Core) Drain(q uint64, limit int) ([]queue.Completion, error) {
-	queue, err := handle.Get[*queue.Queue](&c.handles, q)
-	if err != nil {
-		return nil, err
-	}
-	return queue.Drain(limit), nil
-}
-
-// Start runs work on a goroutine of its own, under a context with the timeout given, and pushes its outcome to the
-// queue. A panic becomes the operation's error.
-func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Result, error)) (int64, error) {
-	out, err := handle.Get[*queue.Queue](&c.handles, q)
-	if err != nil {
-		return 0, err
-	}
-	if c.closed.Load() {
-		return 0, kind.ErrClosed
-	}
-	var ctx context.Context
-	var cancel context.CancelFunc
-	if timeoutNs < 0 {
-		ctx, cancel = context.WithCancel(c.ctx)
-	} else {
-		ctx, cancel = context.WithTimeout(c.ctx, time.Duration(timeoutNs))
-	}
-	op := c.lastOp.Add(1)
-	c.mu.Lock()
-	c.ops[op] = inFlight{cancel, q}
-	c.mu.Unlock()
-	c.running.Go(func() {
-		defer cancel()
-		sleepExactly()
-		// A context that has ended already is libcontainerd's to refuse, in its own words and with its own clean-up.
-		result, err := c.protect(func() (Result, error) { return work(ctx) })
-		done := queue.Completion{Op: op, Kind: kind.Of(err), Code: result.Code, Value: result.Value, At: result.At, Data: result.Data}
-		if err != nil {
-			done = queue.Completion{Op: op, Kind: done.Kind, Data: utf8(err.Error())}
-			var detailed interface{ Detail() string }
-			if errors.As(err, &detailed) {
-				done.Detail = utf8(detailed.Detail())
-			}
-		}
-		c.mu.Lock()
-		delete(c.ops, op)
-		c.mu.Unlock()
-		if !out.Push(done) {
-			c.disown(done) // nobody is left to own what is new
-		}
-	})
-	return op, nil
-}
-
-// sleepExactly lets this thread of Go's sleep for as long as the scheduler means to. Before one of its threads takes a new
-// goroutine from another that still runs, as the one that a caller in C has just started, it sleeps for 3 µs; the kernel
-// adds 50 µs to each sleep by default, which is more than all the rest of the way.
-func sleepExactly() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
-
 func utf8(text string) []byte { return []byte(strings.ToValidUTF8(text, "\uFFFD")) }
 
-func (c *Core) protect(work func() (Result, error)) (result Result, err error) {
+// protect turns a panic of work into its error.
+func protect[T any](work func() (T, error)) (made T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicError(p)
@@ -222,17 +145,6 @@ func panicError(p any) error {
 	return &PanicError{p}
 }
 
-// Cancel cancels an operation's context.
-func (c *Core) Cancel(op int64) bool {
-	c.mu.Lock()
-	at, ok := c.ops[op]
-	c.mu.Unlock()
-	if ok {
-		at.cancel()
-	}
-	return ok
-}
-
 // closer is what a released object does last.
 type closer interface{ close() }
 
@@ -243,26 +155,12 @@ func (c *Core) Release(h uint64) error {
 		return err
 	}
 	switch o := object.(type) {
-	case *queue.Queue:
-		c.cancelAll(h)
-		for _, done := range o.Close() {
-			c.disown(done)
-		}
+	case *completions:
+		c.closeQueue(o)
 	case closer:
 		o.close()
 	}
 	return nil
-}
-
-// cancelAll cancels the operations of a queue that is being released: nobody is left to hear of them.
-func (c *Core) cancelAll(q uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, at := range c.ops {
-		if at.queue == q {
-			at.cancel()
-		}
-	}
 }
 
 // disown releases what an operation made and nobody took. A handle has its generation, at least 1, in the upper half; a
@@ -276,25 +174,42 @@ func (c *Core) disown(done queue.Completion) {
 	}
 }
 
+// run runs work on a goroutine that Shutdown waits for, unless that has begun. It tells whether it has not.
+func (c *Core) run(work func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.running.Go(work)
+	}
+	return !c.closed
+}
+
 // Shutdown closes every client, cancels every operation and waits at most timeout for their goroutines.
 func (c *Core) Shutdown(timeout time.Duration) bool {
-	c.closed.Store(true)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.cancel()
 	c.dispatcher.close()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for _, object := range c.handles.All() {
-			if client, ok := object.(*Client); ok {
-				client.close()
-			}
-		}
+		c.closeClients()
 		c.running.Wait()
+		c.closeClients() // of operations that had made one before they heard
 	}()
 	select {
 	case <-done:
 		return true
 	case <-time.After(timeout):
 		return false
+	}
+}
+
+func (c *Core) closeClients() {
+	for _, object := range c.handles.All() {
+		if client, ok := object.(*Client); ok {
+			client.close()
+		}
 	}
 }

@@ -13,7 +13,7 @@ type gates struct {
 
 type gate struct {
 	users int           // inside or waiting
-	token chan struct{} // full while one is inside
+	token chan struct{} // empty while one is inside
 }
 
 // enter waits until nobody else is inside; the caller calls leave when it is done. It gives up when ctx ends.
@@ -22,6 +22,7 @@ func (g *gates) enter(ctx context.Context, key string) (leave func(), err error)
 	at := g.gates[key]
 	if at == nil {
 		at = &gate{token: make(chan struct{}, 1)}
+		at.token <- struct{}{}
 		if g.gates == nil {
 			g.gates = map[string]*gate{}
 		}
@@ -36,11 +37,9 @@ func (g *gates) enter(ctx context.Context, key string) (leave func(), err error)
 			delete(g.gates, key)
 		}
 	}
-	select {
-	case at.token <- struct{}{}:
-		return func() { <-at.token; forget() }, nil
-	case <-ctx.Done():
+	if _, err := receive(ctx, at.token); err != nil {
 		forget()
-		return nil, ctx.Err()
+		return nil, err
 	}
+	return func() { at.token <- struct{}{}; forget() }, nil
 }

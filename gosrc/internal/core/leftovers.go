@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,14 +41,13 @@ func (l *leftovers) expect(container string) (wait func(context.Context) string,
 	}
 	l.expected[container] = found
 	wait = func(ctx context.Context) string {
-		select {
-		case directory := <-found:
-			return directory
-		case <-ctx.Done():
-		case <-time.After(createEventTimeout):
+		ctx, cancel := context.WithTimeout(ctx, createEventTimeout)
+		defer cancel()
+		directory, err := receive(ctx, found)
+		if errors.Is(err, context.DeadlineExceeded) {
 			log.G(ctx).WithField("container", container).Warn("containerd does not tell where it has unpacked the checkpoint, which stays there")
 		}
-		return ""
+		return directory
 	}
 	return wait, func() {
 		l.mu.Lock()

@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -13,10 +12,9 @@ import (
 	_ "github.com/containerd/cgroups/v3/cgroup2/stats"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/identifiers"
+	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -52,6 +50,8 @@ func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
 }
 
 func (p *Process) close() { p.cancel() }
+
+func (p *Process) key() processKey { return processKey{p.container.id, p.moby.(embedded).ID()} }
 
 func (c *Core) process(h uint64) (*Process, embedded, error) {
 	p, err := handle.Get[*Process](&c.handles, h)
@@ -101,7 +101,7 @@ func (p *Process) arm() {
 
 // tellCensus notes the exit, whose event may be lost.
 func (p *Process) tellCensus(status *containerd.ExitStatus) {
-	p.container.client.census.exited(processKey{p.container.id, p.moby.(embedded).ID()}, status)
+	p.container.client.census.exited(p.key(), status)
 }
 
 // retryWait is how long a wait rests when the daemon is away.
@@ -140,15 +140,32 @@ func (c *Core) WaitProcess(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	p.arm()
-	select {
-	case <-p.exited:
-	case <-ctx.Done():
-		return Result{}, ctx.Err()
+	if _, err := receive(ctx, p.exited); err != nil && !p.ended(ctx) {
+		return Result{}, err
 	}
 	if p.waitErr != nil {
 		return Result{}, p.waitErr
 	}
 	return exitResult(&p.status), nil
+}
+
+// lookTimeout bounds the look at a process when the wait for it has run out of time.
+const lookTimeout = 100 * time.Millisecond
+
+// ended looks once more at a process when the wait for it has run out of time, so that of a dead one even a timeout of 0
+// gets the exit status: the answer to the wait may be under way yet.
+func (p *Process) ended(ctx context.Context) bool {
+	if kind.Of(ctx.Err()) != kind.DeadlineExceeded {
+		return false
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	status, err := p.moby.(embedded).Status(look)
+	if err != nil || status.Status != containerd.Stopped {
+		return false
+	}
+	_, err = receive(look, p.exited)
+	return err == nil
 }
 
 func exitResult(status *containerd.ExitStatus) Result {
@@ -183,12 +200,17 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	var streams []*stdio
+	if _, ok := p.moby.(libcontainerdtypes.Task); ok {
+		streams = p.container.client.streamsOf(p.container.id)
+	}
 	status, err := p.moby.Delete(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	p.tellCensus(status)
 	p.discard()
+	p.container.client.endStreams(streams)
 	return exitResult(status), nil
 }
 
@@ -226,18 +248,40 @@ func pidOf(process libcontainerdtypes.Process, err error) uint32 {
 
 // StartTask is Task.Start.
 func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
-	task, p, err := c.task(h)
+	_, p, err := c.task(h)
 	if err != nil {
 		return Result{}, err
 	}
-	settle := func(err error) {
-		if err == nil {
-			p.discard()
-		}
+	return seeThrough(ctx, p.container.client, p.key(), "the start goes on, and the task stays", func(long context.Context) (Result, error) {
+		return Result{}, p.start(long)
+	}, nil)
+}
+
+// start is Task.Start.
+func (p *Process) start(ctx context.Context) error {
+	begun := time.Now()
+	task := p.moby.(libcontainerdtypes.Task)
+	started := p.container.client.census.begin(p.key())
+	err := task.Start(ctx)
+	started(pidOf(task, err))
+	if err == nil {
+		p.discard()
+	} else if p.restores {
+		err = withCriuReason(err, begun) // before the task is deleted, and its log with it
 	}
-	_, err = p.startTask(ctx, task, settle)
-	settle(err)
-	return Result{}, err
+	return err
+}
+
+// undoTask deletes a task whose start has failed or was abandoned.
+func (p *Process) undoTask(ctx context.Context) {
+	p.close()
+	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
+	// Only stopped tasks can be deleted; a created one has to be killed first.
+	if err := p.forceDelete(ctx); err != nil {
+		log.G(ctx).WithError(err).WithField("container", p.container.id).Error("failed to delete task after fail start")
+	}
+	p.discard()
 }
 
 // Pause is Task.Pause.
@@ -252,15 +296,21 @@ func (c *Core) Resume(ctx context.Context, h uint64) (Result, error) {
 
 // ForceDelete is Task.ForceDelete.
 func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
-	task, p, err := c.task(h)
+	_, p, err := c.task(h)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := task.ForceDelete(ctx); err != nil {
-		return Result{}, err
+	return Result{}, p.forceDelete(ctx)
+}
+
+func (p *Process) forceDelete(ctx context.Context) error {
+	streams := p.container.client.streamsOf(p.container.id)
+	if err := p.moby.(libcontainerdtypes.Task).ForceDelete(ctx); err != nil {
+		return err
 	}
 	p.discard()
-	return Result{}, nil
+	p.container.client.endStreams(streams)
+	return nil
 }
 
 // Stats is Task.Stats.
@@ -326,39 +376,6 @@ func (c *Core) Summary(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	return asJSON(append([]libcontainerdtypes.Summary{}, summaries...))
-}
-
-// Exec is Task.Exec.
-func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withStdin bool, stdioCookie uint64) (Result, error) {
-	task, p, err := c.task(h)
-	if err != nil {
-		return Result{}, err
-	}
-	var process specs.Process
-	if err := parseObject("process spec", spec, &process); err != nil {
-		return Result{}, err
-	}
-	// What can't leave the bundle is left to libcontainerd, which asks containerd before it has made more than FIFOs.
-	if strings.ContainsAny(id, "/\x00") {
-		if err := identifiers.Validate(id); err != nil {
-			return Result{}, p.container.refuseExec(ctx, id, &process, err)
-		}
-	}
-	if err := p.container.checkFIFOs(id); err != nil {
-		return Result{}, err
-	}
-	spare, err := newSpare()
-	if err != nil {
-		return Result{}, err
-	}
-	defer spare.release()
-	started := p.container.client.census.begin(processKey{p.container.id, id})
-	exec, err := task.Exec(ctx, id, &process, withStdin, p.container.client.attach(stdioCookie, spare, nil))
-	started(pidOf(exec, err))
-	if err != nil {
-		return Result{}, err
-	}
-	return c.processResult(newProcess(p.container, exec)), nil
 }
 
 // UpdateResources is Task.UpdateResources.

@@ -136,10 +136,6 @@ func (r *readyEvents) probe(ctx context.Context, namespace string, seen <-chan s
 }
 
 func (r *readyEvents) wait(ctx context.Context) error {
-	select {
-	case <-r.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := receive(ctx, r.ready)
+	return err
 }

@@ -40,19 +40,24 @@ var allStreams = []Stream{Stdin, Stdout, Stderr}
 // process's cio.IO.
 type stdio struct {
 	client *Client
+	owner  string // the container's id
+	made   bool   // its process is; guarded by the client's lock
 	cookie uint64
 	spare  *spare
 	handle uint64
 	dio    *cio.DirectIO
 	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
-	end    context.CancelFunc         // of what the FIFOs were opened under; nil is the process's own
+	opened context.CancelFunc         // ends what the FIFOs were opened under; nil is the process's own
 	closed atomic.Bool                // as the other side knows
 	once   sync.Once
 	err    error
 }
 
-// attach makes the StdioCallback that asks the other side. With an end the process is one that runs already.
-func (cl *Client) attach(cookie uint64, spare *spare, end context.CancelFunc) libcontainerdtypes.StdioCallback {
+// attach makes the StdioCallback that asks the other side. With an end the process is one that runs already. The caller
+// calls made once the process is there.
+func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc) (callback libcontainerdtypes.StdioCallback, made func()) {
+	cl := ctr.client
+	var streams *stdio
 	without := none
 	if end != nil {
 		without = func(dio *cio.DirectIO) (cio.IO, error) {
@@ -61,12 +66,12 @@ func (cl *Client) attach(cookie uint64, spare *spare, end context.CancelFunc) li
 			return cio.NullIO("")
 		}
 	}
-	return func(dio *cio.DirectIO) (cio.IO, error) {
+	callback = func(dio *cio.DirectIO) (cio.IO, error) {
 		if cookie == 0 {
 			spare.release()
 			return without(dio)
 		}
-		s := &stdio{client: cl, cookie: cookie, spare: spare, dio: dio, end: end}
+		s := &stdio{client: cl, owner: ctr.id, cookie: cookie, spare: spare, dio: dio, opened: end}
 		s.handle = cl.core.handles.Put(s)
 		cl.mu.Lock()
 		open := !cl.closed
@@ -80,6 +85,7 @@ func (cl *Client) attach(cookie uint64, spare *spare, end context.CancelFunc) li
 		}
 		switch answer {
 		case StdioAttached:
+			streams = s
 			return s, nil
 		case StdioNone:
 			s.drop()
@@ -92,6 +98,43 @@ func (cl *Client) attach(cookie uint64, spare *spare, end context.CancelFunc) li
 			return nil, kind.ErrClosed
 		}
 		return nil, kind.ErrCallback // libcontainerd cancels and closes the DirectIO
+	}
+	return callback, func() {
+		if streams != nil {
+			cl.mu.Lock()
+			defer cl.mu.Unlock()
+			streams.made = true
+		}
+	}
+}
+
+// streamsOf gives the streams of a container's processes. When its task is deleted, these are all that nothing else will
+// close: those of execs that were not deleted, and of a task that was deleted through another object. In Go they would be
+// garbage. Streams of a process that is being made are not among them, for it may be the next task's.
+func (cl *Client) streamsOf(container string) (streams []*stdio) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	for s := range cl.streams {
+		if s.owner == container && s.made {
+			streams = append(streams, s)
+		}
+	}
+	return streams
+}
+
+// endStreams ends streams as containerd's client does when it deletes their process, but leaves the FIFOs to the bundle: by
+// then their names may be the next task's. In the background, for what reads the streams may take its time.
+func (cl *Client) endStreams(streams []*stdio) {
+	for _, s := range streams {
+		if !s.closed.Load() {
+			cl.use(func() {
+				s.Cancel()
+				s.Wait()
+				s.forget()
+				s.call(IOClose)
+				_ = s.end(func() error { letGo(s.dio); return nil })
+			})
+		}
 	}
 }
 
@@ -120,7 +163,7 @@ func (s *stdio) Wait() {
 func (s *stdio) Close() error {
 	s.forget()
 	s.call(IOClose)
-	return s.closeAll()
+	return s.end(s.dio.Close)
 }
 
 // call makes a call on the other side, whose last is its close: after a failed start both containerd's client and
@@ -132,13 +175,13 @@ func (s *stdio) call(which IOCall) {
 	s.client.core.callbacks.IO(s.cookie, which)
 }
 
-// closeAll closes the DirectIO, once: it removes FIFOs by their names, and later ones of those names are another
-// process's.
-func (s *stdio) closeAll() error {
+// end closes the streams in one of two ways, once: DirectIO.Close removes FIFOs by their names, and later FIFOs of those
+// names are another process's.
+func (s *stdio) end(way func() error) error {
 	s.once.Do(func() {
-		s.err = s.dio.Close()
-		if s.end != nil {
-			s.end()
+		s.err = way()
+		if s.opened != nil {
+			s.opened()
 		}
 	})
 	return s.err
@@ -165,8 +208,8 @@ func (s *stdio) detach() {
 	_, _ = s.client.core.handles.Take(s.handle)
 	letGo(s.dio)
 	s.call(IOClose)
-	if s.end != nil {
-		s.end()
+	if s.opened != nil {
+		s.opened()
 	}
 }
 
@@ -251,17 +294,16 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 		}
 		opened <- out
 	}()
-	select {
-	case out := <-opened:
-		return Result{Value: uint64(out.fd)}, out.err
-	case <-ctx.Done():
+	out, err := receive(ctx, opened)
+	if err != nil {
 		go func() { // the FIFO may open yet; its end, at the latest, ends this
 			if out := <-opened; out.err == nil {
 				_ = unix.Close(out.fd)
 			}
 		}()
-		return Result{}, ctx.Err()
+		return Result{}, err
 	}
+	return Result{Value: uint64(out.fd)}, out.err
 }
 
 func closedFIFO(err error) error { return fmt.Errorf("%w: %w", kind.ErrClosed, err) }
@@ -286,12 +328,11 @@ func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- closer.Close() }()
-	select {
-	case err := <-closed:
+	failed, err := receive(ctx, closed)
+	if err != nil {
 		return Result{}, err
-	case <-ctx.Done():
-		return Result{}, ctx.Err()
 	}
+	return Result{}, failed
 }
 
 // CancelStdio is DirectIO.Cancel.
@@ -310,5 +351,5 @@ func (c *Core) CloseStdio(h uint64) (Result, error) {
 		return Result{}, err
 	}
 	s.forget()
-	return Result{}, s.closeAll()
+	return Result{}, s.end(s.dio.Close)
 }

@@ -36,7 +36,8 @@ func attached(t *testing.T, answer StdioAnswer, end context.CancelFunc) (cio.IO,
 	if err != nil {
 		t.Fatal(err)
 	}
-	io, err := cl.attach(1, spare, end)(dio)
+	attach, _ := (&Container{client: cl, id: "a"}).attach(1, spare, end)
+	io, err := attach(dio)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,76 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/containerd/v2/pkg/identifiers"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Exec is Task.Exec.
+func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withStdin bool, stdioCookie uint64) (Result, error) {
+	task, p, err := c.task(h)
+	if err != nil {
+		return Result{}, err
+	}
+	var process specs.Process
+	if err := parseObject("process spec", spec, &process); err != nil {
+		return Result{}, err
+	}
+	// What can't leave the bundle is left to libcontainerd, which asks containerd before it has made more than FIFOs.
+	if strings.ContainsAny(id, "/\x00") {
+		if err := identifiers.Validate(id); err != nil {
+			return Result{}, p.container.refuseExec(ctx, id, &process, err)
+		}
+	}
+	key := processKey{p.container.id, id}
+	if err := p.container.client.undoings.wait(ctx, key); err != nil {
+		return Result{}, err
+	}
+	if err := p.container.checkFIFOs(id); err != nil {
+		return Result{}, err
+	}
+	fate := fmt.Sprintf("exec %q of container %q is killed and deleted in the background", id, p.container.id)
+	exec, err := seeThrough(ctx, p.container.client, key, fate, func(long context.Context) (*Process, error) {
+		spare, err := newSpare()
+		if err != nil {
+			return nil, err
+		}
+		defer spare.release()
+		stdio, made := p.container.attach(stdioCookie, spare, nil)
+		started := p.container.client.census.begin(key)
+		exec, err := task.Exec(long, id, &process, withStdin, stdio)
+		started(pidOf(exec, err))
+		if err != nil {
+			return nil, err
+		}
+		made()
+		return newProcess(p.container, exec), nil
+	}, func(ctx context.Context, exec *Process) { exec.undoExec(ctx) })
+	if err != nil {
+		return Result{}, err
+	}
+	return c.processResult(exec), nil
+}
+
+// undoExec kills and deletes an exec that was abandoned.
+func (p *Process) undoExec(ctx context.Context) {
+	defer p.close()
+	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
+	p.arm()
+	err := p.moby.Kill(ctx, syscall.SIGKILL)
+	if err == nil || cerrdefs.IsNotFound(err) { // it may have ended by itself
+		if _, err = receive(ctx, p.exited); err == nil {
+			_, err = p.moby.Delete(ctx)
+		}
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("container", p.container.id).Error("failed to delete an abandoned exec")
+	}
+}

@@ -1,0 +1,144 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/log"
+
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+// dockerd starts tasks under a context that nothing cancels (moby's daemon/start.go), because a start that is cut off in the
+// middle leaves half a task behind. pyctd does the same for starts, execs and checkpoints: the caller's context ends the
+// wait, never the work.
+
+// undoTimeout bounds the removal of what an abandoned or failed start has made. libcontainerd gives the same clean-up of an
+// exec as long.
+const undoTimeout = 45 * time.Second
+
+// seeThrough runs work under a context that outlives ctx, and returns what it made. When ctx ends first, the caller gets
+// ctx's error with fate, which says what becomes of the work, and undo removes what the work makes after all. A nil undo
+// leaves it.
+//
+// Work gets ctx itself if ctx has ended already: libcontainerd then refuses in its own words.
+func seeThrough[T any](ctx context.Context, cl *Client, key processKey, fate string, work func(context.Context) (T, error), undo func(context.Context, T)) (T, error) {
+	type outcome struct {
+		made T
+		err  error
+	}
+	if ctx.Err() != nil {
+		return work(ctx)
+	}
+	done := make(chan outcome) // unbuffered: either the caller takes the outcome, or it is undone
+	abandoned := make(chan func(), 1)
+	open := cl.use(func() {
+		long, cancel := cl.outlasting(ctx)
+		defer cancel()
+		var out outcome
+		out.made, out.err = protect(func() (T, error) { return work(long) })
+		select {
+		case done <- out:
+		case undone := <-abandoned:
+			defer undone()
+			switch {
+			case out.err != nil && undo != nil:
+				log.G(ctx).WithError(out.err).WithField("container", key.container).Info("an abandoned call failed: nothing is to be undone")
+			case out.err != nil:
+				log.G(ctx).WithError(out.err).WithField("container", key.container).Warn("an abandoned call failed")
+			case undo != nil:
+				_, _ = protect(func() (struct{}, error) { undo(long, out.made); return struct{}{}, nil })
+			}
+		}
+	})
+	if !open {
+		return outcome{}.made, kind.ErrClosed
+	}
+	out, err := receive(ctx, done)
+	if err != nil {
+		abandoned <- cl.undoings.begin(key)
+		return out.made, fmt.Errorf("%w: %s", err, fate)
+	}
+	return out.made, out.err
+}
+
+// outlasting gives a context that goes on when ctx has ended. A closed client ends it after undoTimeout, so that a daemon
+// that never answers does not keep the connection.
+func (cl *Client) outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(cl.ctx, func() {
+		timer := time.AfterFunc(undoTimeout, cancel)
+		context.AfterFunc(long, func() { timer.Stop() })
+	})
+	return long, func() { stop(); cancel() }
+}
+
+// undoings are the abandoned calls that have not been undone yet, by the process that they make. The zero value is ready
+// for use.
+type undoings struct {
+	mu      sync.Mutex
+	pending map[processKey][]chan struct{}
+}
+
+// begin notes one; the caller calls what it returns at its end.
+func (u *undoings) begin(key processKey) (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	done := make(chan struct{})
+	if u.pending == nil {
+		u.pending = map[processKey][]chan struct{}{}
+	}
+	u.pending[key] = append(u.pending[key], done)
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		close(done)
+		left := slices.DeleteFunc(u.pending[key], func(one chan struct{}) bool { return one == done })
+		if u.pending[key] = left; len(left) == 0 {
+			delete(u.pending, key)
+		}
+	}
+}
+
+// wait returns when nothing of key's is left to undo, so that a process can be started again after its start was
+// abandoned.
+func (u *undoings) wait(ctx context.Context, key processKey) error {
+	for {
+		next := u.next(key)
+		if next == nil {
+			return nil
+		}
+		if _, err := receive(ctx, next); err != nil {
+			return fmt.Errorf("%w: an abandoned start of %q is still being undone", err, key.process)
+		}
+	}
+}
+
+func (u *undoings) next(key processKey) <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if pending := u.pending[key]; len(pending) > 0 {
+		return pending[0]
+	}
+	return nil
+}
+
+// receive takes one value from a channel, or ctx's error. A value that is there already wins over a context that has
+// ended: a plain select would toss a coin.
+func receive[T any](ctx context.Context, from <-chan T) (T, error) {
+	select {
+	case value := <-from:
+		return value, nil
+	case <-ctx.Done():
+	}
+	select {
+	case value := <-from:
+		return value, nil
+	default:
+		var none T
+		return none, ctx.Err()
+	}
+}
