@@ -32,7 +32,11 @@ Sink = Callable[[bytes], object]
 
 
 class Descriptor:
-    """A sink that writes all to a descriptor; to nowhere for None."""
+    """A sink that writes all to a descriptor; to nowhere for None.
+
+    The descriptor may be non-blocking: its flags are shared with other programs, any of which can set them at any time.
+    A write then waits as a blocking one does.
+    """
 
     def __init__(self, fd: int | None) -> None:
         self.fd = fd
@@ -46,7 +50,12 @@ class Descriptor:
         """Writes data."""
         rest = memoryview(data)
         while self.fd is not None and rest:
-            rest = rest[os.write(self.fd, rest) :]
+            try:
+                rest = rest[os.write(self.fd, rest) :]
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self.fd, select.POLLOUT)
+                poll.poll()
 
 
 class _Splice:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import stat
 from collections.abc import Callable
 
@@ -34,19 +33,16 @@ class _Output(Descriptor):
         self._unread = unread
 
     def __call__(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while self.fd is not None and rest:
-            try:
-                rest = rest[os.write(self.fd, rest) :]
-            except BlockingIOError:  # somebody who shares the stream wants it so
-                select.select([], [self.fd], [])
-            except OSError as error:
-                hung_up = error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fd).st_mode)
-                self.fd = None
-                if error.errno == errno.EPIPE:
-                    self._unread()
-                elif not hung_up:
-                    self.failure = error
+        try:
+            super().__call__(data)
+        except OSError as error:
+            assert self.fd is not None
+            hung_up = error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fd).st_mode)
+            self.fd = None
+            if error.errno == errno.EPIPE:
+                self._unread()
+            elif not hung_up:
+                self.failure = error
 
 
 class Own(stdio._Callback):

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -148,6 +149,28 @@ def test_a_gibibyte_through_a_process(case: Case) -> None:
         await task.delete(timeout=60)
 
     with_container(case, life, "/bin/cat", limit=280)
+
+
+def test_a_mebibyte_from_and_to_pipes_that_do_not_block(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(BLOCK)
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        cat = pyctd.spec.process(["/bin/cat"])
+        task = await container.start()
+        with open(ends[0], "rb", buffering=0) as reading, open(ends[1], "wb", buffering=0) as writing:
+            first = await task.exec("e1", cat, attach_stdio=pyctd.stdio.files(tmp_path / "in", writing))
+            while select.select([], [writing], [], 0)[1]:
+                await asyncio.sleep(0.02)
+            second = await task.exec("e2", cat, attach_stdio=pyctd.stdio.files(reading, tmp_path / "out"))
+            await first.wait(timeout=60)
+            await first.delete(timeout=60)
+            writing.close()
+            await second.wait(timeout=60)
+            await second.delete(timeout=60)
+
+    with_container(case, life)
+    assert (tmp_path / "out").read_bytes() == BLOCK
 
 
 def test_a_reader_that_nobody_reads_from_holds_up_the_process(case: Case) -> None:

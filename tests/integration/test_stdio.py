@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import select
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from support import leaks
 from support.box import Box, Hold, eventually
+from support.programs import Programs
 
 import pyctd
 from pyctd._waits import Stop
@@ -88,6 +92,65 @@ def test_files(box: Box, tmp_path: Path) -> None:
         task.delete()
     assert (tmp_path / "out").read_bytes() == b"from a file\n"
     assert (tmp_path / "err").read_bytes() == b"err\n"
+
+
+MIB = os.urandom(1 << 20)
+
+
+@pytest.fixture
+def pipe_that_does_not_block() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Both ends, neither of which blocks."""
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(ends[0], "rb", buffering=0) as reading, open(ends[1], "wb", buffering=0) as writing:
+        yield reading, writing
+
+
+def test_a_mebibyte_from_and_to_pipes_that_do_not_block(
+    box: Box, pipe_that_does_not_block: tuple[BinaryIO, BinaryIO], tmp_path: Path
+) -> None:
+    reading, writing = pipe_that_does_not_block
+    (tmp_path / "in").write_bytes(MIB)
+    first = box.container("/bin/cat").start(attach_stdio=pyctd.stdio.files(tmp_path / "in", writing))
+    eventually(lambda: not select.select([], [writing], [], 0)[1], "that the pipe is full")
+    second = box.container("/bin/cat").start(attach_stdio=pyctd.stdio.files(reading, tmp_path / "out"))
+    assert first.wait(timeout=60).exit_code == 0
+    first.delete()
+    writing.close()
+    assert second.wait(timeout=60).exit_code == 0
+    second.delete()
+    assert (tmp_path / "out").read_bytes() == MIB
+
+
+def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_delete(
+    box: Box, pipe_that_does_not_block: tuple[BinaryIO, BinaryIO]
+) -> None:
+    reading, writing = pipe_that_does_not_block
+    container = box.container("/bin/sh", "-c", "yes | head -c 150000")
+    task = container.start(attach_stdio=pyctd.stdio.files(stdout=writing))
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
+    reading.close()  # frees the pump
+
+
+def test_what_is_inherited_may_be_pipes_that_do_not_block(box: Box, programs: Programs, tmp_path: Path) -> None:
+    program = """
+        os.set_blocking(0, False)
+        os.set_blocking(1, False)
+        with connect() as client:
+            task = client.load_container(rest[0]).start(attach_stdio=pyctd.stdio.inherit(stdin=True))
+            task.wait()
+            task.delete()
+    """
+    (tmp_path / "in").write_bytes(MIB)
+    id = box.container("/bin/cat").id
+    feeding = subprocess.Popen(["cat", tmp_path / "in"], stdout=subprocess.PIPE)
+    reading, writing = os.pipe()
+    with feeding, programs.popen(program, id, stdin=feeding.stdout, stdout=writing) as process:
+        eventually(lambda: not select.select([], [writing], [], 0)[1], "that the pipe is full")
+        os.close(writing)
+        with open(reading, "rb") as file:
+            assert file.read() == MIB
+        assert (process.wait(60), process.stderr.read()) == (0, "")
 
 
 def test_files_that_can_not_be_opened(box: Box, client: pyctd.Client, tmp_path: Path) -> None:

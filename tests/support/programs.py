@@ -54,7 +54,7 @@ class Programs:
             file.write_text(text)
             program = [str(file)]
         command = [sys.executable, *(["-X", "dev"] if dev else []), *program, *self.args, *args]
-        return under_way(command, text=True, **options)
+        return under_way(command, **{"text": True, **options})
 
     @contextlib.contextmanager
     def on_a_terminal(self, code: str, *args: str, rows: int = 24, columns: int = 80) -> Iterator[pexpect.spawn[str]]:

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import re
+import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,12 @@ class End:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+class NoStreams:
+    """A DirectIO of none."""
+
+    stdin = stdout = stderr = None
 
 
 def pipe() -> tuple[Any, int]:
@@ -64,6 +71,13 @@ def drain(fd: int, into: list[bytes]) -> threading.Thread:
     thread = threading.Thread(target=read)
     thread.start()
     return thread
+
+
+def full(fd: int) -> bool:
+    """Whether a pipe takes no more."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return not poll.poll(0)
 
 
 def join(*threads: threading.Thread) -> None:
@@ -98,6 +112,44 @@ def test_a_stream_into_a_pipe() -> None:
     os.close(out)
     join(threads[1])
     assert got == [MANY]
+
+
+MIB = os.urandom(1 << 20)
+
+
+def test_a_stream_into_a_pipe_that_does_not_block_is_whole() -> None:
+    """Somebody who shares the pipe has made it non-blocking; its reader is slower than the stream."""
+    stream, target = pipe()
+    other, out = os.pipe()
+    os.set_blocking(out, False)
+    got: list[bytes] = []
+    reader = Reader(stream, Descriptor(out))
+    reader.start()
+    feeding = feed(target, MIB)
+    eventually(lambda: full(out), "that the pipe is full")
+    reading = drain(other, got)
+    join(feeding, reader)
+    os.close(out)
+    join(reading)
+    assert got == [MIB]
+
+
+def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pumps, "GRACE", 0.1)
+    stream, target = pipe()
+    other, out = os.pipe()
+    os.set_blocking(out, False)
+    reader = Reader(stream, Descriptor(out))
+    dio: Any = NoStreams()
+    io = PumpedIO(dio, [reader], contextlib.ExitStack())
+    feeding = feed(target, MIB[: 3 << 16])  # for two pipes, and what the pump holds in between
+    eventually(lambda: full(out), "that the pipe is full")
+    closing = threading.Thread(target=io.close)
+    closing.start()
+    join(closing)
+    os.close(other)  # from now on what is left is thrown away
+    join(feeding, reader)
+    os.close(out)
 
 
 def test_a_pipe_that_nobody_reads_holds_up_no_process() -> None:
@@ -143,7 +195,17 @@ def of_pipe(tmp_path: Path) -> int:
     return source
 
 
-@pytest.mark.parametrize("source", [of_file, of_pipe, lambda path: MANY], ids=["a file", "a pipe", "bytes"])
+def of_pipe_that_does_not_block(tmp_path: Path) -> int:
+    source = of_pipe(tmp_path)
+    os.set_blocking(source, False)
+    return source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [of_file, of_pipe, of_pipe_that_does_not_block, lambda path: MANY],
+    ids=["a file", "a pipe", "a pipe that does not block", "bytes"],
+)
 def test_what_is_written_arrives_whole(tmp_path: Path, source: Callable[[Path], bytes | int]) -> None:
     reading, writing = os.pipe()
     stream: Any = End(writing)
