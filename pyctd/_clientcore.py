@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from . import _host, _native, _operations
+from . import _arguments, _host, _native, _operations
 from .errors import ClosedError, InvalidArgumentError
 from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore, meant_for
 from .types import to_datetime
@@ -44,7 +44,7 @@ def _is_coroutine_function(handler: Callable[..., Any]) -> bool:
 
 def check_address(address: str | os.PathLike[str]) -> str:
     """A socket's path as gRPC needs it. Raises InvalidArgumentError when it can't be one."""
-    path = os.fspath(address).removeprefix("unix://")
+    path = _arguments.path("address", address).removeprefix("unix://")
     if not path.startswith("/"):
         raise InvalidArgumentError(
             f"address must be the absolute path of containerd's socket, not {path!r}: try {os.path.abspath(path)!r}"
@@ -69,13 +69,15 @@ class ClientCore:
     ) -> None:
         self.address: str = check_address(address)
         self.namespace = namespace
-        self.state_dir: str = os.path.abspath(f"/run/pyctd/{namespace}" if state_dir is None else state_dir)
+        self.state_dir: str = _arguments.directory(
+            "state_dir", f"/run/pyctd/{namespace}" if state_dir is None else state_dir
+        )
         if backend is not None and not callable(getattr(backend, "process_event", backend)):
             raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
         self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
         # Whether it can be seen to be one; what else returns a coroutine shows that when it is called.
         self._is_coroutine_function = self._handler is not None and _is_coroutine_function(self._handler)
-        self._gaps = gaps
+        self._gaps = _arguments.flag("gaps", gaps)
         self._context = contextvars.copy_context()
         self._streams: set[EventStreamCore] = set()
         self._lock = threading.RLock()

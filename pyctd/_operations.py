@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import _arguments
 from ._json import from_json, to_json
 from ._native import Completion, Handle, Operation
 from .errors import InvalidArgumentError
@@ -17,6 +17,8 @@ from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summar
 
 if TYPE_CHECKING:
     import signal as signals
+
+    from .directio import Attachment
 
 _LAST_SIGNAL = 64
 
@@ -29,26 +31,13 @@ def _process(done: Completion) -> tuple[Handle, int]:
     return Handle(done.value, "a process"), done.code
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"{name} must be a string, not {value!r:.200}")
-    return value
-
-
-def _number(name: str, value: object) -> int:
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise InvalidArgumentError(f"{name} must be a whole number, not {value!r:.200}") from error
-
-
 # -- Client ----------------------------------------------------------------------------------------------------------
 
 
 def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Handle]:
     return Operation(
         "client_new",
-        (address, _text("namespace", namespace), state_dir, cookie),
+        (address, _arguments.text("namespace", namespace), state_dir, cookie),
         lambda done: Handle(done.value, f"client of {address}"),
     )
 
@@ -59,7 +48,9 @@ def client_version(client: Handle) -> Operation[Version]:
 
 def load_container(client: Handle, id: str) -> Operation[Handle]:
     return Operation(
-        "client_load_container", (client, _text("id", id)), lambda done: Handle(done.value, f"container {id!r}")
+        "client_load_container",
+        (client, _arguments.text("id", id)),
+        lambda done: Handle(done.value, f"container {id!r}"),
     )
 
 
@@ -87,6 +78,9 @@ def new_container(
     runtime_options: Mapping[str, Any] | None,
     opts: Sequence[Option],
 ) -> Operation[Handle]:
+    if not isinstance(opts, Iterable):
+        raise InvalidArgumentError(f"opts must be several options from pyctd.options, not {opts!r:.200}")
+    opts = tuple(opts)
     for opt in opts:
         if not isinstance(opt, Option):
             raise InvalidArgumentError(f"opts must come from pyctd.options, not {type(opt).__name__}")
@@ -96,9 +90,9 @@ def new_container(
         (
             client,
             int(replace),
-            _text("id", id),
+            _arguments.text("id", id),
             spec_json(spec),
-            _text("shim", shim),
+            _arguments.text("shim", shim),
             b"" if runtime_options is None else to_json("runtime_options", runtime_options),
             b"[" + options + b"]",
         ),
@@ -111,11 +105,20 @@ def new_container(
 
 
 def new_task(
-    container: Handle, checkpoint_dir: str | os.PathLike[str], stdin: bool, cookie: int, start: bool
+    container: Handle,
+    checkpoint_dir: str | os.PathLike[str],
+    with_stdin: bool,
+    attachment: Attachment,
+    start: bool,
 ) -> Operation[tuple[Handle, int]]:
-    directory = os.path.abspath(checkpoint_dir) if checkpoint_dir else ""
-    args = (container, directory, int(stdin), cookie, int(start))
+    given = _arguments.path("checkpoint_dir", checkpoint_dir)
+    directory = os.path.abspath(given) if given else ""
+    args = (container, directory, _stdin(with_stdin, attachment), attachment.cookie, int(start))
     return Operation("container_new_task", args, _process, makes=f"the task of {container.what}")
+
+
+def _stdin(with_stdin: bool, attachment: Attachment) -> int:
+    return int(_arguments.flag("with_stdin", with_stdin) or attachment.wants_stdin)
 
 
 def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
@@ -166,7 +169,9 @@ def kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None
 
 
 def resize(process: Handle, width: int, height: int) -> Operation[None]:
-    return Operation("process_resize", (process, _number("width", width), _number("height", height)), _nothing)
+    return Operation(
+        "process_resize", (process, _arguments.number("width", width), _arguments.number("height", height)), _nothing
+    )
 
 
 def wait(process: Handle) -> Operation[ExitStatus]:
@@ -222,8 +227,16 @@ def force_delete(task: Handle) -> Operation[None]:
     return Operation("task_force_delete", (task,), _nothing)
 
 
-def exec(task: Handle, process_id: str, spec: SpecLike, stdin: bool, cookie: int) -> Operation[tuple[Handle, int]]:
-    args = (task, _text("process_id", process_id), process_json(spec), int(stdin), cookie)
+def exec(
+    task: Handle, process_id: str, spec: SpecLike, with_stdin: bool, attachment: Attachment
+) -> Operation[tuple[Handle, int]]:
+    args = (
+        task,
+        _arguments.text("process_id", process_id),
+        process_json(spec),
+        _stdin(with_stdin, attachment),
+        attachment.cookie,
+    )
     return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}")
 
 
@@ -232,7 +245,8 @@ def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
 
 
 def create_checkpoint(task: Handle, directory: str | os.PathLike[str], exit: bool) -> Operation[None]:
-    return Operation("task_create_checkpoint", (task, os.path.abspath(directory), int(exit)), _nothing)
+    args = (task, _arguments.directory("directory", directory), int(_arguments.flag("exit", exit)))
+    return Operation("task_create_checkpoint", args, _nothing)
 
 
 # -- stdio -----------------------------------------------------------------------------------------------------------

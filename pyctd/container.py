@@ -84,8 +84,7 @@ class Container(ContainerCore):
         timeout: float | None,
     ) -> Task:
         with directio.attaching(attach_stdio) as attachment:
-            stdin = with_stdin or directio.wants_stdin(attach_stdio)
-            operation = _operations.new_task(self._handle, checkpoint_dir, stdin, attachment.cookie, start)
+            operation = _operations.new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = _native.run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import _native, _operations, errors
+from . import _arguments, _native, _operations, errors
 from ._waits import FifoEnd
 
 if TYPE_CHECKING:
@@ -287,6 +287,7 @@ class Attachment:
     """
 
     def __init__(self, callback: StdioCallback | None, existing: bool) -> None:
+        _arguments.stdio_callback(callback)
         self.callback = callback
         self.existing = existing
         self.dio: DirectIO | None = None  # until the last call: what the callback returned need not hold it
@@ -294,6 +295,8 @@ class Attachment:
         self.error: BaseException | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self.cookie: int = 0
+        # Whether a ready callback has something to send, so that the process needs a stdin.
+        self.wants_stdin = bool(getattr(callback, "with_stdin", False))
         if callback is not None:
             self.cookie = next(_cookies)
             _attachments[self.cookie] = self
@@ -408,8 +411,3 @@ def attaching(callback: Any, existing: bool = False) -> Iterator[Attachment]:
     except BaseException:
         attachment.forget()
         raise
-
-
-def wants_stdin(callback: Any) -> bool:
-    """Whether a ready callback has something to send, so that the process needs a stdin."""
-    return bool(getattr(callback, "with_stdin", False))

@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from . import _native, _operations
+from . import _arguments, _native, _operations
 from ._clientcore import check_address
 from .client import Client
 from .errors import ClosedError, Error, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
@@ -61,6 +61,8 @@ class Engine:
         self._handle: _native.Handle | None = None
         self._temporary: list[Path] = []
         self._closed = False
+        _arguments.seconds(timeout)
+        directories = {"root": root, "state": state}
         if address is not None:
             if root is not None or state is not None:
                 raise InvalidArgumentError("address names a containerd that runs already: it takes no root or state")
@@ -68,10 +70,10 @@ class Engine:
             return
         if log_level not in LOG_LEVELS:
             raise InvalidArgumentError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {log_level!r}")
+        given = [None if one is None else Path(_arguments.directory(name, one)) for name, one in directories.items()]
         _check_machine()
         try:
-            self.root: Path = self._directory(root)
-            self.state: Path = self._directory(state)
+            self.root, self.state = (self._temporary_directory() if one is None else one for one in given)
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
@@ -91,9 +93,7 @@ class Engine:
         self._handle = _native.Handle(started.value, "engine")
         _running.add(self)
 
-    def _directory(self, given: str | os.PathLike[str] | None) -> Path:
-        if given is not None:
-            return Path(os.path.abspath(given))
+    def _temporary_directory(self) -> Path:
         made = Path(tempfile.mkdtemp(prefix="pyctd-"))
         self._temporary.append(made)
         return made
@@ -127,7 +127,8 @@ class Engine:
         """
         if self._closed:
             raise ClosedError("engine is closed")
-        return None if self._handle is None else self.state / "bundles" / namespace
+        name = _arguments.text("namespace", namespace)
+        return None if self._handle is None else self.state / "bundles" / name
 
     def close(self, *, timeout: float | None = None) -> None:
         """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
@@ -135,6 +136,7 @@ class Engine:
         A task that can't be deleted within twenty seconds, as when its shim hangs, is killed together with its shim.
         A second time does nothing, and neither does a forked child: the engine is its parent's.
         """
+        _arguments.seconds(timeout)
         if self._closed:
             return
         if self._handle is None or _native.forked():

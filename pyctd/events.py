@@ -11,7 +11,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, Union, runtime_checkable
 
-from . import _native
+from . import _arguments, _native
 from .errors import InvalidArgumentError
 
 __all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler"]
@@ -107,7 +107,7 @@ class EventFilter(NamedTuple):
             events = None if kinds is None else frozenset(map(EventType, kinds))
         except ValueError as error:
             raise InvalidArgumentError(f"{error}: there are {', '.join(EventType)}") from None
-        gaps = gaps or (events is not None and EventType.GAP in events)
+        gaps = _arguments.flag("gaps", gaps) or (events is not None and EventType.GAP in events)
         return cls(_chosen("container_id", container_id), _chosen("process_id", process_id), events, gaps)
 
     def takes(self, event: Event) -> bool:
@@ -133,6 +133,12 @@ def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
         if not isinstance(one, str):
             raise InvalidArgumentError(f"{what} must be a str or several of them, not {given!r:.200}")
     return frozenset(chosen)
+
+
+def deadline(timeout: float | None) -> float | None:
+    """When a wait of so many seconds ends, on the clock of ``time.monotonic``."""
+    seconds = _arguments.seconds(timeout)
+    return None if seconds is None else time.monotonic() + seconds
 
 
 class EventStreamCore:
@@ -185,7 +191,7 @@ class EventStream(EventStreamCore):
             StopIteration: the stream is closed and all its events were read.
         """
         _native.refuse_forked()
-        until = None if timeout is None else time.monotonic() + timeout
+        until = deadline(timeout)
         with self._changed:
             while not self._events:
                 if self._closed:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, Union
 
+from . import _arguments
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
 from .errors import InvalidArgumentError
 from .pumps import Descriptor, Pump, PumpedIO, Reader, readers, writers
@@ -76,7 +77,7 @@ class Capturing:
     def __init__(self, stdin: bytes | None, limit: int | None) -> None:
         if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
             raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
-        if limit is not None and limit < 0:
+        if limit is not None and _arguments.number("limit", limit) < 0:
             raise InvalidArgumentError(f"limit must be None or a number of bytes from 0 up, not {limit!r}")
         self.with_stdin: bool = stdin is not None
         self.truncated: bool = False
@@ -141,7 +142,9 @@ class lines(_Callback):
         encoding: str = "utf-8",
     ) -> None:
         super().__init__()
-        codecs.lookup(encoding)
+        _arguments.receiver("on_stdout", on_stdout)
+        _arguments.receiver("on_stderr", on_stderr)
+        codecs.lookup(_arguments.text("encoding", encoding))
         self._handlers = (on_stdout, on_stderr)
         self._encoding = encoding
 
@@ -188,25 +191,36 @@ class files(_Callback):
     def __init__(self, stdin: Target | None = None, stdout: Target | None = None, stderr: Target | None = None) -> None:
         super().__init__()
         self.with_stdin: bool = stdin is not None
-        self._targets = (stdin, stdout, stderr)
+        self._targets = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        for name, given in self._targets.items():
+            _resolved(name, given)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         by_path: dict[str, int] = {}
 
-        def descriptor(target: Target | None, flags: int) -> int | None:
-            if target is None:
-                return None
-            if not isinstance(target, (str, os.PathLike)):
-                return target.fileno()
-            path = os.path.abspath(target)
-            if path not in by_path:
-                by_path[path] = os.open(path, flags | os.O_CLOEXEC, 0o666)
-                opened.callback(os.close, by_path[path])
-            return by_path[path]
+        def descriptor(name: str, flags: int) -> int | None:
+            target = _resolved(name, self._targets[name])
+            if target is None or isinstance(target, int):
+                return target
+            if target not in by_path:
+                by_path[target] = os.open(target, flags | os.O_CLOEXEC, 0o666)
+                opened.callback(os.close, by_path[target])
+            return by_path[target]
 
-        source = descriptor(self._targets[0], os.O_RDONLY)
-        out, err = (descriptor(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for target in self._targets[1:])
+        source = descriptor("stdin", os.O_RDONLY)
+        out, err = (descriptor(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("stdout", "stderr"))
         return [*readers(dio, Descriptor(out), Descriptor(err)), *writers(dio, source)]
+
+
+def _resolved(name: str, target: Target | None) -> str | int | None:
+    """The absolute path, or the descriptor, that a stream is connected to."""
+    if target is None:
+        return None
+    if isinstance(target, (str, bytes, os.PathLike)):
+        if not (path := _arguments.path(name, target)):
+            raise InvalidArgumentError(f"{name} must be the path of a file, not empty")
+        return os.path.abspath(path)
+    return _arguments.descriptor(name, target)
 
 
 class inherit(_Callback):
@@ -218,7 +232,7 @@ class inherit(_Callback):
 
     def __init__(self, *, stdin: bool = False) -> None:
         super().__init__()
-        self.with_stdin = stdin
+        self.with_stdin = _arguments.flag("stdin", stdin)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         sys.stdout.flush()
@@ -245,7 +259,7 @@ class terminal(_Callback):
 
     def __init__(self, *, stdin: bool = True, input: int | BinaryIO = 0, output: int | BinaryIO = 1) -> None:
         super().__init__()
-        self.with_stdin = stdin
+        self.with_stdin = _arguments.flag("stdin", stdin)
         self._input = _terminal("input", input, "inherit(stdin=True)") if stdin else None
         self._output = _terminal("output", output, "inherit()")
 
@@ -262,7 +276,7 @@ class terminal(_Callback):
 
 
 def _terminal(what: str, file: int | BinaryIO, instead: str) -> int:
-    fd = file if isinstance(file, int) else file.fileno()
+    fd = file if isinstance(file, int) else _arguments.descriptor(what, file)
     if not os.isatty(fd):
         raise InvalidArgumentError(f"{what} must be a terminal, which descriptor {fd} is not: use {instead} for others")
     return fd

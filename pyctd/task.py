@@ -6,7 +6,6 @@ import os
 
 from . import _native, _operations, directio
 from .directio import StdioCallback
-from .errors import InvalidArgumentError
 from .process import Process
 from .spec import SpecLike
 from .types import ProcessInfo, Stats, Summary
@@ -98,8 +97,7 @@ class Task(Process):
             StdioError: attach_stdio raised.
         """
         with directio.attaching(attach_stdio) as attachment:
-            stdin = with_stdin or directio.wants_stdin(attach_stdio)
-            operation = _operations.exec(self._handle, process_id, spec, stdin, attachment.cookie)
+            operation = _operations.exec(self._handle, process_id, spec, with_stdin, attachment)
             made = _native.run(operation, timeout)
         return Process(process_id, self.container_id, made, attachment)
 
@@ -150,6 +148,4 @@ class Task(Process):
             UnknownError: CRIU failed, or the task is not running. In the former case ``__cause__`` is a ``CriuError``
                 with CRIU's own reason, where its log can be read: by root on the daemon's machine. The task runs on.
         """
-        if not os.fspath(directory):
-            raise InvalidArgumentError("directory must be the path of a directory for the checkpoint, not empty")
         _native.run(_operations.create_checkpoint(self._handle, directory, exit), timeout)

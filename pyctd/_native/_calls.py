@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import starmap
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from .. import errors
+from .. import _arguments, errors
 from ._library import Handle, load, match_log_level, refuse_closed, release, state
 
 __all__ = [
@@ -193,10 +193,8 @@ def _copy(address: int, length: int, copied: list[Any]) -> bytes:
 
 
 def _timeout_ns(timeout: float | None) -> int:
-    if timeout is None:
+    if (timeout := _arguments.seconds(timeout)) is None:
         return -1
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
-        raise errors.InvalidArgumentError(f"timeout must be None or a number of seconds from 0 up, not {timeout!r}")
     return min(int(min(timeout, 1e10) * 1e9), 2**63 - 1)
 
 

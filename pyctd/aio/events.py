@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import _native
-from ..events import Event, EventFilter, EventStreamCore
+from ..events import Event, EventFilter, EventStreamCore, deadline
 
 __all__ = ["EventStream"]
 
@@ -35,7 +35,7 @@ class EventStream(EventStreamCore):
             StopAsyncIteration: the stream is closed and all its events were read.
         """
         _native.refuse_forked()
-        until = None if timeout is None else time.monotonic() + timeout
+        until = deadline(timeout)
         while not self._events:
             if self._closed:
                 raise StopAsyncIteration

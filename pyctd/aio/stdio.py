@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
-from .. import _operations, errors
+from .. import _arguments, _operations, errors
 from .._native import Handle
 from ..directio import Config, DirectIO, Made, ReadyIO, Stream
 from ..errors import InvalidArgumentError
@@ -171,9 +171,9 @@ class streams(_Callback):
 
     def __init__(self, *, stdin: bool = False, limit: int = 1 << 16) -> None:
         loop = asyncio.get_running_loop()
-        if limit <= 0:
+        if _arguments.number("limit", limit) <= 0:
             raise InvalidArgumentError(f"limit must be a number of bytes above 0, not {limit!r}")
-        self.with_stdin = stdin
+        self.with_stdin = _arguments.flag("stdin", stdin)
         self.stdout: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
         self.stderr: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
         end = Input(loop) if stdin else None

@@ -56,8 +56,7 @@ class Task(Process):
     ) -> Process:
         """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on a thread of Go's."""
         with directio.attaching(attach_stdio) as attachment:
-            stdin = with_stdin or directio.wants_stdin(attach_stdio)
-            made = await run(_operations.exec(self._handle, process_id, spec, stdin, attachment.cookie), timeout)
+            made = await run(_operations.exec(self._handle, process_id, spec, with_stdin, attachment), timeout)
         return Process(process_id, self.container_id, made, attachment)
 
     async def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:

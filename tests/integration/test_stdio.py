@@ -150,7 +150,8 @@ def test_what_is_inherited_may_be_pipes_that_do_not_block(box: Box, programs: Pr
         os.close(writing)
         with open(reading, "rb") as file:
             assert file.read() == MIB
-        assert (process.wait(60), process.stderr.read()) == (0, "")
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
 
 
 def test_files_that_can_not_be_opened(box: Box, client: pyctd.Client, tmp_path: Path) -> None:

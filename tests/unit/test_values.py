@@ -15,6 +15,7 @@ from pyctd import _native, _operations, errors
 from pyctd._clientcore import check_address
 from pyctd._json import to_json
 from pyctd._operations import signal_number
+from pyctd.directio import Attachment
 from pyctd.types import to_datetime
 
 
@@ -169,7 +170,7 @@ def test_what_is_no_string_is_named(wrong: Any) -> None:
         "namespace": lambda: pyctd.Client("/nowhere.sock", wrong, "/tmp"),
         "id": lambda: _operations.load_container(handle, wrong),
         "shim": lambda: _operations.new_container(handle, False, "c", spec, wrong, None, ()),
-        "process_id": lambda: _operations.exec(handle, wrong, spec["process"], False, 0),
+        "process_id": lambda: _operations.exec(handle, wrong, spec["process"], False, Attachment(None, False)),
     }
     spec = pyctd.spec.default("/", ["/bin/true"])
     for name, call in calls.items():
