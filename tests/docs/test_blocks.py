@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from .blocks import Blocks
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]
+
+SOURCES = [path for part in ("pyctd", "examples") for path in sorted((CHECKOUT / part).glob("**/*.py"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
@@ -34,9 +37,17 @@ def test_blocks(
     names = {"client": client, "engine": engine, "rootfs": rootfs, "pyctd": pyctd}
     names["criu_works"] = shutil.which("criu") is not None  # make test puts one there that does, where it can be had
     stand_ins = {"/run/containerd/containerd.sock": engine.address, "--rootfs DIR": f"--rootfs {rootfs}"}
+    stand_ins |= {"/var/lib/example": f"{directory}/r", "/run/example": f"{directory}/s"}
     Blocks(document, directory, names, stand_ins).run()
     for id in os.listdir(client.state_dir) if os.path.exists(client.state_dir) else []:
         pytest.fail(f"{document} leaves container {id}")
+
+
+@pytest.mark.parametrize("file", [*DOCUMENTS, *SOURCES], ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_no_example_shows_a_state_directory_that_others_may_have_made(file: Path) -> None:
+    """A name under /tmp, or one in whatever directory the program is started from."""
+    shown = re.findall(r"""(?:(?:state_dir|state|root)=["']|--state-dir (?=/))([\w./-]+)""", file.read_text())
+    assert [path for path in shown if path.startswith("/tmp") or not path.startswith("/")] == []
 
 
 @pytest.mark.parametrize(
