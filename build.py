@@ -51,8 +51,8 @@ extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t tex
 """
 
 
-#: How Python lets a handle go. In C, for in a finalizer that runs code of Python's a Ctrl-C is lost; only in the
-#: process that has loaded the library, and not once that is shut down.
+#: A handle's finalizer. It is C, because a Ctrl-C that comes while a finalizer runs Python's code is lost. It works only
+#: in the process that has loaded the library, and not once the library is shut down.
 RELEASE = """
 void pyctd_py_own(int32_t own);
 void pyctd_py_release(void *handle);
@@ -68,7 +68,7 @@ static void pyctd_py_own(int32_t own) { owner = own ? getpid() : 0; }
 static void pyctd_py_release(void *handle)
 {
     if (owner == getpid())
-        pyctd_release((pyctd_handle)(uintptr_t)handle);
+        pyctd_let_go((pyctd_handle)(uintptr_t)handle);
 }
 """
 

@@ -123,6 +123,16 @@ func pyctd_release(handle C.pyctd_handle) (failed C.int32_t) {
 	return C.int32_t(kind.Of(c.Release(uint64(handle))))
 }
 
+//export pyctd_let_go
+func pyctd_let_go(handle C.pyctd_handle) (failed C.int32_t) {
+	defer guard(&failed, C.int32_t(kind.Internal))
+	c := current.Load()
+	if c == nil {
+		return C.int32_t(kind.Closed)
+	}
+	return C.int32_t(kind.Of(c.LetGo(uint64(handle))))
+}
+
 //export pyctd_queue_new
 func pyctd_queue_new(fd *C.int32_t) (handle C.pyctd_handle) {
 	defer guard(&handle, 0)

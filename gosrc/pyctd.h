@@ -125,8 +125,8 @@ typedef enum {
                                * task that runs already: its FIFOs stay for the next to attach */
 } pyctd_stdio_answer;
 
-/* The methods of cio.IO that on_io carries, from Go's threads; the close of a client that is released comes on the
- * thread that releases it, and may come while a wait is under way. */
+/* The methods of cio.IO that on_io carries, from Go's threads. pyctd_release of a client makes the closes of its streams on
+ * the thread that calls it, perhaps while a wait is under way; pyctd_let_go makes them on a thread of Go's. */
 typedef enum {
     PYCTD_IO_CANCEL = 0,
     PYCTD_IO_WAIT = 1,   /* return only when the streams are done with */
@@ -170,6 +170,9 @@ void pyctd_free(char *data);
 /* Releases a handle: a client is closed (its connection, its event stream, its streams' descriptors; tasks live on), a
  * queue's descriptor is closed and the operations on it are cancelled, an engine is left running. 0 or a pyctd_kind. */
 int32_t pyctd_release(pyctd_handle handle);
+/* As pyctd_release, for finalizers: it calls nothing back on this thread, which a garbage collector may have interrupted
+ * anywhere, with any lock held. A client's streams are closed after it has returned. */
+int32_t pyctd_let_go(pyctd_handle handle);
 
 /* -- queues and operations --------------------------------------------------------------------------------------- */
 

@@ -225,10 +225,12 @@ def release(number: int) -> None:
 
 
 class Handle:
-    """Owns one handle: released by ``close``, or when nothing refers to it any more.
+    """Owns one handle: released by ``close``, or let go when nothing refers to it any more.
 
-    No code of Python's runs then, but for IOs that an unclosed client lets go of: what a signal's handler raises in a
-    finalizer is lost.
+    ``close`` releases it at once: the IOs that a client has are closed when it returns, on this thread. The finalizer
+    runs no code of Python's, neither its own nor an IO's, which is closed on a thread of Go's a little later. It may
+    interrupt any code on any thread, so that a lock which an IO's ``close`` takes may be held by that very thread; and
+    what a signal's handler raises in a finalizer is lost.
     """
 
     def __init__(self, number: int, what: str) -> None:
@@ -252,7 +254,8 @@ class Handle:
     def close(self) -> None:
         """Releases the handle; a second time does nothing."""
         self._closed = True
-        state.ffi.release(self._owned)
+        release(self._number)
+        state.ffi.release(self._owned)  # whose finalizer finds it released; where an interrupt came first, it does it
 
     def disown(self) -> None:
         """Forgets the handle, which Go has released already."""

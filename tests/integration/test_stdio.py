@@ -404,6 +404,34 @@ def test_an_io_whose_config_raises(box: Box, client: pyctd.Client) -> None:
     assert not leaks.fifos(Path(client.state_dir))
 
 
+def test_a_client_that_is_collected_closes_streams_on_another_thread(box: Box, programs: Programs) -> None:
+    """The thread on which it is collected may be anywhere, and hold any lock: this one's IO wants one that it holds."""
+    program = """
+        import gc
+        lock = threading.Lock()
+        closed = threading.Event()
+
+        class Locked:
+            def __init__(self, dio):
+                self.config, self.cancel, self.wait = dio.config, dio.cancel, dio.wait
+
+            def close(self):
+                with lock:
+                    closed.set()
+
+        client = connect()
+        client.itself = client
+        client.load_container(rest[0]).start(attach_stdio=Locked)
+        with lock:
+            del client
+            gc.collect()
+        print(closed.wait(30))
+    """
+    container = box.container()
+    assert programs.check(program, container.id) == "True\n"
+    container.task().force_delete()
+
+
 def test_a_stdin_that_is_collected_does_not_end_that_of_the_containers_next_task(box: Box) -> None:
     """Go never closes what is garbage, and CloseIO goes by the container's id."""
     container = box.container("/bin/cat")

@@ -25,7 +25,20 @@ from typing import Any
 import pyctd
 from pyctd import _ffi
 
-from .fuzz_draw import MAKES, RANGES, SIZES, TIMEOUTS, WEIGHTS, Function, Handles, Texts, functions, pick, serve
+from .fuzz_draw import (
+    LETS_GO,
+    MAKES,
+    RANGES,
+    SIZES,
+    TIMEOUTS,
+    WEIGHTS,
+    Function,
+    Handles,
+    Texts,
+    functions,
+    pick,
+    serve,
+)
 
 __all__ = ["SLOT", "THREADS"]
 
@@ -247,7 +260,7 @@ class Fuzz:
             drawn = draw.choices(calls, weights, k=min(batch, inputs - begun)) if begun else calls
             for name, call, arguments in drawn:
                 args = arguments(draw)
-                if name == "pyctd_release" and args[0] in self.spared and draw.random() < 0.9:
+                if name in LETS_GO and args[0] in self.spared and draw.random() < 0.9:
                     continue
                 number += 1
                 self.note(thread, number, name, args)
@@ -274,7 +287,7 @@ class Fuzz:
                 self.take(args[1], answer)
             elif answer < -15:
                 self.faults[f"{name}: {answer}"] += 1
-        elif name == "pyctd_release":
+        elif name in LETS_GO:
             self.handles.drop(args[0])
         elif answer is not None and name != "pyctd_abi_version":
             if not (-15 <= answer <= 15 or answer > 0):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .header import without_comments
 
 __all__ = [
+    "LETS_GO",
     "MAKES",
     "RANGES",
     "SIZES",
@@ -110,11 +111,15 @@ WEIGHTS = {
     "pyctd_queue_new": 0.02,
     "pyctd_cancel": 0.1,
     "pyctd_release": 0.1,
+    "pyctd_let_go": 0.1,
     "pyctd_container_delete": 0.1,
     "pyctd_process_delete": 0.3,
     "pyctd_task_force_delete": 0.1,
     "pyctd_process_kill": 0.3,
 }
+
+LETS_GO = {"pyctd_release", "pyctd_let_go"}
+"""What ends a handle."""
 
 TIMEOUTS = (*(-1,) * 3, *(10**10,) * 10, 0, 1, 1000, 10**6, 10**8, 10**10, -(2**63), 2**63 - 1)
 

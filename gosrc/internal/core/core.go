@@ -151,16 +151,31 @@ type closer interface{ close() }
 // Release takes a handle out of the table and ends what it stands for.
 func (c *Core) Release(h uint64) error {
 	object, err := c.handles.Take(h)
-	if err != nil {
-		return err
+	if err == nil {
+		c.end(h, object)
 	}
+	return err
+}
+
+// LetGo is Release for the other side's finalizers. What they interrupt may hold a lock that a callback wants, so none comes
+// on their thread. Nobody waits for what follows, a shutdown least: by then the other side takes no callbacks.
+func (c *Core) LetGo(h uint64) error {
+	object, err := c.handles.Take(h)
+	if err == nil {
+		go func() {
+			_, _ = c.protect(func() (Result, error) { c.end(h, object); return Result{}, nil })
+		}()
+	}
+	return err
+}
+
+func (c *Core) end(h uint64, object any) {
 	switch o := object.(type) {
 	case *completions:
 		c.closeQueue(o)
 	case closer:
 		o.close()
 	}
-	return nil
 }
 
 // disown releases what an operation made and nobody took. A handle has its generation, at least 1, in the upper half; a
