@@ -51,8 +51,8 @@ extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t tex
 """
 
 
-#: A handle's finalizer. It is C, because a Ctrl-C that comes while a finalizer runs Python's code is lost. It works only
-#: in the process that has loaded the library, and not once the library is shut down.
+#: A handle's finalizer. It is C, because a Ctrl-C that comes while a finalizer runs Python's code is lost. It works in
+#: the process that has loaded the library, until the library is shut down.
 RELEASE = """
 void pyctd_py_own(int32_t own);
 void pyctd_py_release(void *handle);

@@ -13,11 +13,14 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
+from types import EllipsisType
 from typing import BinaryIO, Union
 
 from . import _arguments
+from ._lines import Splitter
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
 from .errors import InvalidArgumentError
 from .pumps import Descriptor, Pump, PumpedIO, Reader, readers, writers
@@ -128,55 +131,67 @@ class capture(Capturing, _Callback):
 class lines(_Callback):
     """Calls a function with each line of the output as it comes, without its newline, on the stream's own thread.
 
+    A terminal puts a carriage return before each newline, which is left out, too.
+
     Args:
         on_stdout: takes stdout's lines; with a terminal, both streams'. None: thrown away.
-        on_stderr: takes stderr's. None: thrown away.
+        on_stderr: takes stderr's. None: thrown away. By default ``on_stdout`` takes them too, one line at a time.
         encoding: how to decode them; bytes that do not fit become U+FFFD.
+        limit: how many bytes of a line to keep, at most; the rest of the line is thrown away. None: all.
+
+    Attributes:
+        truncated: whether a line was longer than the limit. The first one is logged, too.
     """
 
     def __init__(
         self,
         on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | EllipsisType | None = ...,
         *,
         encoding: str = "utf-8",
+        limit: int | None = 1 << 20,
     ) -> None:
         super().__init__()
         _arguments.receiver("on_stdout", on_stdout)
+        if on_stderr is ...:
+            on_stderr = on_stdout
         _arguments.receiver("on_stderr", on_stderr)
         codecs.lookup(_arguments.text("encoding", encoding))
+        if limit is not None and _arguments.number("limit", limit) <= 0:
+            raise InvalidArgumentError(f"limit must be None or a number of bytes above 0, not {limit!r}")
+        self.truncated: bool = False
         self._handlers = (on_stdout, on_stderr)
         self._encoding = encoding
+        self._limit = limit
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        on_stdout, on_stderr = self._handlers
+        one_at_a_time = threading.Lock()
+        locks = one_at_a_time, one_at_a_time if on_stdout == on_stderr else threading.Lock()
         return [
-            self._line_reader(stream, handler or (lambda line: None))
-            for stream, handler in zip((dio.stdout, dio.stderr), self._handlers, strict=True)
+            self._line_reader(stream, handler or (lambda line: None), lock, dio.config().terminal)
+            for stream, handler, lock in zip((dio.stdout, dio.stderr), self._handlers, locks, strict=True)
             if stream is not None
         ]
 
-    def _line_reader(self, stream: Stream, handler: Callable[[str], object]) -> Reader:
-        pending = bytearray()
-
-        def emit(line: bytes) -> None:
+    def _line_reader(
+        self, stream: Stream, handler: Callable[[str], object], lock: threading.Lock, terminal: bool
+    ) -> Reader:
+        def take(line: bytes) -> None:
+            text = (line.removesuffix(b"\r") if terminal else line).decode(self._encoding, "replace")
             try:
-                handler(line.decode(self._encoding, "replace"))
+                with lock:
+                    handler(text)
             except Exception:
                 _log.exception("the receiver of %s raised", stream.name)
 
-        def split(data: bytes) -> None:
-            pending.extend(data)
-            *whole, rest = bytes(pending).split(b"\n") if b"\n" in data else (bytes(pending),)
-            if whole:
-                pending[:] = rest
-            for line in whole:
-                emit(line)
+        def cut() -> None:
+            if not self.truncated:
+                self.truncated = True
+                _log.warning("%s has a line of more than %d bytes, which is cut there", stream.name, self._limit)
 
-        def end() -> None:
-            if pending:
-                emit(bytes(pending))
-
-        return Reader(stream, split, end)
+        split = Splitter(take, self._limit, cut)
+        return Reader(stream, split, split.end)
 
 
 class files(_Callback):

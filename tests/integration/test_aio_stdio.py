@@ -97,6 +97,26 @@ def test_lines_by_async_for_while_the_process_runs(case: Case) -> None:
     with_container(case, life, "/bin/sh", "-c", "echo first; sleep 600")
 
 
+def test_a_line_may_be_as_long_as_the_readers_limit(case: Case) -> None:
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        length = 1 << 20
+        task = await container.start()
+        spec = pyctd.spec.process(["/bin/sh", "-c", f"head -c {length} /dev/zero | tr '\\000' x; echo"])
+        for limit in (length, 1 << 16):
+            io = aio.stdio.streams(limit=limit)
+            process = await task.exec(f"e{limit}", spec, attach_stdio=io)
+            if limit == length:
+                assert await io.stdout.readline() == b"x" * length + b"\n"
+            else:
+                with pytest.raises(ValueError, match="limit"):
+                    await io.stdout.readline()
+            await io.stdout.read()  # the rest
+            await process.wait(timeout=60)
+            await process.delete(timeout=60)
+
+    with_container(case, life)
+
+
 def test_streams_are_there_before_the_process(case: Case) -> None:
     """What is written first waits for it, the end too, and whoever reads early is served."""
 

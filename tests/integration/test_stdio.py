@@ -62,6 +62,16 @@ def test_lines(box: Box) -> None:
     assert err == ["e\ufffd"]
 
 
+def test_one_receiver_gets_the_lines_of_both_streams_or_of_a_terminal(box: Box) -> None:
+    for terminal in (False, True):
+        seen: list[str] = []
+        container = box.container("/bin/sh", "-c", "echo out; echo err >&2", terminal=terminal)
+        task = container.start(attach_stdio=pyctd.stdio.lines(seen.append))
+        task.wait(timeout=60)
+        task.delete()
+        assert sorted(seen) == ["err", "out"]
+
+
 def test_lines_arrive_while_the_process_runs(box: Box) -> None:
     seen: list[str] = []
     task = box.container("/bin/sh", "-c", "echo first; sleep 600").start(attach_stdio=pyctd.stdio.lines(seen.append))

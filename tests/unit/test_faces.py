@@ -200,10 +200,10 @@ def ready() -> Iterator[Any]:
         "stdin": [*FLAGS[1:], io.BytesIO()],
         "stdout": [5, "", b"/bytes", io.BytesIO()],
     }
-    files = {"stdin": bad["stderr"]}
+    here = {(stdio.files, "stdin"): bad["stderr"], (stdio.lines, "limit"): bad["limit"][1:]}
     for kind in (stdio.files, stdio.inherit, stdio.lines, stdio.terminal, aio.stdio.streams):
         for name in inspect.signature(kind).parameters:
-            values = (files if kind is stdio.files else {}).get(name) or bad[name]
+            values = here.get((kind, name)) or bad[name]
             for number, value in enumerate(values):
                 given = {name: value} if name != "output" else {"stdin": False, name: value}
                 yield pytest.param(kind, given, id=f"{kind.__module__}.{kind.__name__}-{name}-{number}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.box import eventually
+from support.streams import End, Streams, drain, feed, join, pipe
 
 from pyctd import pumps
 from pyctd.pumps import Descriptor, Pump, PumpedIO, Reader, Writer
@@ -22,68 +23,11 @@ from pyctd.terminal import Resizer
 MANY = os.urandom(1 << 20) * 3 + b"end"
 
 
-class End:
-    """One end of a pipe, as a process's stream."""
-
-    def __init__(self, fd: int) -> None:
-        self.name = "test"
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class NoStreams:
-    """A DirectIO of none."""
-
-    stdin = stdout = stderr = None
-
-
-def pipe() -> tuple[Any, int]:
-    source, target = os.pipe()
-    return End(source), target
-
-
-def feed(fd: int, data: bytes) -> threading.Thread:
-    """Writes data on a thread, and closes."""
-
-    def write() -> None:
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) or 0 :]
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    return thread
-
-
-def drain(fd: int, into: list[bytes]) -> threading.Thread:
-    """Reads all on a thread, and closes."""
-
-    def read() -> None:
-        with os.fdopen(fd, "rb") as file:
-            into.append(file.read())
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    return thread
-
-
 def full(fd: int) -> bool:
     """Whether a pipe takes no more."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     return not poll.poll(0)
-
-
-def join(*threads: threading.Thread) -> None:
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("flags", [os.O_TRUNC, os.O_APPEND], ids=["from its start", "appended"])
@@ -140,7 +84,7 @@ def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_close(monkeypat
     other, out = os.pipe()
     os.set_blocking(out, False)
     reader = Reader(stream, Descriptor(out))
-    dio: Any = NoStreams()
+    dio: Any = Streams()
     io = PumpedIO(dio, [reader], contextlib.ExitStack())
     feeding = feed(target, MIB[: 3 << 16])  # for two pipes, and what the pump holds in between
     eventually(lambda: full(out), "that the pipe is full")

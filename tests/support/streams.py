@@ -1,0 +1,75 @@
+"""Pipes of a test's own, as a process's streams."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import pyctd
+
+__all__ = ["End", "Streams", "drain", "feed", "join", "pipe"]
+
+
+class End:
+    """One end of a pipe, as a process's stream."""
+
+    def __init__(self, fd: int) -> None:
+        self.name = "test"
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Streams:
+    """A DirectIO of such streams."""
+
+    def __init__(self, stdout: Any = None, stderr: Any = None, stdin: Any = None, *, terminal: bool = False) -> None:
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self._config = pyctd.Config(terminal, "", "", "")
+
+    def config(self) -> pyctd.Config:
+        return self._config
+
+
+def pipe() -> tuple[Any, int]:
+    """A stream to read, and what to write to it by."""
+    source, target = os.pipe()
+    return End(source), target
+
+
+def feed(fd: int, data: bytes) -> threading.Thread:
+    """Writes data on a thread, and closes."""
+
+    def write() -> None:
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+def drain(fd: int, into: list[bytes]) -> threading.Thread:
+    """Reads all on a thread, and closes."""
+
+    def read() -> None:
+        with os.fdopen(fd, "rb") as file:
+            into.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+def join(*threads: threading.Thread) -> None:
+    """Waits for the ends of threads."""
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
