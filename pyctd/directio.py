@@ -118,6 +118,11 @@ class Stream(io.RawIOBase):
         super().close()
         return calls
 
+    def leave(self) -> None:
+        """Closes this object, and leaves the process's stream open. For pyctd's own use."""
+        super().close()
+        self.let_go()
+
     def fileno(self) -> int:
         """The descriptor, in blocking mode. Raises OSError when the process is gone."""
         fd = self._open()

@@ -8,17 +8,26 @@ import fcntl
 import logging
 import os
 import select
-import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from . import errors
+from ._descriptors import Descriptor, Splice, typed_end
 from ._threads import name_thread
 from ._waits import Stop
 from .directio import Config, DirectIO, Made, ReadyIO, Stream
 
-__all__ = ["Descriptor", "Pump", "PumpedIO", "Reader", "Sink", "Writer", "readers", "warn_of_late_end", "writers"]
+__all__ = [
+    "Pump",
+    "PumpedIO",
+    "Reader",
+    "Sink",
+    "Writer",
+    "readers",
+    "warn_of_late_end",
+    "writers",
+]
 
 _log = logging.getLogger("pyctd.stdio")
 
@@ -29,56 +38,6 @@ GRACE = 2.0
 ever. dockerd gives as many."""
 
 Sink = Callable[[bytes], object]
-
-
-class Descriptor:
-    """A sink that writes all to a descriptor; to nowhere for None.
-
-    The descriptor may be non-blocking: its flags are shared with other programs, any of which can set them at any time.
-    A write then waits as a blocking one does.
-    """
-
-    def __init__(self, fd: int | None) -> None:
-        self.fd = fd
-
-    def spliceable(self) -> int | None:
-        """The descriptor, unless it is a regular file's: splice takes no lock of a file's position, so that what two
-        streams write to the same file at once would be lost."""
-        return None if self.fd is None or stat.S_ISREG(os.fstat(self.fd).st_mode) else self.fd
-
-    def __call__(self, data: bytes) -> None:
-        """Writes data."""
-        rest = memoryview(data)
-        while self.fd is not None and rest:
-            try:
-                rest = rest[os.write(self.fd, rest) :]
-            except BlockingIOError:
-                poll = select.poll()
-                poll.register(self.fd, select.POLLOUT)
-                poll.poll()
-
-
-class _Splice:
-    """Moves bytes inside the kernel, where both ends can: not to files opened for appending, nor terminals."""
-
-    def __init__(self, source: int, target: int | None) -> None:
-        self._ends = None if target is None else (source, target)
-
-    def __call__(self, limit: int) -> int | None:
-        """How many bytes it has moved; None when they must be read and written, then and from then on.
-
-        Raises:
-            BlockingIOError: the target takes nothing now.
-        """
-        if self._ends is None:
-            return None
-        try:
-            return os.splice(*self._ends, limit)
-        except BlockingIOError:
-            raise
-        except OSError:  # what is wrong, if it is more than that these two can't, reading and writing will tell
-            self._ends = None
-            return None
 
 
 class Pump(threading.Thread):
@@ -118,8 +77,12 @@ class Pump(threading.Thread):
             _log.exception("%s ended early", self.name)
         finally:
             self._stopping.close()
-            self.stream.close()
+            self.leave()
             self.at_end(self)
+
+    def leave(self) -> None:
+        """Is done with the stream."""
+        self.stream.close()
 
     def ready(self, fd: int, event: int) -> bool:
         """Waits for fd; False when stopped."""
@@ -146,7 +109,7 @@ class Reader(Pump):
 
     def pump(self, fd: int) -> None:
         """From fd to the receiver."""
-        self._splice = _Splice(fd, self.sink.spliceable() if isinstance(self.sink, Descriptor) else None)
+        self._splice = Splice(fd, self.sink.spliceable() if isinstance(self.sink, Descriptor) else None)
         try:
             while self.ready(fd, select.POLLIN):
                 if not self._move(fd, CHUNK):
@@ -194,16 +157,26 @@ class Reader(Pump):
 
 
 class Writer(Pump):
-    """Writes bytes, or what a descriptor brings, and then closes the stream.
+    """Writes bytes, or what a descriptor brings, and then closes the stream, unless a terminal reads it.
 
     Attributes:
         filter: what a descriptor brings goes through it, where there is one; may block.
+        terminal: whether a terminal reads it.
     """
 
-    def __init__(self, stream: Stream, source: bytes | int) -> None:
+    def __init__(self, stream: Stream, source: bytes | int, terminal: bool = False) -> None:
         super().__init__(stream)
         self.filter: Callable[[bytes], bytes] | None = None
+        self.terminal = terminal
         self._source = source
+        self._last = b""  # that was written
+
+    def leave(self) -> None:
+        """Is done with the stream."""
+        if self.terminal:
+            self.stream.leave()
+        else:
+            super().leave()
 
     def pump(self, fd: int) -> None:
         """From the source to fd."""
@@ -212,21 +185,27 @@ class Writer(Pump):
         try:
             if isinstance(self._source, bytes):
                 self._write(own, self._source)
-                return
-            splice = _Splice(self._source, None if self.filter else own)
-            while self.ready(self._source, select.POLLIN) and self.ready(own, select.POLLOUT):
-                with contextlib.suppress(BlockingIOError):
-                    moved = splice(CHUNK)
-                    if moved == 0 or (moved is None and not self._copy(self._source, own)):
-                        return
+            else:
+                self._write_all_of(self._source, own)
+            if self.terminal:
+                self._write(own, typed_end(self._last))
         finally:
             os.close(own)
+
+    def _write_all_of(self, source: int, fd: int) -> None:
+        splice = Splice(source, None if self.filter or self.terminal else fd)
+        while self.ready(source, select.POLLIN) and self.ready(fd, select.POLLOUT):
+            with contextlib.suppress(BlockingIOError):
+                moved = splice(CHUNK)
+                if moved == 0 or (moved is None and not self._copy(source, fd)):
+                    return
 
     def _copy(self, source: int, fd: int) -> bool:
         data = os.read(source, CHUNK)
         return bool(data) and self._write(fd, self.filter(data) if self.filter else data)
 
     def _write(self, fd: int, data: bytes) -> bool:
+        self._last = data[-1:] or self._last
         rest = memoryview(data)
         while rest:
             if not self.ready(fd, select.POLLOUT):
@@ -268,8 +247,9 @@ class PumpedIO(ReadyIO):
     def _pump_ended(self, pump: Pump) -> None:
         with self._lock:
             close_stdin = self._close_stdin
-            self._stdin_ended |= isinstance(pump, Writer)
-        if isinstance(pump, Writer) and close_stdin is not None:
+            closes = isinstance(pump, Writer) and not pump.terminal
+            self._stdin_ended |= closes
+        if closes and close_stdin is not None:
             _tell(close_stdin)
         self._leave(1)
 
@@ -374,4 +354,4 @@ def readers(dio: DirectIO, out: Sink, err: Sink) -> list[Pump]:
 
 def writers(dio: DirectIO, source: bytes | int | None) -> list[Pump]:
     """A pump for stdin, where the process has it and there is something to write: bytes, or a descriptor to read."""
-    return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source)]
+    return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source, dio.config().terminal)]

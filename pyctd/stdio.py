@@ -20,10 +20,11 @@ from types import EllipsisType
 from typing import BinaryIO, Union
 
 from . import _arguments
+from ._descriptors import Descriptor
 from ._lines import Splitter
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
 from .errors import InvalidArgumentError
-from .pumps import Descriptor, Pump, PumpedIO, Reader, readers, writers
+from .pumps import Pump, PumpedIO, Reader, readers, writers
 
 __all__ = [
     "IO",
@@ -110,7 +111,8 @@ class capture(Capturing, _Callback):
     """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
 
     Args:
-        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
+        stdin: what to write to the process's stdin, which is then closed. With a terminal it stays open, and Ctrl-D is
+            typed at the end. None: no stdin.
         limit: how many bytes to keep of each stream, at most; the rest is read and thrown away. None: all.
 
     Attributes:
@@ -198,7 +200,7 @@ class files(_Callback):
     """Connects the streams to files: paths, which are opened and closed, or binary files with a descriptor.
 
     Args:
-        stdin: what the process reads. None: no stdin.
+        stdin: what the process reads, to its end, as ``capture`` has it. None: no stdin.
         stdout: where its stdout goes, from the file's start. None: thrown away.
         stderr: where its stderr goes; the same path as stdout's puts both into one file. None: thrown away.
     """

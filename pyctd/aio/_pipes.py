@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from .. import errors
+from .._descriptors import typed_end
 from ..directio import StreamCalls
 from ._loop import run
 
@@ -212,14 +213,17 @@ class Input(asyncio.WriteTransport):
         self._loop = loop
         self._protocol = _Writing(loop)
         self._early = bytearray()
+        self._terminal = False
+        self._last = b""  # that was written
         self._closing = False
         self._aborted = False
         self._limits: tuple[int | None, int | None] = (None, None)
         self._transport: asyncio.WriteTransport | None = None
         self.writer: asyncio.StreamWriter = asyncio.StreamWriter(self, self._protocol, None, loop)
 
-    async def live(self, calls: StreamCalls) -> None:
-        """From the opening of the FIFO to its end, which containerd is told of."""
+    async def live(self, calls: StreamCalls, terminal: bool) -> None:
+        """From the opening of the FIFO to its end, which containerd is told of unless a terminal reads it."""
+        self._terminal = terminal
         pipe: Pipe | None = None
         try:
             pipe = Pipe(await run(calls.opening, None), "wb")
@@ -236,8 +240,9 @@ class Input(asyncio.WriteTransport):
             if self._transport is None:
                 self.end()
             self.abort()
-        with contextlib.suppress(errors.Error):  # Go has closed it already, or the process has ended by itself
-            await run(calls.closing, None)
+        if not terminal:
+            with contextlib.suppress(errors.Error):  # Go has closed it already, or the process has ended by itself
+                await run(calls.closing, None)
 
     def _opened(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
@@ -251,7 +256,12 @@ class Input(asyncio.WriteTransport):
             transport.write(self._early)
             self._early = bytearray()
         if self._closing:
-            transport.close()
+            self._close(transport)
+
+    def _close(self, transport: asyncio.WriteTransport) -> None:
+        if self._terminal and not transport.is_closing():
+            transport.write(typed_end(self._last))
+        transport.close()
 
     def end(self) -> None:
         """The process will never read from it."""
@@ -263,6 +273,7 @@ class Input(asyncio.WriteTransport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """asyncio's: writes when it can."""
+        self._last = bytes(data[-1:]) or self._last
         if self._transport is not None:
             self._transport.write(data)
         elif not self._closing:
@@ -274,7 +285,7 @@ class Input(asyncio.WriteTransport):
         """asyncio's: closes when all is written."""
         self._closing = True
         if self._transport is not None:
-            self._transport.close()
+            self._close(self._transport)
 
     def write_eof(self) -> None:
         """asyncio's: as close."""

@@ -59,7 +59,10 @@ class LoopIO(ReadyIO):
                 self._writing.add(self._loop.create_task(self._feed(self._stdin, self._dio.stdin)))
 
     async def _feed(self, stdin: Input, stream: Stream) -> None:
-        await stdin.live(stream.detach())
+        terminal = self._dio.config().terminal
+        await stdin.live(stream.detach(), terminal)
+        if terminal:
+            return
         # libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
         process = await self._attached
         if process is not None:
@@ -164,7 +167,7 @@ class streams(_Callback):
 
     Attributes:
         stdin: an ``asyncio.StreamWriter``; None without ``stdin``. Its ``close()`` tells containerd too, so that the
-            process reads the end.
+            process reads the end. With a terminal it types Ctrl-D instead.
         stdout: an ``asyncio.StreamReader``; with a terminal it has both streams.
         stderr: an ``asyncio.StreamReader``; at its end from the first with a terminal.
     """

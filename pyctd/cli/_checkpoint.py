@@ -10,7 +10,7 @@ import click
 from ..errors import InvalidArgumentError, NotFoundError
 from ._output import show_json, working
 from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
-from ._streams import exit_code, forwarded_signals, kept, streams
+from ._streams import check_input, exit_code, forwarded_signals, kept, streams
 from ._values import container_argument
 
 __all__ = ["checkpoint", "restore"]
@@ -53,6 +53,8 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
     with settings.client() as client, forwarded_signals(not detach) as signals:
         info = info_of(client, container)
         tty = bool(process_of(info).get("terminal"))
+        if not detach:
+            check_input(tty, interactive)
         loaded_container = client.load_container(info.id)
         if not os.path.exists(os.path.join(directory, "inventory.img")):  # before the exit code of the one before goes
             raise InvalidArgumentError(f"directory {directory!r} holds no checkpoint: there is no inventory.img in it")

@@ -18,6 +18,7 @@ from ..errors import (
 )
 from ._output import colour
 from ._settings import Settings
+from ._streams import NoTerminalError
 
 __all__ = ["FAILED", "INTERRUPTED", "code_of", "report"]
 
@@ -28,6 +29,8 @@ INTERRUPTED = 130
 
 def code_of(error: BaseException, settings: Settings) -> int:
     """What to exit with."""
+    if isinstance(error, NoTerminalError):
+        return error.exit_code
     wrong = isinstance(error, (click.NoSuchOption, click.BadOptionUsage))
     if wrong or isinstance(getattr(error, "param", None), click.Option):
         return FAILED  # docker's, for the options of whatever command; not so for its arguments

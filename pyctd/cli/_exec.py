@@ -16,7 +16,7 @@ from ..errors import Error, StdioError
 from ..task import Task
 from ..types import ContainerInfo
 from ._settings import Settings, info_of, pass_settings, process_of, shared
-from ._streams import exit_code, forwarded_signals, streams
+from ._streams import check_input, exit_code, forwarded_signals, streams
 from ._values import container_argument, environment
 
 __all__ = ["attach", "exec"]
@@ -47,6 +47,8 @@ def exec(settings: Settings, /, **given: Any) -> int:
     to it.
     """
     settings.executes = True
+    if not given["detach"]:
+        check_input(given["tty"], given["interactive"])
     with settings.client() as client, forwarded_signals(not given["detach"]) as signals:
         info = info_of(client, given["container"])
         task = client.load_container(info.id).task()
@@ -98,6 +100,7 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
     with settings.client() as client, forwarded_signals(sig_proxy) as signals:
         info = info_of(client, container)
         tty = bool(process_of(info).get("terminal"))
+        check_input(tty, stdin)
         own = streams(tty, stdin)
 
         def attaching(dio: DirectIO) -> IO | None:

@@ -9,8 +9,9 @@ import stat
 from collections.abc import Callable
 
 from .. import stdio
+from .._descriptors import Descriptor
 from ..directio import DirectIO
-from ..pumps import Descriptor, Pump, Reader
+from ..pumps import Pump, Reader
 
 __all__ = ["Inherited", "Own", "Terminal"]
 

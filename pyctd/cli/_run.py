@@ -21,7 +21,7 @@ from . import _streams
 from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
-from ._streams import Forwarding, exit_code, forwarded_signals, kept, logged, streams
+from ._streams import Forwarding, check_input, exit_code, forwarded_signals, kept, logged, streams
 from ._values import environment, label_map, limits, mount, size, tmpfs, volume
 
 __all__ = ["run"]
@@ -88,6 +88,8 @@ def run(settings: Settings, /, **given: Any) -> int:
         raise click.UsageError(f"{which} needs a pyctd that waits for the end, and --detach leaves none")
     if given["log"] and (not detach or given["tty"] or given["interactive"]):
         raise click.UsageError("--log is for --detach without --tty and --interactive: other streams pass through")
+    if not detach:
+        check_input(given["tty"], given["interactive"])
     own = own or (settings.nothing_there() and not detach)
     name = given["name"] or f"run-{uuid.uuid4().hex[:12]}"
     # Named after the id alone, as runc does it, containers of two namespaces would share it.

@@ -11,13 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import click
+
 from ..directio import IO, Config, DirectIO, StdioCallback
 from ..errors import DeadlineExceededError, Error, UnavailableError
 from ..process import Process
 from ._leaving import Leaving, raise_left
 from ._own import Inherited, Own, Terminal
 
-__all__ = ["Forwarding", "end_on_signals", "exit_code", "forwarded_signals", "kept", "logged", "streams"]
+__all__ = [
+    "Forwarding",
+    "NoTerminalError",
+    "check_input",
+    "end_on_signals",
+    "exit_code",
+    "forwarded_signals",
+    "kept",
+    "logged",
+    "streams",
+]
 
 SIGNALS_UNTIL_KILL = 3
 PATIENCE = 10.0
@@ -41,6 +53,18 @@ def streams(tty: bool, interactive: bool, signals: Forwarding | None = None, *, 
     if signals is not None:
         own.unread = signals.tell_unread
     return own
+
+
+def check_input(tty: bool, interactive: bool) -> None:
+    """Refuses to type what is no terminal's on a process's terminal, in docker's words and with its exit code."""
+    if tty and interactive and not os.isatty(0):
+        raise NoTerminalError("the input device is not a TTY")
+
+
+class NoTerminalError(click.ClickException):
+    """There is no terminal here for the process's."""
+
+    exit_code = 1
 
 
 def kept(dio: DirectIO) -> IO:

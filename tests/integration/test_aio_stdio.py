@@ -346,6 +346,30 @@ def test_a_terminal_has_one_stream(case: Case) -> None:
     with_container(case, life, "/bin/sh", "-c", "echo up; read x; stty size", terminal=True)
 
 
+@pytest.mark.parametrize("typed", [b"", b"one\ntwo\n", b"one\ntwo"], ids=repr)
+@pytest.mark.parametrize("kind", ["capture", "streams"])
+def test_the_end_of_a_stdin_ends_what_reads_a_terminal_and_does_not_hang_it_up(
+    case: Case, typed: bytes, kind: str
+) -> None:
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        if kind == "capture":
+            io: Any = aio.stdio.capture(stdin=typed)
+        else:
+            io = aio.stdio.streams(stdin=True)
+            io.stdin.write(typed)
+            io.stdin.close()
+        task = await container.start(attach_stdio=io)
+        if kind == "streams":
+            await io.stdin.wait_closed()
+        assert (await task.wait(timeout=60)).exit_code == 3
+        await task.delete(timeout=60)
+        shown = io.stdout if kind == "capture" else await io.stdout.read()
+        assert shown.endswith(b"said\r\n")
+        assert typed.rstrip() in shown.replace(b"\r\n", b"\n"), "the terminal's echo"
+
+    with_container(case, life, "/bin/sh", "-c", "cat > /dev/null; sleep 0.3; echo said >&2; exit 3", terminal=True)
+
+
 def test_streams_of_a_task_that_is_attached_to(case: Case) -> None:
     """And its stdin's end reaches the process, which libcontainerd alone would not do."""
 

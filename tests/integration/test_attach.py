@@ -137,7 +137,7 @@ def test_attach_to_no_task(box: Box, client: pyctd.Client) -> None:
     container = box.container()
     called: list[pyctd.DirectIO] = []
     with pytest.raises(pyctd.NotFoundError, match="error getting containerd task for container: .*not found"):
-        client.load_container(container.id).attach_task(called.append)
+        client.load_container(container.id).attach_task(lambda dio: called.append(dio))
     assert called == []
 
 

@@ -258,6 +258,21 @@ def test_the_code_is_the_commands_when_somebody_else_removes_the_container(cli: 
     assert (process.returncode, err) == (137, "")
 
 
+@pytest.mark.parametrize("command", ["run", "exec", "attach"])
+def test_a_terminal_takes_no_stdin_that_is_none(cli: Cli, command: str) -> None:
+    if command == "run":
+        args = ["run", "-it", "--rm", "--rootfs", cli.rootfs, "/bin/cat"]
+    else:
+        cli("run", "-dt", "--name", "web", "--rootfs", cli.rootfs, "/bin/sleep", "600")
+        args = ["exec", "-it", "web", "/bin/cat"] if command == "exec" else ["attach", "web"]
+    assert cli(*args, stdin="typed") == (1, "", "pyctd: the input device is not a TTY\n")
+    assert [one["id"] for one in cli.json("ps", "-a")] == ([] if command == "run" else ["web"])
+
+
+def test_a_terminal_without_stdin_needs_none_here(cli: Cli) -> None:
+    assert cli.run("-t", "/bin/tty") == (0, "/dev/pts/0\r\n", "")
+
+
 def test_output_that_nobody_reads(cli: Cli) -> None:
     """As with `| head`: the command must not stall, nor the reader be told of each byte."""
     script = "yes | head -c 300000; exit 6"

@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import leaks
@@ -76,6 +77,37 @@ def test_stdin_closed_before_the_start(box: Box) -> None:
         assert task.wait(timeout=60).exit_code == 0
         task.delete()
         container.delete()
+
+
+TYPED = [b"", b"one\ntwo\n", b"one\ntwo", b"one\r"]
+
+
+@pytest.mark.parametrize("typed", TYPED, ids=repr)
+@pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
+def test_the_end_of_a_stdin_ends_what_reads_a_terminal_and_does_not_hang_it_up(
+    box: Box, tmp_path: Path, typed: bytes, from_file: bool
+) -> None:
+    script = "cat > /dev/null; echo said >&2; exit 3"
+    if from_file:
+        (tmp_path / "in").write_bytes(typed)
+        stdio: Any = pyctd.stdio.files(tmp_path / "in", tmp_path / "out")
+    else:
+        stdio = pyctd.stdio.capture(stdin=typed)
+    task = box.container("/bin/sh", "-c", script, terminal=True).start(attach_stdio=stdio)
+    assert task.wait(timeout=60).exit_code == 3
+    task.delete(timeout=60)
+    shown = (tmp_path / "out").read_bytes() if from_file else stdio.stdout
+    assert shown.endswith(b"said\r\n")
+    assert typed.rstrip() in shown.replace(b"\r\n", b"\n"), "the terminal's echo"
+
+
+def test_a_terminals_stdin_stays_open_when_what_is_typed_has_ended(box: Box) -> None:
+    """As with dockerd: what is not at its stdin runs on."""
+    out = pyctd.stdio.capture(stdin=b"typed\n")
+    task = box.container("/bin/sh", "-c", "cat; sleep 1; echo still", terminal=True).start(attach_stdio=out)
+    assert task.wait(timeout=60).exit_code == 0
+    task.delete(timeout=60)
+    assert out.stdout == b"typed\r\ntyped\r\nstill\r\n"
 
 
 def test_big_streams_both_ways(box: Box) -> None:

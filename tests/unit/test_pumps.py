@@ -17,7 +17,8 @@ from support.box import eventually
 from support.streams import End, Streams, drain, feed, join, pipe
 
 from pyctd import pumps
-from pyctd.pumps import Descriptor, Pump, PumpedIO, Reader, Writer
+from pyctd._descriptors import Descriptor
+from pyctd.pumps import Pump, PumpedIO, Reader, Writer
 from pyctd.terminal import Resizer
 
 MANY = os.urandom(1 << 20) * 3 + b"end"
