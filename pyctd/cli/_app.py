@@ -17,7 +17,7 @@ from ._doctor import doctor
 from ._errors import INTERRUPTED, code_of, report
 from ._events import events
 from ._exec import attach, exec
-from ._leaving import Left
+from ._leaving import Left, Unread
 from ._list import inspect, ps, top
 from ._output import colour
 from ._run import run
@@ -87,9 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as told:
         click.echo(told.format_message(), color=colour())
         return 0
-    except Left:
+    except Unread as left:
+        return left.exit_code
+    except Left as left:
         click.echo("\r", err=True)  # the terminal is still raw
-        return 0
+        return left.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:  # whoever read has gone: not worth a word

@@ -1,4 +1,5 @@
-"""Docker's way out of a terminal whose every key is the container's: ctrl-p ctrl-q."""
+"""Ways to leave what runs on: docker's ctrl-p ctrl-q, where every other key is the container's, and output that nobody
+reads any more."""
 
 from __future__ import annotations
 
@@ -12,13 +13,25 @@ from ..directio import DirectIO
 from ..pumps import Pump, Writer
 from ._own import Terminal
 
-__all__ = ["Leaving", "Left"]
+__all__ = ["Leaving", "Left", "Unread", "leave", "raise_left"]
 
 KEYS = b"\x10\x11"
 
 
 class Left(BaseException):
-    """Whoever sat at the terminal has left; what runs runs on. Raised on the main thread, whatever that waits for."""
+    """Whoever sat at the terminal has left; what runs runs on. Raised on the main thread, whatever that waits for.
+
+    Attributes:
+        exit_code: what the program ends with.
+    """
+
+    exit_code = 0
+
+
+class Unread(Left):
+    """Nobody reads the output any more. A program that does not heed it would end by SIGPIPE."""
+
+    exit_code = 128 + signal.SIGPIPE
 
 
 class Leaving(Terminal):
@@ -28,7 +41,7 @@ class Leaving(Terminal):
         pumps = super()._pumps(dio, opened)
         for pump in pumps:
             if isinstance(pump, Writer):
-                pump.filter = _Keys(_leave)
+                pump.filter = _Keys(leave)
         return pumps
 
 
@@ -52,7 +65,13 @@ class _Keys:
         return typed.removesuffix(self._held)
 
 
-def _leave() -> None:
+_how: type[Left] = Left
+
+
+def leave(how: type[Left] = Left) -> None:
+    """Raises it on the main thread."""
+    global _how
+    _how = how
     thread = threading.main_thread().ident
     assert thread is not None
     signal.pthread_kill(thread, signal.SIGALRM)
@@ -60,4 +79,4 @@ def _leave() -> None:
 
 def raise_left(number: int, frame: FrameType | None) -> None:
     """What SIGALRM does in this program."""
-    raise Left
+    raise _how

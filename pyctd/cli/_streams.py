@@ -8,6 +8,7 @@ import queue
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ import click
 from ..directio import IO, Config, DirectIO, StdioCallback
 from ..errors import DeadlineExceededError, Error, UnavailableError
 from ..process import Process
-from ._leaving import Leaving, raise_left
+from ._leaving import Leaving, Unread, leave, raise_left
 from ._own import Inherited, Own, Terminal
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
 SIGNALS_UNTIL_KILL = 3
 PATIENCE = 10.0
 """Seconds that containerd may take to hear of a request to end."""
+UNREAD_GRACE = 0.5
+"""Seconds that a process has to end once it is told that nobody reads its output."""
 REQUESTS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
@@ -43,15 +46,14 @@ def streams(tty: bool, interactive: bool, signals: Forwarding | None = None, *, 
     Args:
         tty: whether the process has a terminal.
         interactive: whether it reads what comes here.
-        signals: what tells it when nobody reads its output any more, as a pipe would.
+        signals: what tells it when nobody reads its output any more, as a pipe would. None: this program then leaves.
         may_leave: whether a person can leave it behind, with the keys for that.
     """
     if not tty or not os.isatty(1) or (interactive and not os.isatty(0)):
         own: Own = Inherited(stdin=interactive)
     else:
         own = Leaving(stdin=True) if interactive and may_leave else Terminal(stdin=interactive)
-    if signals is not None:
-        own.unread = signals.tell_unread
+    own.unread = partial(leave, Unread) if signals is None else signals.tell_unread
     return own
 
 
@@ -133,6 +135,7 @@ class Forwarding:
 
     Attributes:
         given_up: whether it has come to that.
+        ended: to be set when the process has ended.
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:
@@ -141,6 +144,7 @@ class Forwarding:
         self._process: Process | None = None
         self._there = threading.Event()
         self._over = threading.Event()
+        self.ended = threading.Event()
         # On a thread of its own: a signal's handler runs in the midst of the call that it interrupts.
         self._thread = threading.Thread(target=self._forward, name="pyctd-signals", daemon=True)
         self._before = {number: signal.signal(number, self._arrive) for number in numbers}
@@ -152,7 +156,7 @@ class Forwarding:
         self._arrived.put(number)
 
     def tell_unread(self) -> None:
-        """Sends the signal that a process gets whose output nobody reads."""
+        """Sends the signal that a process gets whose output nobody reads, and leaves one that does not heed it."""
         self._arrived.put(signal.SIGPIPE)
 
     def to(self, process: Process) -> None:
@@ -164,7 +168,10 @@ class Forwarding:
         ends = 0
         while number := self._arrived.get():
             ends += number in (signal.SIGINT, signal.SIGTERM)
-            if self._send(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number) or self._over.is_set():
+            sent = self._send(signal.SIGKILL if ends >= SIGNALS_UNTIL_KILL else number)
+            if number == signal.SIGPIPE and not self.ended.wait(UNREAD_GRACE) and not self._over.is_set():
+                leave(Unread)
+            if sent or self._over.is_set():
                 continue
             if number in REQUESTS_TO_END:
                 self.given_up = True
@@ -225,6 +232,7 @@ def exit_code(process: Process, own: Own, signals: Forwarding) -> int:
     any time: signals end this program then."""
     signals.to(process)
     code = process.wait().exit_code
+    signals.ended.set()
     with signals.paused():
         own.whole()
     return code
