@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import Protocol
 
-from . import _native, directio
+from . import _attachments, _native
 from ._workers import Workers
 
 __all__ = ["Receiver", "receivers"]
@@ -52,10 +52,10 @@ class Host:
             self._workers.submit(work)
 
     def stdio(self, cookie: int, native: _native.NativeStdio) -> int:
-        return directio.attach(cookie, native)
+        return _attachments.attach(cookie, native)
 
     def io(self, cookie: int, call: int) -> None:
-        directio.io_call(cookie, call)
+        _attachments.io_call(cookie, call)
 
     def log(self, level: int, text: str, fields: str) -> None:
         values = json.loads(fields) if fields else {}

@@ -18,7 +18,7 @@ from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summar
 if TYPE_CHECKING:
     import signal as signals
 
-    from .directio import Attachment
+    from ._attachments import Attachment
 
 _LAST_SIGNAL = 64
 

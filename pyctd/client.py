@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from . import _native, _operations
+from ._attachments import interrupts_pass
 from ._clientcore import RUNC_SHIM, ClientCore, discard
 from .container import Container
-from .directio import interrupts_pass
 from .errors import InvalidArgumentError
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
 from .options import Option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import _native, _operations, directio
+from . import _attachments, _native, _operations
 from .directio import StdioCallback
 from .task import Task
 
@@ -83,7 +83,7 @@ class Container(ContainerCore):
         start: bool,
         timeout: float | None,
     ) -> Task:
-        with directio.attaching(attach_stdio) as attachment:
+        with _attachments.attaching(attach_stdio) as attachment:
             operation = _operations.new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = _native.run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
@@ -105,7 +105,7 @@ class Container(ContainerCore):
             NotFoundError: the container has no task.
             StdioError: attach_stdio raised.
         """
-        with directio.attaching(attach_stdio, existing=True) as attachment:
+        with _attachments.attaching(attach_stdio, existing=True) as attachment:
             made = _native.run(_operations.task(self._handle, attachment.cookie), timeout)
         return Task(self.id, self.id, made, attachment)
 

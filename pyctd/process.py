@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _native, _operations
-from .directio import Attachment, Made
+from ._attachments import Attachment, Made
 from .types import ExitStatus, Status
 
 if TYPE_CHECKING:

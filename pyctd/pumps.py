@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from . import errors
+from ._attachments import Made, ReadyIO
 from ._descriptors import Descriptor, Splice, typed_end
 from ._threads import name_thread
 from ._waits import Stop
-from .directio import Config, DirectIO, Made, ReadyIO, Stream
+from .directio import Config, DirectIO, Stream
 
 __all__ = [
     "Pump",

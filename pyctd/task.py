@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import _native, _operations, directio
+from . import _attachments, _native, _operations
 from .directio import StdioCallback
 from .process import Process
 from .spec import SpecLike
@@ -96,7 +96,7 @@ class Task(Process):
             InvalidArgumentError: the id or the spec is malformed.
             StdioError: attach_stdio raised.
         """
-        with directio.attaching(attach_stdio) as attachment:
+        with _attachments.attaching(attach_stdio) as attachment:
             operation = _operations.exec(self._handle, process_id, spec, with_stdin, attachment)
             made = _native.run(operation, timeout)
         return Process(process_id, self.container_id, made, attachment)

@@ -15,8 +15,9 @@ import tty
 from types import FrameType
 
 from . import _native, errors
+from ._attachments import Made
 from ._threads import name_thread
-from .directio import DirectIO, Made
+from .directio import DirectIO
 from .pumps import Pump, PumpedIO, Reader
 
 __all__ = ["TerminalIO"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .. import _operations, directio
+from .. import _attachments, _operations
 from ..container import ContainerCore
 from ..directio import StdioCallback
 from ._loop import run
@@ -50,7 +50,7 @@ class Container(ContainerCore):
         start: bool,
         timeout: float | None,
     ) -> Task:
-        with directio.attaching(attach_stdio) as attachment:
+        with _attachments.attaching(attach_stdio) as attachment:
             operation = _operations.new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = await run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
@@ -61,7 +61,7 @@ class Container(ContainerCore):
 
     async def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
         """As ``pyctd.Container.attach_task`` (Go: ``Container.AttachTask``)."""
-        with directio.attaching(attach_stdio, existing=True) as attachment:
+        with _attachments.attaching(attach_stdio, existing=True) as attachment:
             made = await run(_operations.task(self._handle, attachment.cookie), timeout)
         return Task(self.id, self.id, made, attachment)
 

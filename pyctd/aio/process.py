@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _operations
-from ..directio import ReadyIO
+from .._attachments import ReadyIO
 from ..process import ProcessCore
 from ..types import ExitStatus, Status
 from ._loop import in_thread, run

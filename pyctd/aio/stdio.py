@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, cast
 
 from .. import _arguments, _operations, errors
+from .._attachments import Made, ReadyIO
 from .._native import Handle
-from ..directio import Config, DirectIO, Made, ReadyIO, Stream
+from ..directio import Config, DirectIO, Stream
 from ..errors import InvalidArgumentError
 from ..pumps import GRACE, warn_of_late_end
 from ..stdio import Capturing

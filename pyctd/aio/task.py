@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .. import _operations, directio
+from .. import _attachments, _operations
 from ..directio import StdioCallback
 from ..spec import SpecLike
 from ..types import ProcessInfo, Stats, Summary
@@ -55,7 +55,7 @@ class Task(Process):
         timeout: float | None = None,
     ) -> Process:
         """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on a thread of Go's."""
-        with directio.attaching(attach_stdio) as attachment:
+        with _attachments.attaching(attach_stdio) as attachment:
             made = await run(_operations.exec(self._handle, process_id, spec, with_stdin, attachment), timeout)
         return Process(process_id, self.container_id, made, attachment)
 

@@ -13,8 +13,8 @@ import pytest
 
 import pyctd
 from pyctd import _native, aio, stdio
+from pyctd._attachments import Attachment
 from pyctd._clientcore import ClientCore
-from pyctd.directio import Attachment
 from pyctd.events import EventFilter
 
 SPEC = pyctd.spec.default("/", ["/bin/true"])

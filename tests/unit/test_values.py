@@ -12,10 +12,10 @@ import pytest
 
 import pyctd
 from pyctd import _native, _operations, errors
+from pyctd._attachments import Attachment
 from pyctd._clientcore import check_address
 from pyctd._json import to_json
 from pyctd._operations import signal_number
-from pyctd.directio import Attachment
 from pyctd.types import to_datetime
 
 
