@@ -8,12 +8,12 @@ import itertools
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _arguments, _native, _operations, errors
 from .directio import IO, Config, DirectIO, StdioCallback
 
-__all__ = ["Attachment", "Made", "ReadyIO", "attach", "attaching", "interrupts_pass", "io_call"]
+__all__ = ["Attachment", "Made", "ReadyCallback", "ReadyIO", "attach", "attaching", "interrupts_pass", "io_call"]
 
 _log = logging.getLogger("pyctd.stdio")
 
@@ -46,6 +46,31 @@ class ReadyIO:
         return True
 
 
+class ReadyCallback:
+    """What pyctd's own stdio callbacks share: each is for one process.
+
+    Attributes:
+        with_stdin: whether it has something to send, so that the process needs a stdin.
+    """
+
+    with_stdin: bool = False
+    _used: bool = False
+    _using: ClassVar[threading.Lock] = threading.Lock()
+
+    def use(self) -> None:
+        """Takes it for a process. Raises InvalidArgumentError the second time."""
+        with self._using:
+            self.refuse_used()
+            self._used = True
+
+    def refuse_used(self) -> None:
+        """Raises InvalidArgumentError where it has a process already."""
+        if self._used:
+            raise errors.InvalidArgumentError(
+                f"this {type(self).__name__}() was used for a process already: make one for each"
+            )
+
+
 class Attachment:
     """One use of a callback: from the call that passes it to the last call of its IO.
 
@@ -54,6 +79,8 @@ class Attachment:
 
     def __init__(self, callback: StdioCallback | None, existing: bool) -> None:
         _arguments.stdio_callback(callback)
+        if isinstance(callback, ReadyCallback):
+            callback.refuse_used()  # before anything is made; at once with another use, use() does
         self.callback = callback
         self.existing = existing
         self.dio: DirectIO | None = None  # until the last call: what the callback returned need not hold it
@@ -61,8 +88,7 @@ class Attachment:
         self.error: BaseException | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self.cookie: int = 0
-        # Whether a ready callback has something to send, so that the process needs a stdin.
-        self.wants_stdin = bool(getattr(callback, "with_stdin", False))
+        self.wants_stdin = bool(getattr(callback, "with_stdin", False))  # a ready one's, or one's like it
         if callback is not None:
             self.cookie = next(_cookies)
             _attachments[self.cookie] = self

@@ -20,6 +20,7 @@ from types import EllipsisType
 from typing import BinaryIO, Union
 
 from . import _arguments
+from ._attachments import ReadyCallback
 from ._descriptors import Descriptor
 from ._lines import Splitter
 from .directio import IO, Config, DirectIO, StdioCallback, Stream
@@ -45,15 +46,14 @@ _log = logging.getLogger("pyctd.stdio")
 Target = Union[str, "os.PathLike[str]", BinaryIO]
 
 
-class _Callback:
-    """What the ready callbacks share; each use is for one process."""
-
-    with_stdin: bool = False
+class _Callback(ReadyCallback):
+    """What the callbacks share that pump on threads."""
 
     def __init__(self) -> None:
         self._io: PumpedIO | None = None
 
     def __call__(self, dio: DirectIO) -> IO | None:
+        self.use()
         with contextlib.ExitStack() as opened:
             pumps = self._pumps(dio, opened)
             self._io = self._make(dio, pumps, opened.pop_all())

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from .. import _arguments, _operations, errors
-from .._attachments import Made, ReadyIO
+from .._attachments import Made, ReadyCallback, ReadyIO
 from .._native import Handle
 from ..directio import Config, DirectIO, Stream
 from ..errors import InvalidArgumentError
@@ -135,7 +135,7 @@ class LoopIO(ReadyIO):
                 stream.close()
 
 
-class _Callback:
+class _Callback(ReadyCallback):
     """What the two share."""
 
     def __init__(self, stdin: Input | None, outputs: list[Output]) -> None:
@@ -146,8 +146,7 @@ class _Callback:
         self._io: LoopIO | None = None
 
     def __call__(self, dio: DirectIO) -> LoopIO:
-        if self._io is not None:
-            raise InvalidArgumentError(f"this {type(self).__name__}() has a process already: make one for each")
+        self.use()
         self._io = LoopIO(dio, self._loop, self._thread, self._input, self._outputs)
         return self._io
 

@@ -97,6 +97,18 @@ def test_lines_by_async_for_while_the_process_runs(case: Case) -> None:
     with_container(case, life, "/bin/sh", "-c", "echo first; sleep 600")
 
 
+@pytest.mark.parametrize("kind", [aio.stdio.capture, aio.stdio.streams, pyctd.stdio.capture])
+def test_a_ready_callback_is_for_one_process(case: Case, kind: Any) -> None:
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        used = kind()
+        task = await container.start(attach_stdio=used)
+        with pytest.raises(pyctd.InvalidArgumentError, match=r"\(\) was used for a process already: make one for each"):
+            await task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=used)
+        await task.force_delete()
+
+    with_container(case, life)
+
+
 def test_a_line_may_be_as_long_as_the_readers_limit(case: Case) -> None:
     async def life(client: aio.Client, container: aio.Container) -> None:
         length = 1 << 20
@@ -305,7 +317,7 @@ def test_a_failed_start_ends_the_streams(case: Case) -> None:
         io.stdin.write(b"x")
         with pytest.raises(ConnectionResetError):
             await io.stdin.drain()
-        with pytest.raises(pyctd.StdioError, match=r"streams\(\) has a process already"):
+        with pytest.raises(pyctd.InvalidArgumentError, match=r"streams\(\) was used for a process already"):
             await container.start(attach_stdio=io)
 
     with_container(case, life, "/bin/nothing")

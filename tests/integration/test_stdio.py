@@ -62,6 +62,53 @@ def test_lines(box: Box) -> None:
     assert err == ["e\ufffd"]
 
 
+@pytest.mark.parametrize("kind", [pyctd.stdio.capture, pyctd.stdio.files, pyctd.stdio.inherit, pyctd.stdio.lines])
+def test_a_ready_callback_is_for_one_process(box: Box, kind: Any) -> None:
+    """Two would mix what they write, and its wait() would know of one of them."""
+    used, other = kind(), box.container()
+    task = box.container().start(attach_stdio=used)
+    words = rf"this {kind.__name__}\(\) was used for a process already: make one for each"
+    with pytest.raises(pyctd.InvalidArgumentError, match=words):
+        other.start(attach_stdio=used)
+    with pytest.raises(pyctd.InvalidArgumentError, match=words):
+        task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=used)
+    with pytest.raises(pyctd.InvalidArgumentError, match=words):
+        other.attach_task(used)
+    with pytest.raises(pyctd.NotFoundError):
+        other.task()
+
+
+def test_a_callback_that_was_never_called_can_be_used_again(box: Box) -> None:
+    out = pyctd.stdio.capture()
+    container = box.container("/bin/echo", "said")
+    with pytest.raises(pyctd.InvalidArgumentError, match="with_stdin"):
+        container.start(with_stdin="no", attach_stdio=out)  # type: ignore[arg-type]
+    task = container.start(attach_stdio=out)
+    task.wait(timeout=60)
+    assert out.stdout == b"said\n"
+
+
+def test_two_processes_that_are_started_at_once_share_no_callback(box: Box) -> None:
+    for _ in range(5):
+        used = pyctd.stdio.capture()
+        containers = [box.container("/bin/true") for _ in range(4)]
+        refused: list[pyctd.Error] = []
+
+        def start(container: pyctd.Container, used: Any = used, refused: Any = refused) -> None:
+            try:
+                container.start(attach_stdio=used, timeout=60).wait(timeout=60)
+            except (pyctd.StdioError, pyctd.InvalidArgumentError) as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=start, args=(container,)) for container in containers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(refused) == 3
+        box.clean()
+
+
 def test_one_receiver_gets_the_lines_of_both_streams_or_of_a_terminal(box: Box) -> None:
     for terminal in (False, True):
         seen: list[str] = []
