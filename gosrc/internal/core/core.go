@@ -163,7 +163,7 @@ func (c *Core) LetGo(h uint64) error {
 	object, err := c.handles.Take(h)
 	if err == nil {
 		go func() {
-			_, _ = c.protect(func() (Result, error) { c.end(h, object); return Result{}, nil })
+			_, _ = protect(func() (struct{}, error) { c.end(h, object); return struct{}{}, nil })
 		}()
 	}
 	return err
