@@ -9,14 +9,14 @@ from support import leaks
 from support.box import Box, eventually
 
 import pyctd
-from pyctd import _native, directio
+from pyctd import _attachments, _native
 
 COUNT = 20
 
 
 def alive() -> tuple[int, int]:
     """Go's handles and Python's attachments; the queues that calls reuse come and go."""
-    return _native.counts().handles - leaks.queues(), len(directio._attachments)
+    return _native.counts().handles - leaks.queues(), len(_attachments._attachments)
 
 
 def execs(task: pyctd.Task) -> list[pyctd.stdio.capture]:
