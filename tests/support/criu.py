@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 import pyctd
-from support.box import Box, eventually
-from support.ctr import Ctr
+from support.box import eventually
 
 COUNT = ("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
 """Writes 1, 2, 3 and so on."""
@@ -91,26 +88,3 @@ def restored(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, i
     task = container.start(checkpoint_dir=directory, attach_stdio=out, timeout=60)
     eventually(lambda: numbers(out))
     return task, numbers(out)[0]
-
-
-def restored_at_last(box: Box, container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int]:
-    """A restored task, once containerd has given up an earlier one of the container's.
-
-    Where it does not within half a minute, or has given it up and has forgotten its own bundle, the container can have
-    no task any more; another one that runs the same then shows that the checkpoint can still be used.
-    """
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            return restored(container, directory)
-        except pyctd.AlreadyExistsError as error:
-            if "failed to upload" in str(error):
-                raise
-        except pyctd.UnknownError as error:
-            if "file exists" in str(error):
-                break
-            if "getwd: no such file" not in str(error):  # the earlier one's directory, deleted under the new one's shim
-                raise
-        time.sleep(0.01)
-    spec = json.loads(Ctr(box.client.address, box.client.namespace)("containers", "info", "--spec", container.id))
-    return restored(box.container(*spec["process"]["args"]), directory)

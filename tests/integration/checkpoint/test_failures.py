@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.box import Box, eventually, unique
-from support.criu import COUNT, needs_criu, numbers, restored, restored_at_last
+from support.criu import COUNT, needs_criu, numbers, restored
 
 import pyctd
 
@@ -200,6 +200,6 @@ def test_restores_that_run_out_of_time(box: Box, tmp_path: Path) -> None:
         container = box.container(*args)
         with contextlib.suppress(pyctd.DeadlineExceededError):
             container.start(checkpoint_dir=tmp_path, timeout=timeout).force_delete(timeout=60)
-        task, first = restored_at_last(box, container, tmp_path)
+        task, first = restored(container, tmp_path)
         assert first == numbers(out)[-1] + 1
         task.force_delete(timeout=60)
