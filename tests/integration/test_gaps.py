@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -109,6 +110,36 @@ def test_what_ran_before_the_client_and_ended_in_a_gap(own_daemon: Daemon, harme
         own_daemon.kill(lambda: end(task))
         until_gap(stream)
         assert exits(stream, 1).keys() == {(task.container_id, task.container_id)}
+
+
+def test_every_exit_is_told_once_while_successors_start(own_daemon: Daemon, harmed: Box) -> None:
+    """Each process ends in a gap, and the next one starts under its ids before the handler is done with the gap."""
+    told: list[int] = []
+
+    def handle(_: str, event: EventType, info: pyctd.EventInfo) -> None:
+        if event is EventType.GAP:
+            time.sleep(1)
+        elif event is EventType.EXIT:
+            told.append(info.pid)
+
+    container = harmed.container("/bin/sh", "-c", TRAPS)
+    started: list[int] = []
+    with own_daemon.client(backend=handle, gaps=True) as client:
+        container = client.load_container(container.id)
+        for _ in range(4):
+            task = container.start(timeout=60)
+            started.append(task.pid)
+            own_daemon.kill(partial(end, task))
+            eventually(partial(answers, client), "an answer of the new containerd")
+            with contextlib.suppress(pyctd.NotFoundError):  # containerd 2 has forgotten it
+                task.wait(timeout=60)
+                task.delete(timeout=60)
+        task = container.start(timeout=60)
+        started.append(task.pid)
+        task.kill("KILL", timeout=60)
+        task.wait(timeout=60)
+        eventually(lambda: len(told) >= len(started), "an exit of each process")
+        assert sorted(told) == sorted(started)
 
 
 def test_an_exit_that_was_told_is_not_told_again(own_daemon: Daemon, harmed: Box) -> None:

@@ -30,7 +30,7 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 	if ctx.Err() != nil {
 		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // which refuses in its own words
 	}
-	return seeThrough(ctx, p.container.client, p.key(), "the checkpoint goes on to its end", func(long context.Context) (Result, error) {
+	return seeThrough(ctx, p.container.client, p.name(), "the checkpoint goes on to its end", func(long context.Context) (Result, error) {
 		leave, err := c.checkpoints.enter(ctx, directory)
 		if err != nil {
 			return Result{}, err

@@ -43,7 +43,6 @@ type Client struct {
 	closed  bool
 	left    *leftovers
 	census  census
-	gaps    sync.Mutex     // what ended in one is asked for at a time
 	order   *locker.Locker // of a container's events, be they news or found after a gap
 	used    sync.WaitGroup // by work that must not lose the daemon in its middle
 	deaf    atomic.Bool    // nobody takes its events
@@ -99,7 +98,6 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, namespace: namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
-	events.lost = cl.census.open
 	events.gap = cl.tellGap
 	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)
 	if err == nil {
@@ -177,7 +175,7 @@ func (cl *Client) tell(event Event) error {
 	defer func() { _ = cl.order.Unlock(event.ContainerID) }()
 	if event.Origin != Recovered {
 		event.Origin = cl.census.see(event)
-	} else if !cl.census.claim(event) {
+	} else if !cl.census.claim(&event) {
 		return nil
 	}
 	if cl.deaf.Load() {

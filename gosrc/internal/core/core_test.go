@@ -84,11 +84,11 @@ func TestCancelEndsTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-entered // an operation that is cancelled before it began does not run its work at all
+	within(t, entered) // an operation that is cancelled before it began does not run its work at all
 	if !c.Cancel(op) {
 		t.Fatal("not cancelled")
 	}
-	if err := <-ended; !errors.Is(err, context.Canceled) {
+	if err := within(t, ended); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 }
@@ -110,7 +110,7 @@ func TestAnOrphanedResultIsReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(proceed)
-	c.running.Wait()
+	finish(t, c.running.Wait)
 	if n := c.handles.Len(); n != 0 {
 		t.Fatalf("%d handles left", n)
 	}
@@ -138,25 +138,25 @@ func TestReleasingAQueueCancelsItsOperationsOnly(t *testing.T) {
 		if err := c.Release(q); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-ended; !errors.Is(err, context.Canceled) {
+		if err := within(t, ended); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 		if q == queues[0] && len(ended) != 0 {
 			t.Fatal("the other queue's operation ended too")
 		}
 	}
-	c.running.Wait()
+	finish(t, c.running.Wait)
 }
 
 func TestALogReaderThatBlocksHoldsNoEventUp(t *testing.T) {
 	r := slowReader{recorder{make(chan Event, 1)}, make(chan struct{}), make(chan struct{})}
 	c := New(r, 0)
 	c.dispatcher.log(record{text: "slowly"})
-	<-r.entered
+	defer close(r.leave)
+	within(t, r.entered)
 	go func() { _ = c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
-	event := <-r.events
+	event := within(t, r.events)
 	c.AckEvent(event.Token, "")
-	close(r.leave)
 }
 
 type slowReader struct {
@@ -174,7 +174,7 @@ func TestAnEventIsHeldUntilItIsAcknowledged(t *testing.T) {
 	c := New(r, 0)
 	returned := make(chan error, 1)
 	go func() { returned <- c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
-	event := <-r.events
+	event := within(t, r.events)
 	select {
 	case <-returned:
 		t.Fatal("returned before the acknowledgement")
@@ -183,7 +183,7 @@ func TestAnEventIsHeldUntilItIsAcknowledged(t *testing.T) {
 	if !c.AckEvent(event.Token, "no") || c.AckEvent(event.Token, "") {
 		t.Fatal("an event is acknowledged once")
 	}
-	if err := <-returned; err == nil || err.Error() != "no" {
+	if err := within(t, returned); err == nil || err.Error() != "no" {
 		t.Fatal(err)
 	}
 }
@@ -225,7 +225,7 @@ func TestAContextThatIsEndedByItsCause(t *testing.T) {
 		t.Fatal("ended before its time")
 	}
 	cancel(context.DeadlineExceeded)
-	<-derived.Done()
+	within(t, derived.Done())
 	for _, err := range []error{ctx.Err(), derived.Err(), endedByCause(inner).Err()} {
 		if err != context.DeadlineExceeded {
 			t.Errorf("ended with %v", err)

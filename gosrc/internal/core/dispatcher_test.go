@@ -24,34 +24,27 @@ func newDispatcher(t *testing.T) (*dispatcher, batches) {
 
 func (b batches) next(t *testing.T) []Event {
 	t.Helper()
-	select {
-	case events := <-b.came:
-		return events
-	case <-time.After(10 * time.Second):
-		t.Fatal("no batch came")
-		return nil
-	}
+	return within(t, b.came)
 }
 
 // send hands events over, each from a goroutine of its own as libcontainerd does, and returns when all are there.
-func (d *dispatcher) send(ids ...string) {
+func (d *dispatcher) send(t *testing.T, ids ...string) {
+	t.Helper()
 	for _, id := range ids {
 		before := d.unacknowledged()
 		go func() { _ = d.process(Event{ContainerID: id}, nil) }()
-		for d.unacknowledged() == before {
-			time.Sleep(50 * time.Microsecond)
-		}
+		until(t, func() bool { return d.unacknowledged() != before })
 	}
 }
 
 func TestEventsGatherWhileABatchIsHandled(t *testing.T) {
 	d, b := newDispatcher(t)
-	d.send("a")
+	d.send(t, "a")
 	first := b.next(t)
 	d.mu.Lock()
 	d.sentAt = time.Now().Add(time.Hour) // gather never passes
 	d.mu.Unlock()
-	d.send("b", "c")
+	d.send(t, "b", "c")
 	if len(b.came) != 0 {
 		t.Fatal("came while the first was handled")
 	}
@@ -63,10 +56,10 @@ func TestEventsGatherWhileABatchIsHandled(t *testing.T) {
 
 func TestEventsBehindAHandlerThatBlocksComeSoon(t *testing.T) {
 	d, b := newDispatcher(t)
-	d.send("a")
+	d.send(t, "a")
 	blocked := b.next(t)
 	for range 20 { // each while the batch before it is not old, and its timer may run
-		d.send("b")
+		d.send(t, "b")
 		b.next(t)
 	}
 	if !d.acknowledge(blocked[0].Token, "") || d.unacknowledged() != 20 {
@@ -76,21 +69,19 @@ func TestEventsBehindAHandlerThatBlocksComeSoon(t *testing.T) {
 
 func TestAnEventThatNobodyWaitsForHoldsNothingBack(t *testing.T) {
 	d, b := newDispatcher(t)
-	d.send("a")
+	d.send(t, "a")
 	first := b.next(t)
 	d.mu.Lock()
 	d.sentAt = time.Now().Add(time.Hour)
 	d.mu.Unlock()
 	gone, returned := make(chan struct{}), make(chan struct{})
 	go func() { defer close(returned); _ = d.process(Event{ContainerID: "b"}, gone) }()
-	for d.unacknowledged() != 2 {
-		time.Sleep(50 * time.Microsecond)
-	}
+	until(t, func() bool { return d.unacknowledged() == 2 })
 	close(gone)
-	<-returned
+	within(t, returned)
 	d.acknowledge(first[0].Token, "")
 	b.next(t)
-	d.send("c")
+	d.send(t, "c")
 	if last := b.next(t); len(last) != 1 || last[0].ContainerID != "c" {
 		t.Fatalf("got %v", last)
 	}
@@ -98,7 +89,7 @@ func TestAnEventThatNobodyWaitsForHoldsNothingBack(t *testing.T) {
 
 func TestManyAreAcknowledgedAtOnce(t *testing.T) {
 	d, b := newDispatcher(t)
-	d.send("a", "b", "c")
+	d.send(t, "a", "b", "c")
 	tokens := []uint64{1 << 40}
 	for len(tokens) < 4 {
 		for _, event := range b.next(t) {

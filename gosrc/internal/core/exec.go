@@ -28,7 +28,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 			return Result{}, p.container.refuseExec(ctx, id, &process, err)
 		}
 	}
-	key := processKey{p.container.id, id}
+	key := processName{p.container.id, id}
 	if err := p.container.client.undoings.wait(ctx, key); err != nil {
 		return Result{}, err
 	}
@@ -43,7 +43,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 		}
 		defer spare.release()
 		stdio, made := p.container.attach(stdioCookie, spare, nil)
-		started := p.container.client.census.begin(key)
+		started := p.container.client.starting(key)
 		exec, err := task.Exec(long, id, &process, withStdin, stdio)
 		started(pidOf(exec, err))
 		if err != nil {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -15,226 +16,56 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 )
 
-// EventGap is an event that libcontainerd has not. It subscribes anew when the daemon was away, and what happened
-// meanwhile is lost without a word; this says that it was, and is followed by the exits that containerd tells of when asked.
+// EventGap is an event that libcontainerd does not have. After the daemon was away, libcontainerd subscribes again, and the
+// events of that time are lost without a word. EventGap says so; the exits that containerd reports when asked follow it.
 const EventGap = "gap"
 
-// gapTimeout is how long containerd is asked what ended in a gap.
+// gapTimeout bounds how long containerd is asked what ended in a gap.
 const gapTimeout = 30 * time.Second
 
-type processKey struct{ container, process string }
-
-// census is which processes run, as far as events, containerd and the client's own starts have told.
-type census struct {
-	mu      sync.Mutex
-	running map[processKey]*member
-	starts  map[processKey]*starting
-	early   map[processKey]struct{} // what exited while containerd was first asked; nil afterwards
-	gaps    int                     // that are open or being told
-	seen    map[processKey]uint32   // whose exits came or were told meanwhile, with their pids; else nil
-	told    map[processKey]uint32   // whose exits were told of the last gap, and may come yet
-}
-
-type member struct {
-	pid    uint32
-	status *containerd.ExitStatus // what Wait or Delete has told, whose event has not come
-}
-
-// starting is what the client is about to start.
-type starting struct {
-	count int
-	told  []uint32 // the pids of which events have told meanwhile
-}
-
-func newCensus() census {
-	return census{
-		running: map[processKey]*member{}, starts: map[processKey]*starting{}, early: map[processKey]struct{}{},
-		told: map[processKey]uint32{},
-	}
-}
-
-// begin notes that the client starts a process, and what it returns that it runs, or with 0 that it does not: its events
-// may be lost, both of them.
-func (c *census) begin(key processKey) (end func(pid uint32)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	one := c.starts[key]
-	if one == nil {
-		one = &starting{}
-		c.starts[key] = one
-	}
-	one.count++
-	return func(pid uint32) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if one.count--; one.count == 0 {
-			delete(c.starts, key)
-		}
-		if pid != 0 && !slices.Contains(one.told, pid) {
-			c.running[key] = &member{pid: pid}
-		}
-	}
-}
-
-// see looks at an event that libcontainerd brings.
-func (c *census) see(event Event) Origin {
-	key := processKey{event.ContainerID, event.ProcessID}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch libcontainerdtypes.EventType(event.Type) {
-	case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
-		c.note(key, event.Pid)
-		if one := c.running[key]; one == nil || one.pid != event.Pid {
-			c.running[key] = &member{pid: event.Pid}
-		}
-	case libcontainerdtypes.EventExit:
-		c.note(key, event.Pid)
-		if pid, told := c.told[key]; told && pid == event.Pid {
-			delete(c.told, key)
-			c.drop(key, pid) // its start may have come late, too
-			return Repeated
-		}
-		delete(c.running, key)
-		if c.early != nil {
-			c.early[key] = struct{}{}
-		}
-		if c.seen != nil {
-			c.seen[key] = event.Pid
-		}
-	}
-	return News
-}
-
-// note keeps that an event has told of a process that is being started. Called with the lock held.
-func (c *census) note(key processKey, pid uint32) {
-	if one := c.starts[key]; one != nil {
-		one.told = append(one.told, pid)
-	}
-}
-
-// drop notes that a process runs no more. Called with the lock held.
-func (c *census) drop(key processKey, pid uint32) {
-	if one := c.running[key]; one != nil && one.pid == pid {
-		delete(c.running, key)
-	}
-}
-
-// open begins a gap: when events end, for they may flow again before the gap is told.
-func (c *census) open() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gaps++; c.gaps == 1 {
-		c.seen = map[processKey]uint32{}
-	}
-}
-
-// ask begins to tell a gap. A shim sends its event again for some seconds, so one that was asked for may come as well.
-func (c *census) ask() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gaps == 1 { // else an earlier one is being told yet
-		c.told = map[processKey]uint32{}
-	}
-}
-
-// claim tells whether the exit of a process that was asked for is news, which its event is not from now on; but where
-// containerd has forgotten how it ended, the event is.
-func (c *census) claim(exit Event) bool {
-	key := processKey{exit.ContainerID, exit.ProcessID}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if pid, seen := c.seen[key]; seen && pid == exit.Pid {
-		return false
-	}
-	c.seen[key] = exit.Pid // another gap may have asked for it, too
-	c.drop(key, exit.Pid)
-	if exit.Error == nil {
-		c.told[key] = exit.Pid
-	}
-	return true
-}
-
-// shut ends what open has begun.
-func (c *census) shut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gaps--; c.gaps == 0 {
-		c.seen = nil
-	}
-}
-
-// exited notes what was told otherwise than by an event.
-func (c *census) exited(key processKey, status *containerd.ExitStatus) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if one := c.running[key]; one != nil {
-		one.status = status
-	}
-}
-
-// count adds the tasks that containerd has. It returns those that ended since, and are not known to have run.
-func (c *census) count(list []*task.Process, since time.Time) (ended []*task.Process) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, one := range list {
-		key := processKey{one.ID, one.ID}
-		if _, known := c.running[key]; known {
-			continue
-		}
-		if one.Status == task.Status_STOPPED {
-			if !since.IsZero() && !one.ExitedAt.AsTime().Before(since) {
-				ended = append(ended, one)
-			}
-		} else if _, exited := c.early[key]; !exited {
-			c.running[key] = &member{pid: one.Pid}
-		}
-	}
-	c.early = nil
-	return ended
-}
-
-func (c *census) all() map[processKey]member {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make(map[processKey]member, len(c.running))
-	for key, one := range c.running {
-		all[key] = *one
-	}
-	return all
-}
-
-// list asks containerd for the namespace's tasks.
-func (cl *Client) list(ctx context.Context, since time.Time) []*task.Process {
+// list asks containerd for the namespace's tasks, which the census awaits.
+func (cl *Client) list(ctx context.Context, since time.Time) {
 	response, err := cl.daemon.TaskService().List(ctx, &tasks.ListTasksRequest{})
-	if err != nil {
-		if ctx.Err() == nil {
-			log.G(ctx).WithError(errgrpc.ToNative(err)).Warn("failed to list tasks; those that a gap in the events will hide are not known")
-		}
-		return nil
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(errgrpc.ToNative(err)).Warn("failed to list tasks; a gap in the events may hide exits")
 	}
-	return cl.census.count(response.Tasks, since)
+	cl.census.count(response.GetTasks(), since)
 }
 
-// tellGap tells of a gap, before any event that comes after it, and then of what ended in it.
+// starting is census.begin. Where events were lost meanwhile, it asks containerd whether the process has ended.
+func (cl *Client) starting(name processName) (started func(pid uint32)) {
+	end := cl.census.begin(name)
+	return func(pid uint32) {
+		if end(pid) {
+			cl.use(func() { cl.tellEnds(cl.findEnds()) })
+		}
+	}
+}
+
+// tellGap tells of a gap, before any event that comes after it, and then of what ended in it. It asks containerd while the
+// gap is handled: what ended may be deleted meanwhile.
 func (cl *Client) tellGap(lost loss) {
 	wait := func(<-chan struct{}) error { return nil }
 	if !cl.deaf.Load() {
 		wait = cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered})
 	}
+	cl.census.open()
 	if !cl.use(func() {
+		ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
+		defer cancel()
+		cl.list(ctx, lost.heard)
+		exits := cl.findEnds()
 		_ = wait(cl.ctx.Done())
-		cl.tellEnds(lost.heard)
+		cl.tellEnds(exits)
 	}) {
 		_ = wait(cl.ctx.Done())
 	}
 }
 
-// tellEnds tells of what ended since the last event, by what containerd says when asked. A handler that is slow keeps its
-// own container's exits waiting, and no other's, nor those of the next gap.
-func (cl *Client) tellEnds(since time.Time) {
-	defer cl.census.shut()
+// tellEnds tells exits, by container. A slow handler delays those of its own container only, and no other gap's.
+func (cl *Client) tellEnds(exits map[string][]Event) {
 	var group sync.WaitGroup
-	for _, events := range cl.findEnds(since) {
+	for _, events := range exits {
 		group.Go(func() {
 			for _, event := range events {
 				_ = cl.tell(event)
@@ -244,33 +75,30 @@ func (cl *Client) tellEnds(since time.Time) {
 	group.Wait()
 }
 
-// findEnds asks containerd what ended since the last event: the exits of each container.
-func (cl *Client) findEnds(since time.Time) map[string][]Event {
-	cl.gaps.Lock()
-	defer cl.gaps.Unlock()
-	cl.census.ask()
+// findEnds returns the exits that are still to be told, by container, in their order. It asks containerd where it must.
+func (cl *Client) findEnds() map[string][]Event {
 	ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
 	defer cancel()
 	exits := map[string][]Event{}
-	for key, one := range cl.census.all() {
-		if exit, ended := cl.end(ctx, key, one); ended {
+	for key, status := range cl.census.all() {
+		if exit, ended := cl.end(ctx, key, status); ended {
 			exits[key.container] = append(exits[key.container], exit)
 		}
 	}
-	for _, one := range cl.list(ctx, since) {
-		exits[one.ID] = append(exits[one.ID], exitOf(processKey{one.ID, one.ID}, one))
+	for _, events := range exits {
+		slices.SortFunc(events, func(a, b Event) int { return a.ExitedAt.Compare(b.ExitedAt) })
 	}
 	return exits
 }
 
-// end is the exit of a process that did run, if it does not any more.
-func (cl *Client) end(ctx context.Context, key processKey, known member) (exit Event, ended bool) {
+// end returns the exit of a process, if it has ended.
+func (cl *Client) end(ctx context.Context, key processKey, status *containerd.ExitStatus) (exit Event, ended bool) {
 	exit = Event{
 		Type: string(libcontainerdtypes.EventExit), Origin: Recovered,
-		ContainerID: key.container, ProcessID: key.process, Pid: known.pid,
+		ContainerID: key.container, ProcessID: key.process, Pid: key.pid,
 	}
-	if known.status != nil {
-		exit.ExitCode, exit.ExitedAt = known.status.ExitCode(), known.status.ExitTime()
+	if status != nil {
+		exit.ExitCode, exit.ExitedAt = status.ExitCode(), status.ExitTime()
 		return exit, true
 	}
 	request := &tasks.GetRequest{ContainerID: key.container}
@@ -278,21 +106,18 @@ func (cl *Client) end(ctx context.Context, key processKey, known member) (exit E
 		request.ExecID = key.process
 	}
 	response, err := cl.daemon.TaskService().Get(ctx, request)
-	if err != nil {
+	if found := response.GetProcess(); err != nil {
 		err = errgrpc.ToNative(err)
-		if cerrdefs.IsNotFound(err) {
-			exit.ExitCode, exit.Error = containerd.UnknownExitStatus, err
-			return exit, true
-		}
-		log.G(ctx).WithError(err).WithField("container", key.container).Warn("failed to learn whether a process ended in a gap in the events")
-		return exit, false
+	} else if found.Pid == key.pid || found.Pid == 0 { // without a pid its shim did not answer
+		exit.ExitCode, exit.ExitedAt = found.ExitStatus, found.ExitedAt.AsTime()
+		return exit, found.Status == task.Status_STOPPED
+	} else {
+		err = cerrdefs.ErrNotFound.WithMessage(fmt.Sprintf("process %d not found", key.pid))
 	}
-	return exitOf(key, response.Process), response.Process.Status == task.Status_STOPPED
-}
-
-func exitOf(key processKey, p *task.Process) Event {
-	return Event{
-		Type: string(libcontainerdtypes.EventExit), Origin: Recovered,
-		ContainerID: key.container, ProcessID: key.process, Pid: p.Pid, ExitCode: p.ExitStatus, ExitedAt: p.ExitedAt.AsTime(),
+	if cerrdefs.IsNotFound(err) {
+		exit.ExitCode, exit.Error = containerd.UnknownExitStatus, err
+		return exit, true
 	}
+	log.G(ctx).WithError(err).WithField("container", key.container).Warn("failed to learn whether a process ended in a gap in the events")
+	return exit, false
 }

@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -10,137 +12,17 @@ import (
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
 	containerd "github.com/containerd/containerd/v2/client"
+	cerrdefs "github.com/containerd/errdefs"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 	"github.com/moby/locker"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func processOf(id string, status task.Status, exitedAt time.Time) *task.Process {
 	return &task.Process{ID: id, Pid: 7, Status: status, ExitedAt: timestamppb.New(exitedAt)}
-}
-
-func TestTheCensusKnowsWhatRuns(t *testing.T) {
-	c, now := newCensus(), time.Now()
-	c.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 1})
-	c.see(Event{Type: "exec-started", ContainerID: "a", ProcessID: "e", Pid: 2})
-	c.see(Event{Type: "exit", ContainerID: "a", ProcessID: "a"})
-	c.see(Event{Type: "exit", ContainerID: "gone", ProcessID: "gone"}) // before the list that still has it
-	c.count([]*task.Process{
-		processOf("a", task.Status_RUNNING, time.Time{}),
-		processOf("gone", task.Status_RUNNING, time.Time{}),
-		processOf("paused", task.Status_PAUSED, time.Time{}),
-		processOf("stopped", task.Status_STOPPED, now),
-	}, time.Time{})
-	all := c.all()
-	if len(all) != 2 || all[processKey{"a", "e"}].pid != 2 || all[processKey{"paused", "paused"}].pid != 7 {
-		t.Fatalf("running: %v", all)
-	}
-}
-
-func TestTheCensusFindsWhatCameAndWentInAGap(t *testing.T) {
-	c, since := newCensus(), time.Now()
-	c.see(Event{Type: "start", ContainerID: "known", ProcessID: "known", Pid: 1})
-	ended := c.count([]*task.Process{
-		processOf("known", task.Status_STOPPED, since.Add(time.Second)), // asked for by itself
-		processOf("before", task.Status_STOPPED, since.Add(-time.Second)),
-		processOf("new", task.Status_STOPPED, since.Add(time.Second)),
-	}, since)
-	if len(ended) != 1 || ended[0].ID != "new" {
-		t.Fatalf("ended: %v", ended)
-	}
-}
-
-func TestAnExitThatWasToldWithoutAnEventKeepsItsCode(t *testing.T) {
-	cl, at := &Client{census: newCensus()}, time.Now()
-	key := processKey{"a", "a"}
-	status := containerd.NewExitStatus(5, at, nil)
-	cl.census.exited(key, status) // of what is not known to run: nothing is kept
-	cl.census.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 1})
-	cl.census.exited(key, status)
-	known := cl.census.all()
-	exit, ended := cl.end(t.Context(), key, known[key])
-	if len(known) != 1 || !ended || exit.ExitCode != 5 || exit.Pid != 1 || !exit.ExitedAt.Equal(at) || exit.Origin != Recovered {
-		t.Fatalf("%v, %v", known, exit)
-	}
-}
-
-func TestWhatTheClientStartsRunsThoughNoEventSaysSo(t *testing.T) {
-	a := func(kind string, pid uint32) Event {
-		return Event{Type: kind, ContainerID: "a", ProcessID: "a", Pid: pid}
-	}
-	key, c := processKey{"a", "a"}, newCensus()
-	c.begin(key)(0)
-	if len(c.all()) != 0 {
-		t.Fatal("it runs, though its start has failed")
-	}
-	c.begin(key)(1)
-	status := containerd.NewExitStatus(5, time.Now(), nil)
-	c.exited(key, status)
-	c.see(a("start", 1))
-	if one := c.all()[key]; one.pid != 1 || one.status != status {
-		t.Fatal("it does not run, or its event has made its status forgotten:", one)
-	}
-	c.see(a("exit", 1))
-	first, second := c.begin(key), c.begin(key)
-	c.see(a("start", 2))
-	c.see(a("exit", 2))
-	second(0)
-	first(2)
-	if len(c.all()) != 0 || len(c.starts) != 0 {
-		t.Fatal("it runs, though its exit came before the start had returned")
-	}
-}
-
-func TestAnExitIsToldOnce(t *testing.T) {
-	a := func(kind string, pid uint32, err error) Event {
-		return Event{Type: kind, ContainerID: "a", ProcessID: "a", Pid: pid, Error: err}
-	}
-	c := newCensus()
-	c.see(a("start", 1, nil))
-	c.open()
-	c.ask()
-	if !c.claim(a("exit", 1, nil)) {
-		t.Fatal("what no event has told is no news")
-	}
-	c.shut()
-	if len(c.all()) != 0 || c.see(a("exit", 1, nil)) != Repeated || c.see(a("exit", 1, nil)) != News {
-		t.Fatal("its event is not told as repeated, once")
-	}
-
-	c.see(a("start", 2, nil))
-	c.open()
-	c.ask()
-	if c.see(a("exit", 2, nil)) != News || c.claim(a("exit", 2, nil)) {
-		t.Fatal("its event came while it was asked for")
-	}
-	c.shut()
-
-	c.see(a("start", 3, nil))
-	c.open()
-	c.ask()
-	c.claim(a("exit", 3, nil))
-	c.shut()
-	c.see(a("start", 4, nil))
-	if c.see(a("exit", 4, nil)) != News {
-		t.Fatal("another process of that id")
-	}
-
-	c.begin(processKey{"a", "a"})(4)
-	c.open()
-	c.ask()
-	c.claim(a("exit", 4, nil))
-	c.shut()
-	c.see(a("start", 4, nil)) // both late, behind a handler
-	if c.see(a("exit", 4, nil)) != Repeated || len(c.all()) != 0 {
-		t.Fatal("it runs, though its exit was told")
-	}
-
-	c.open()
-	c.ask()
-	if !c.claim(a("exit", 5, errors.New("not found"))) || c.see(a("exit", 5, nil)) != News {
-		t.Fatal("the event of what containerd had forgotten has its exit code")
-	}
 }
 
 // clientOf is a client of a containerd that has tasks only, and its events.
@@ -156,118 +38,226 @@ func clientOf(t *testing.T, service tasks.TasksClient) (*Client, chan Event) {
 	return cl, events
 }
 
-// ended is a containerd whose one task has ended.
-type ended struct {
+// fakeDaemon is a containerd that answers for tasks only.
+type fakeDaemon struct {
 	tasks.TasksClient
-	at time.Time
+	mu    sync.Mutex
+	tasks map[string]*task.Process
+	fails error       // what List answers
+	asked chan string // the tasks that Get was asked for
 }
 
-func (e ended) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption) (*tasks.ListTasksResponse, error) {
-	return &tasks.ListTasksResponse{Tasks: []*task.Process{processOf("a", task.Status_STOPPED, e.at)}}, nil
+func newFakeDaemon(tasks ...*task.Process) *fakeDaemon {
+	d := &fakeDaemon{tasks: map[string]*task.Process{}, asked: make(chan string, 64)}
+	for _, one := range tasks {
+		d.put(one)
+	}
+	return d
+}
+
+func (d *fakeDaemon) put(one *task.Process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tasks[one.ID] = one
+}
+
+func (d *fakeDaemon) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption) (*tasks.ListTasksResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fails != nil {
+		return nil, d.fails
+	}
+	return &tasks.ListTasksResponse{Tasks: slices.Collect(maps.Values(d.tasks))}, nil
+}
+
+func (d *fakeDaemon) Get(_ context.Context, request *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked <- request.ContainerID
+	if one := d.tasks[request.ContainerID]; one != nil {
+		return &tasks.GetResponse{Process: one}, nil
+	}
+	return nil, status.Error(codes.NotFound, "no such task")
+}
+
+// loseEvents lets a gap in a client's events come and go. It returns its event, which is still to be acknowledged.
+func loseEvents(t *testing.T, cl *Client, events chan Event) Event {
+	t.Helper()
+	ready := newReadyEvents()
+	ready.gap = cl.tellGap
+	ready.lose(errors.New("EOF"))
+	ready.flow()
+	gap := within(t, events)
+	if gap.Type != EventGap {
+		t.Fatalf("%v is no gap", gap)
+	}
+	return gap
+}
+
+// settle waits until a client has told of its gaps, and fails if an event is left.
+func settle(t *testing.T, cl *Client, events chan Event) {
+	t.Helper()
+	finish(t, cl.core.running.Wait)
+	if len(events) != 0 {
+		t.Fatalf("told: %v", <-events)
+	}
+}
+
+func TestAnExitInAGapIsToldThoughASuccessorStartsBeforeTheGapIsAcknowledged(t *testing.T) {
+	d := newFakeDaemon(processOf("a", task.Status_RUNNING, time.Time{}))
+	cl, events := clientOf(t, d)
+	cl.list(t.Context(), time.Time{})
+	d.put(&task.Process{ID: "a", Pid: 7, Status: task.Status_STOPPED, ExitStatus: 5, ExitedAt: timestamppb.Now()})
+	gap := loseEvents(t, cl, events)
+	until(t, func() bool { return cl.census.all()[processKey{"a", "a", 7}] != nil }) // containerd was asked
+	d.put(&task.Process{ID: "a", Pid: 8, Status: task.Status_RUNNING})
+	cl.starting(processName{"a", "a"})(8)
+	cl.core.AckEvent(gap.Token, "")
+	exit := within(t, events)
+	if exit.Pid != 7 || exit.ExitCode != 5 || exit.Error != nil || exit.Origin != Recovered {
+		t.Fatalf("told: %v", exit)
+	}
+	cl.core.AckEvent(exit.Token, "")
+	settle(t, cl, events)
+	if all := cl.census.all(); len(all) != 1 {
+		t.Fatalf("running: %v", all)
+	}
+}
+
+func TestAProcessWhoseIdsASuccessorHasIsToldToHaveEnded(t *testing.T) {
+	cl, events := clientOf(t, newFakeDaemon(&task.Process{ID: "a", Pid: 8, Status: task.Status_RUNNING}))
+	cl.census.see(of("start", 7))
+	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
+	exit := within(t, events)
+	if exit.Pid != 7 || exit.ExitCode != containerd.UnknownExitStatus || !cerrdefs.IsNotFound(exit.Error) {
+		t.Fatalf("told: %v", exit)
+	}
+	cl.core.AckEvent(exit.Token, "")
+	settle(t, cl, events)
+}
+
+func TestTheExitsOfAContainerAreToldInTheirOrder(t *testing.T) {
+	cl, events := clientOf(t, newFakeDaemon())
+	at := time.Now()
+	for pid := uint32(1); pid <= 5; pid++ {
+		cl.census.see(of("start", pid))
+		cl.census.exited(processKey{"a", "a", pid}, containerd.NewExitStatus(pid, at.Add(time.Duration(pid)), nil))
+	}
+	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
+	for pid := uint32(1); pid <= 5; pid++ {
+		exit := within(t, events)
+		if exit.Pid != pid {
+			t.Fatalf("%v, and not of %d", exit, pid)
+		}
+		cl.core.AckEvent(exit.Token, "")
+	}
+	settle(t, cl, events)
+}
+
+func TestAProcessThatStartsAcrossAGapIsAskedFor(t *testing.T) {
+	d := newFakeDaemon()
+	cl, events := clientOf(t, d)
+	started := cl.starting(processName{"a", "a"})
+	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
+	settle(t, cl, events)
+	d.put(processOf("a", task.Status_STOPPED, time.Now())) // and its events were lost
+	started(7)
+	exit := within(t, events)
+	if exit.Pid != 7 || exit.Origin != Recovered {
+		t.Fatalf("told: %v", exit)
+	}
+	cl.core.AckEvent(exit.Token, "")
+	settle(t, cl, events)
+
+	<-d.asked
+	cl.starting(processName{"a", "a"})(8)
+	settle(t, cl, events)
+	if len(d.asked) != 0 {
+		t.Fatal("asked for, though there was no gap")
+	}
+}
+
+func TestAListThatFailsKeepsNoExits(t *testing.T) {
+	d := newFakeDaemon()
+	d.fails = status.Error(codes.Unavailable, "away")
+	cl, _ := clientOf(t, d)
+	cl.list(t.Context(), time.Time{})
+	for pid := range uint32(1000) {
+		cl.census.see(of("exit", pid))
+	}
+	if len(cl.census.seen) != 0 {
+		t.Fatalf("%d exits are kept", len(cl.census.seen))
+	}
 }
 
 func TestAnExitWhoseEventComesBeforeContainerdIsAskedIsToldOnce(t *testing.T) {
-	cl, events := clientOf(t, ended{at: time.Now().Add(time.Minute)})
-	ready := newReadyEvents()
-	ready.lost, ready.gap = cl.census.open, cl.tellGap
-
-	_ = cl.census.count(nil, time.Time{})
-	cl.census.see(Event{Type: "start", ContainerID: "a", ProcessID: "a", Pid: 7})
-	ready.lose(errors.New("EOF"))
-	ready.flow()
-	gap := <-events
+	cl, events := clientOf(t, newFakeDaemon(processOf("a", task.Status_STOPPED, time.Now().Add(time.Minute))))
+	cl.census.count(nil, time.Time{})
+	cl.census.see(of("start", 7))
+	gap := loseEvents(t, cl, events)
 	go func() {
 		_ = cl.ProcessEvent("a", libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: "a", ProcessID: "a", Pid: 7})
 	}()
-	exit := <-events
+	exit := within(t, events)
 	cl.core.AckEvent(exit.Token, "")
 	cl.core.AckEvent(gap.Token, "")
-	go func() {
-		cl.core.running.Wait()
-		close(events)
-	}()
-	for again := range events {
-		t.Errorf("told again: %v", again)
-		cl.core.AckEvent(again.Token, "")
+	settle(t, cl, events)
+	if exit.Type != "exit" || exit.Origin != News {
+		t.Fatalf("told: %v", exit)
 	}
-	if gap.Type != EventGap || exit.Type != "exit" || exit.Origin != News {
-		t.Fatalf("told: %v, %v", gap, exit)
-	}
-}
-
-// tasksOf is a containerd whose tasks have ended, or run yet.
-type tasksOf struct {
-	tasks.TasksClient
-	ended *sync.Map
-}
-
-func (t tasksOf) List(context.Context, *tasks.ListTasksRequest, ...grpc.CallOption) (*tasks.ListTasksResponse, error) {
-	return &tasks.ListTasksResponse{}, nil
-}
-
-func (t tasksOf) Get(_ context.Context, request *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
-	status := task.Status_RUNNING
-	if _, ended := t.ended.Load(request.ContainerID); ended {
-		status = task.Status_STOPPED
-	}
-	return &tasks.GetResponse{Process: processOf(request.ContainerID, status, time.Now())}, nil
 }
 
 func TestASlowHandlerKeepsNoOtherContainersExitFromBeingTold(t *testing.T) {
-	var ended sync.Map
-	cl, events := clientOf(t, tasksOf{ended: &ended})
-	ready := newReadyEvents()
-	ready.lost, ready.gap = cl.census.open, cl.tellGap
+	d := newFakeDaemon()
+	cl, events := clientOf(t, d)
 	next := func(kind, id string) Event {
 		t.Helper()
-		select {
-		case event := <-events:
-			if event.Type != kind || event.ContainerID != id {
-				t.Fatalf("%q of %q, and not %q of %q", event.Type, event.ContainerID, kind, id)
-			}
-			return event
-		case <-time.After(20 * time.Second):
-			t.Fatalf("no %q of %q", kind, id)
+		event := within(t, events)
+		if event.Type != kind || event.ContainerID != id {
+			t.Fatalf("%q of %q, and not %q of %q", event.Type, event.ContainerID, kind, id)
 		}
-		return Event{}
+		return event
 	}
-	gap := func() {
-		ready.lose(errors.New("EOF"))
-		ready.flow()
-		cl.core.AckEvent(next(EventGap, "").Token, "")
-	}
+	end := func(id string) { d.put(processOf(id, task.Status_STOPPED, time.Now())) }
+	gap := func() { cl.core.AckEvent(loseEvents(t, cl, events).Token, "") }
 
 	for _, id := range []string{"slow", "a", "b"} {
+		d.put(processOf(id, task.Status_RUNNING, time.Time{}))
 		cl.census.see(Event{Type: "start", ContainerID: id, ProcessID: id, Pid: 7})
 	}
 	go func() {
 		_ = cl.ProcessEvent("slow", libcontainerdtypes.EventOOM, libcontainerdtypes.EventInfo{ContainerID: "slow"})
 	}()
 	slow := next("oom", "slow")
-	ended.Store("slow", true)
-	ended.Store("a", true)
+	end("slow")
+	end("a")
 	gap()
 	cl.core.AckEvent(next("exit", "a").Token, "")
-	ended.Store("b", true)
+	end("b")
 	gap()
 	cl.core.AckEvent(next("exit", "b").Token, "")
 	cl.core.AckEvent(slow.Token, "")
 	cl.core.AckEvent(next("exit", "slow").Token, "")
-	cl.core.running.Wait()
-	select {
-	case again := <-events:
-		t.Fatalf("told again: %v", again)
-	default:
-	}
+	settle(t, cl, events)
 }
 
 func TestWhoDoesNotListenIsToldOfNoGap(t *testing.T) {
-	cl, events := clientOf(t, tasksOf{ended: &sync.Map{}})
+	cl, events := clientOf(t, newFakeDaemon())
 	cl.deaf.Store(true)
-	cl.census.open()
 	cl.tellGap(loss{cause: errors.New("EOF")})
-	cl.core.running.Wait()
-	if len(events) != 0 {
-		t.Fatalf("told: %v", <-events)
+	settle(t, cl, events)
+}
+
+func TestAnExitThatWasToldWithoutAnEventKeepsItsCode(t *testing.T) {
+	cl, at := &Client{census: newCensus()}, time.Now()
+	cl.ctx = t.Context()
+	key := processKey{"a", "a", 1}
+	status := containerd.NewExitStatus(5, at, nil)
+	cl.census.exited(key, status) // of what is not known to run: nothing is kept
+	cl.census.see(of("start", 1))
+	cl.census.exited(key, status)
+	exits := cl.findEnds()["a"]
+	if len(exits) != 1 || exits[0].ExitCode != 5 || exits[0].Pid != 1 || !exits[0].ExitedAt.Equal(at) || exits[0].Origin != Recovered {
+		t.Fatalf("%v", exits)
 	}
 }

@@ -33,6 +33,7 @@ type embedded interface {
 type Process struct {
 	container *Container
 	moby      libcontainerdtypes.Process
+	pid       atomic.Uint32 // moby's, which a start may be about to write
 	ctx       context.Context
 	cancel    context.CancelFunc
 	armed     sync.Once
@@ -45,13 +46,14 @@ type Process struct {
 
 func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
 	p := &Process{container: ctr, moby: moby, exited: make(chan struct{})}
+	p.pid.Store(moby.Pid())
 	p.ctx, p.cancel = context.WithCancel(ctr.client.ctx)
 	return p
 }
 
 func (p *Process) close() { p.cancel() }
 
-func (p *Process) key() processKey { return processKey{p.container.id, p.moby.(embedded).ID()} }
+func (p *Process) name() processName { return processName{p.container.id, p.moby.(embedded).ID()} }
 
 func (c *Core) process(h uint64) (*Process, embedded, error) {
 	p, err := handle.Get[*Process](&c.handles, h)
@@ -101,7 +103,7 @@ func (p *Process) arm() {
 
 // tellCensus notes the exit, whose event may be lost.
 func (p *Process) tellCensus(status *containerd.ExitStatus) {
-	p.container.client.census.exited(p.key(), status)
+	p.container.client.census.exited(p.name().with(p.pid.Load()), status)
 }
 
 // retryWait is how long a wait rests when the daemon is away.
@@ -252,7 +254,7 @@ func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return seeThrough(ctx, p.container.client, p.key(), "the start goes on, and the task stays", func(long context.Context) (Result, error) {
+	return seeThrough(ctx, p.container.client, p.name(), "the start goes on, and the task stays", func(long context.Context) (Result, error) {
 		return Result{}, p.start(long)
 	}, nil)
 }
@@ -261,8 +263,11 @@ func (c *Core) StartTask(ctx context.Context, h uint64) (Result, error) {
 func (p *Process) start(ctx context.Context) error {
 	begun := time.Now()
 	task := p.moby.(libcontainerdtypes.Task)
-	started := p.container.client.census.begin(p.key())
+	started := p.container.client.starting(p.name())
 	err := task.Start(ctx)
+	if err == nil {
+		p.pid.Store(task.Pid()) // a restored task has none before
+	}
 	started(pidOf(task, err))
 	if err == nil {
 		p.discard()

@@ -22,9 +22,7 @@ type readyEvents struct {
 	ready                   chan struct{}
 	left                    leftovers
 
-	// lost is called when events flow no more, gap before the first that does again. Set before the first subscription.
-	lost  func()
-	gap   func(loss)
+	gap   func(loss) // called before the first event after a loss; set before the first subscription
 	mu    sync.Mutex
 	heard time.Time // when the last event came, or was first asked for
 	loss  *loss     // nil while events flow
@@ -100,7 +98,6 @@ func (r *readyEvents) lose(cause error) {
 	defer r.mu.Unlock()
 	if r.loss == nil {
 		r.loss = &loss{time.Now(), r.heard, cause}
-		r.lost()
 	}
 }
 

@@ -34,28 +34,28 @@ func (s streams) Subscribe(context.Context, ...string) (<-chan *events.Envelope,
 }
 
 func TestALossBeginsWithTheLastEvent(t *testing.T) {
-	lost, gaps := make(chan struct{}), make(chan loss, 1)
+	gaps := make(chan loss, 1)
 	ready := newReadyEvents()
-	ready.lost, ready.gap = func() { close(lost) }, func(l loss) { gaps <- l }
+	ready.gap = func(l loss) { gaps <- l }
 	first, second := newStream(), newStream()
 	daemon := streams{next: make(chan stream, 2)}
 	daemon.next <- first
 	daemon.next <- second
 	ready.EventService = daemon
 
-	out, _ := ready.Subscribe(t.Context())
+	out, failed := ready.Subscribe(t.Context())
 	before := time.Now()
-	first.envelopes <- &events.Envelope{}
-	<-out
+	deliver(t, first.envelopes, &events.Envelope{})
+	within(t, out)
 	after := time.Now()
 	time.Sleep(time.Millisecond)
-	first.failed <- errors.New("EOF")
-	<-lost
+	deliver(t, first.failed, errors.New("EOF"))
+	within(t, failed)
 
 	out, _ = ready.Subscribe(t.Context())
-	second.envelopes <- &events.Envelope{}
-	<-out
-	if l := <-gaps; l.heard.Before(before) || l.heard.After(after) || !l.since.After(after) || l.cause.Error() != "EOF" {
+	deliver(t, second.envelopes, &events.Envelope{})
+	within(t, out)
+	if l := within(t, gaps); l.heard.Before(before) || l.heard.After(after) || !l.since.After(after) || l.cause.Error() != "EOF" {
 		t.Fatalf("heard between %v and %v: %v", before, after, l)
 	}
 }
@@ -64,16 +64,15 @@ func TestWhatCameBeforeTheEndIsNotLost(t *testing.T) {
 	const count = 50
 	for range 20 { // one that loses some does so by chance
 		ready := newReadyEvents()
-		ready.lost = func() {}
 		daemon := streams{next: make(chan stream, 1)}
 		one := newStream()
 		daemon.next <- one
 		ready.EventService = daemon
 		out, failed := ready.Subscribe(t.Context())
 		for range count {
-			one.envelopes <- &events.Envelope{}
+			deliver(t, one.envelopes, &events.Envelope{})
 		}
-		one.failed <- errors.New("EOF")
+		deliver(t, one.failed, errors.New("EOF"))
 		time.Sleep(2 * time.Millisecond)
 		for got, ended := 0, false; !ended; {
 			select {
@@ -84,6 +83,8 @@ func TestWhatCameBeforeTheEndIsNotLost(t *testing.T) {
 				if got != count {
 					t.Fatalf("%d of %d events came", got, count)
 				}
+			case <-time.After(bound):
+				t.Fatal("no end came")
 			}
 		}
 	}

@@ -49,7 +49,7 @@ func TestCloseIsTheLastCallOfAnIO(t *testing.T) {
 	io.Cancel()
 	_ = io.Close()
 	io.Cancel()
-	io.Wait()
+	finish(t, io.Wait)
 	_ = io.Close()
 	if want := []IOCall{IOCancel, IOClose}; !slices.Equal(*calls, want) {
 		t.Fatalf("called %v, not %v", *calls, want)
@@ -96,7 +96,9 @@ func TestTheCloseOfAStreamHasADeadline(t *testing.T) {
 	dio.Stdin = stdin
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := core.CloseStream(ctx, core.handles.Put(&stdio{client: cl, dio: dio}), Stdin); err != context.DeadlineExceeded {
+	var err error
+	finish(t, func() { _, err = core.CloseStream(ctx, core.handles.Put(&stdio{client: cl, dio: dio}), Stdin) })
+	if err != context.DeadlineExceeded {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -25,7 +25,7 @@ const undoTimeout = 45 * time.Second
 // leaves it.
 //
 // Work gets ctx itself if ctx has ended already: libcontainerd then refuses in its own words.
-func seeThrough[T any](ctx context.Context, cl *Client, key processKey, fate string, work func(context.Context) (T, error), undo func(context.Context, T)) (T, error) {
+func seeThrough[T any](ctx context.Context, cl *Client, key processName, fate string, work func(context.Context) (T, error), undo func(context.Context, T)) (T, error) {
 	type outcome struct {
 		made T
 		err  error
@@ -80,16 +80,16 @@ func (cl *Client) outlasting(ctx context.Context) (context.Context, context.Canc
 // for use.
 type undoings struct {
 	mu      sync.Mutex
-	pending map[processKey][]chan struct{}
+	pending map[processName][]chan struct{}
 }
 
 // begin notes one; the caller calls what it returns at its end.
-func (u *undoings) begin(key processKey) (end func()) {
+func (u *undoings) begin(key processName) (end func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	done := make(chan struct{})
 	if u.pending == nil {
-		u.pending = map[processKey][]chan struct{}{}
+		u.pending = map[processName][]chan struct{}{}
 	}
 	u.pending[key] = append(u.pending[key], done)
 	return func() {
@@ -105,7 +105,7 @@ func (u *undoings) begin(key processKey) (end func()) {
 
 // wait returns when nothing of key's is left to undo, so that a process can be started again after its start was
 // abandoned.
-func (u *undoings) wait(ctx context.Context, key processKey) error {
+func (u *undoings) wait(ctx context.Context, key processName) error {
 	for {
 		next := u.next(key)
 		if next == nil {
@@ -117,7 +117,7 @@ func (u *undoings) wait(ctx context.Context, key processKey) error {
 	}
 }
 
-func (u *undoings) next(key processKey) <-chan struct{} {
+func (u *undoings) next(key processName) <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if pending := u.pending[key]; len(pending) > 0 {

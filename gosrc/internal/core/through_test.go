@@ -35,7 +35,7 @@ func lonely(t *testing.T) *Client {
 
 func TestAnAbandonedCallGoesOnAndIsUndone(t *testing.T) {
 	cl := lonely(t)
-	key := processKey{"a", "a"}
+	key := processName{"a", "a"}
 	begun, proceed, undo := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	undone := make(chan string, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,7 +58,7 @@ func TestAnAbandonedCallGoesOnAndIsUndone(t *testing.T) {
 	}
 	again := make(chan error, 1)
 	go func() { again <- cl.undoings.wait(t.Context(), key) }()
-	if err := cl.undoings.wait(t.Context(), processKey{"a", "other"}); err != nil {
+	if err := cl.undoings.wait(t.Context(), processName{"a", "other"}); err != nil {
 		t.Fatal(err)
 	}
 	close(proceed)
@@ -77,7 +77,7 @@ func TestAnAbandonedCallGoesOnAndIsUndone(t *testing.T) {
 }
 
 func TestACallThatEndsInTimeIsTheCallers(t *testing.T) {
-	made, err := seeThrough(t.Context(), lonely(t), processKey{}, "", func(context.Context) (int, error) { return 7, nil },
+	made, err := seeThrough(t.Context(), lonely(t), processName{}, "", func(context.Context) (int, error) { return 7, nil },
 		func(context.Context, int) { t.Error("undone") })
 	if made != 7 || err != nil {
 		t.Fatalf("got %d, %v", made, err)
@@ -85,7 +85,7 @@ func TestACallThatEndsInTimeIsTheCallers(t *testing.T) {
 }
 
 func TestAPanicInACallThatIsSeenThroughIsItsError(t *testing.T) {
-	_, err := seeThrough(t.Context(), lonely(t), processKey{}, "", func(context.Context) (int, error) { panic("boom") }, nil)
+	_, err := seeThrough(t.Context(), lonely(t), processName{}, "", func(context.Context) (int, error) { panic("boom") }, nil)
 	if kind.Of(err) != kind.Internal {
 		t.Fatalf("got %v", err)
 	}
@@ -94,7 +94,7 @@ func TestAPanicInACallThatIsSeenThroughIsItsError(t *testing.T) {
 func TestAClosedClientSeesNothingThrough(t *testing.T) {
 	cl := lonely(t)
 	cl.closed = true
-	_, err := seeThrough(t.Context(), cl, processKey{}, "", func(context.Context) (int, error) { t.Error("it ran"); return 0, nil }, nil)
+	_, err := seeThrough(t.Context(), cl, processName{}, "", func(context.Context) (int, error) { t.Error("it ran"); return 0, nil }, nil)
 	if kind.Of(err) != kind.Closed {
 		t.Fatalf("got %v", err)
 	}
