@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -391,6 +394,24 @@ def test_a_filtered_stream_takes_only_what_it_asks_for(box: Box, client: pyctd.C
 def test_filters_that_are_none(client: pyctd.Client, filters: dict[str, object], words: str) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match=words):
         client.events(**filters)  # type: ignore[arg-type]
+
+
+def test_what_others_see_of_a_new_client(engine: pyctd.Engine, tmp_path: Path) -> None:
+    """Subscribers without a filter see how a client learns that its events flow: as an event of pyctd's, with no message."""
+    seen = tmp_path / "events"
+    with seen.open("w") as out:
+        with subprocess.Popen(["ctr", "--address", engine.address, "events"], stdout=out, stderr=out) as others:
+            try:
+
+                def probed() -> str:
+                    engine.client().close()
+                    return seen.read_text()
+
+                eventually(probed, "an event that others see")
+            finally:
+                others.terminate()
+    for line in seen.read_text().splitlines():
+        assert re.search(r" pyctd-[0-9a-f-]{36} /pyctd/ready \{\}$", line), line
 
 
 def test_time_stamps_to_the_nanosecond(box: Box, recorder: Recorder) -> None:

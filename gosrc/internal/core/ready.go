@@ -5,17 +5,19 @@ import (
 	"sync"
 	"time"
 
-	apievents "github.com/containerd/containerd/api/events"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// readyEvents tells when a subscription is live. libcontainerd subscribes in the background and gRPC does not say when
-// the daemon has done it, so events of the first moments could be lost unnoticed. Each subscription therefore also
-// takes a namespace of our own, in which we publish until the first envelope comes back; those never reach
-// libcontainerd, nor anybody else's filter.
+// readyEvents knows when a subscription is live. libcontainerd subscribes in the background, and gRPC does not say when the
+// daemon has done its part, so events of the first moments could be lost unnoticed. Each subscription therefore also
+// takes a namespace of its own, in which we publish a probe until the first one comes back. containerd has no other way
+// to ask, and no event that only one subscriber gets: libcontainerd never sees the probes, nor does a subscriber that filters by
+// namespace or topic, but one without filters, such as "ctr events", does. So a probe says what it is, by its topic, and has
+// an empty message, which every containerd and every ctr can decode.
 type readyEvents struct {
 	containerd.EventService // set once the connection exists
 	once                    sync.Once
@@ -121,7 +123,7 @@ func (r *readyEvents) hear() {
 func (r *readyEvents) probe(ctx context.Context, namespace string, seen <-chan struct{}) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		_ = r.Publish(ctx, probeTopic, &apievents.TaskOOM{ContainerID: namespace})
+		_ = r.Publish(ctx, probeTopic, &emptypb.Empty{})
 		select {
 		case <-seen:
 			return
