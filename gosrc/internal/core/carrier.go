@@ -27,7 +27,7 @@ type recordCarrier struct {
 func newRecordCarrier(carry func(record)) *recordCarrier {
 	c := &recordCarrier{carry: carry}
 	c.wake = sync.NewCond(&c.mu)
-	go c.run()
+	spawn(c.run)
 	return c
 }
 
@@ -58,9 +58,15 @@ func (c *recordCarrier) run() {
 		c.queued = nil
 		c.mu.Unlock()
 		for _, one := range batch {
-			c.carry(one)
+			c.hand(one)
 		}
 	}
+}
+
+// hand carries one record. A panic is not logged: its record would come here, too.
+func (c *recordCarrier) hand(one record) {
+	defer func() { _ = recover() }()
+	c.carry(one)
 }
 
 func (c *recordCarrier) close() {

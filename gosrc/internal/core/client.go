@@ -126,10 +126,10 @@ func (cl *Client) close() {
 	for s := range streams {
 		s.detach()
 	}
-	go func() {
+	spawn(func() {
 		cl.used.Wait()
 		_ = cl.daemon.Close()
-	}()
+	})
 }
 
 // use runs work that goes on when its caller has gone, and when the client is closed meanwhile. It tells whether the

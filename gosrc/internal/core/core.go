@@ -122,7 +122,19 @@ func (c *Core) Counts() Counts {
 
 func utf8(text string) []byte { return []byte(strings.ToValidUTF8(text, "\uFFFD")) }
 
-// protect turns a panic of work into its error.
+// spawn starts a goroutine whose panic is logged, and does not end the process. No goroutine of ours starts otherwise, but by
+// spawnIn; a test enforces it.
+func spawn(work func()) { go safely(work) }
+
+// spawnIn is spawn for a goroutine that a group waits for.
+func spawnIn(group *sync.WaitGroup, work func()) { group.Go(func() { safely(work) }) }
+
+// safely runs work. A panic in it is logged.
+func safely(work func()) {
+	_, _ = protect(func() (struct{}, error) { work(); return struct{}{}, nil })
+}
+
+// protect runs work. A panic in it is logged, and becomes its error.
 func protect[T any](work func() (T, error)) (made T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -162,9 +174,7 @@ func (c *Core) Release(h uint64) error {
 func (c *Core) LetGo(h uint64) error {
 	object, err := c.handles.Take(h)
 	if err == nil {
-		go func() {
-			_, _ = protect(func() (struct{}, error) { c.end(h, object); return struct{}{}, nil })
-		}()
+		spawn(func() { c.end(h, object) })
 	}
 	return err
 }
@@ -194,7 +204,7 @@ func (c *Core) run(work func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.running.Go(work)
+		spawnIn(&c.running, work)
 	}
 	return !c.closed
 }
@@ -207,12 +217,12 @@ func (c *Core) Shutdown(timeout time.Duration) bool {
 	c.cancel()
 	c.dispatcher.close()
 	done := make(chan struct{})
-	go func() {
+	spawn(func() {
 		defer close(done)
 		c.closeClients()
 		c.running.Wait()
 		c.closeClients() // of operations that had made one before they heard
-	}()
+	})
 	select {
 	case <-done:
 		return true
@@ -224,7 +234,7 @@ func (c *Core) Shutdown(timeout time.Duration) bool {
 func (c *Core) closeClients() {
 	for _, object := range c.handles.All() {
 		if client, ok := object.(*Client); ok {
-			client.close()
+			safely(client.close)
 		}
 	}
 }

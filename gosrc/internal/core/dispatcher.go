@@ -35,7 +35,7 @@ func (d *dispatcher) init(callbacks Callbacks) {
 	d.wake = sync.NewCond(&d.mu)
 	d.waiting = map[uint64]chan string{}
 	d.records = newRecordCarrier(func(r record) { callbacks.Log(r.level, r.text, r.fields) })
-	go d.run()
+	spawn(d.run)
 }
 
 // start lets what is new be carried: at once, or with the next batch. Called with the lock held.
@@ -66,7 +66,11 @@ func (d *dispatcher) run() {
 		if !open {
 			return
 		}
-		d.callbacks.Events(events)
+		if _, err := protect(func() (struct{}, error) { d.callbacks.Events(events); return struct{}{}, nil }); err != nil {
+			for _, event := range events {
+				d.acknowledge(event.Token, err.Error())
+			}
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (cl *Client) tellGap(lost loss) {
 func (cl *Client) tellEnds(exits map[string][]Event) {
 	var group sync.WaitGroup
 	for _, events := range exits {
-		group.Go(func() {
+		spawnIn(&group, func() {
 			for _, event := range events {
 				_ = cl.tell(event)
 			}

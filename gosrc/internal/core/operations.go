@@ -58,7 +58,7 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 	c.lastOp++
 	op := c.lastOp
 	c.ops[op], on.ops[op] = cancel, cancel
-	c.running.Go(func() {
+	spawnIn(&c.running, func() {
 		defer cancel()
 		sleepExactly()
 		done := outcome(op, func() (Result, error) { return work(ctx) })

@@ -87,17 +87,12 @@ func (c *Core) onTask(h uint64, method func(libcontainerdtypes.Task) error) (Res
 // arm begins to wait for the exit, once.
 func (p *Process) arm() {
 	p.armed.Do(func() {
-		go func() {
+		spawn(func() {
 			defer close(p.exited)
-			defer func() {
-				if r := recover(); r != nil {
-					p.waitErr = panicError(r)
-				}
-			}()
-			if p.status, p.waitErr = p.await(); p.waitErr == nil {
+			if p.status, p.waitErr = protect(p.await); p.waitErr == nil {
 				p.tellCensus(&p.status)
 			}
-		}()
+		})
 	})
 }
 

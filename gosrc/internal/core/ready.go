@@ -47,12 +47,14 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 	out := make(chan *events.Envelope, 64) // so that many events need no change of goroutines for each
 	seen := make(chan struct{})
 	errs := make(chan error, 1)
-	go r.probe(ctx, namespace, seen)
-	go func() {
+	spawn(func() { r.probe(ctx, namespace, seen) })
+	spawn(func() {
 		defer close(errs)
-		err := r.carry(ctx, namespace, envelopes, failed, out, func() {
-			close(seen)
-			r.once.Do(func() { close(r.ready) })
+		_, err := protect(func() (struct{}, error) { // libcontainerd subscribes again after a panic, as after any error
+			return struct{}{}, r.carry(ctx, namespace, envelopes, failed, out, func() {
+				close(seen)
+				r.once.Do(func() { close(r.ready) })
+			})
 		})
 		if err == nil {
 			return
@@ -65,7 +67,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 			}
 		}
 		errs <- err
-	}()
+	})
 	return out, errs
 }
 

@@ -282,25 +282,28 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 		err error
 	}
 	opened := make(chan outcome, 1)
-	go func() {
+	spawn(func() {
 		var out outcome
-		if err := conn.Control(func(fd uintptr) {
-			out.fd, out.err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-		}); err != nil {
-			out.err = closedFIFO(err)
-		}
-		if out.err == nil {
-			out.err = unix.SetNonblock(out.fd, false)
-		}
+		out.fd, out.err = protect(func() (fd int, failed error) {
+			if err := conn.Control(func(pipe uintptr) {
+				fd, failed = unix.FcntlInt(pipe, unix.F_DUPFD_CLOEXEC, 0)
+			}); err != nil {
+				return 0, closedFIFO(err)
+			}
+			if failed == nil {
+				failed = unix.SetNonblock(fd, false)
+			}
+			return fd, failed
+		})
 		opened <- out
-	}()
+	})
 	out, err := receive(ctx, opened)
 	if err != nil {
-		go func() { // the FIFO may open yet; its end, at the latest, ends this
+		spawn(func() { // the FIFO may open yet; its end, at the latest, ends this
 			if out := <-opened; out.err == nil {
 				_ = unix.Close(out.fd)
 			}
-		}()
+		})
 		return Result{}, err
 	}
 	return Result{Value: uint64(out.fd)}, out.err
@@ -327,7 +330,10 @@ func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result
 		return Result{}, invalid(errors.New("the process has no such stream"))
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- closer.Close() }()
+	spawn(func() {
+		_, err := protect(func() (struct{}, error) { return struct{}{}, closer.Close() })
+		closed <- err
+	})
 	failed, err := receive(ctx, closed)
 	if err != nil {
 		return Result{}, err

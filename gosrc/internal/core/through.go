@@ -50,7 +50,7 @@ func seeThrough[T any](ctx context.Context, cl *Client, key processName, fate st
 			case out.err != nil:
 				log.G(ctx).WithError(out.err).WithField("container", key.container).Warn("an abandoned call failed")
 			case undo != nil:
-				_, _ = protect(func() (struct{}, error) { undo(long, out.made); return struct{}{}, nil })
+				undo(long, out.made)
 			}
 		}
 	})
