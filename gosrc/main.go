@@ -25,8 +25,6 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-const abiVersion = 2
-
 var current atomic.Pointer[core.Core]
 
 func main() {}
@@ -66,12 +64,12 @@ func start(queue C.pyctd_handle, timeout C.int64_t, do work) (op C.int64_t) {
 }
 
 //export pyctd_abi_version
-func pyctd_abi_version() C.uint32_t { return abiVersion }
+func pyctd_abi_version() C.uint32_t { return C.PYCTD_ABI_VERSION }
 
 //export pyctd_init
 func pyctd_init(callbacks *C.pyctd_ccallbacks, logLevel C.int32_t) (failed C.int32_t) {
 	defer guard(&failed, C.int32_t(kind.Internal))
-	if callbacks == nil || callbacks.on_events == nil || callbacks.on_stdio == nil || callbacks.on_io == nil || callbacks.on_log == nil {
+	if callbacks == nil || callbacks.size < C.sizeof_pyctd_callbacks || callbacks.on_events == nil || callbacks.on_stdio == nil || callbacks.on_io == nil || callbacks.on_log == nil {
 		return C.int32_t(kind.InvalidArgument)
 	}
 	if current.Load() != nil {

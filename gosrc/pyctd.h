@@ -2,8 +2,8 @@
  * pyctd.h: the C ABI of libpyctd, moby's libcontainerd client behind opaque handles.
  *
  * This file is the one statement of the boundary. Go includes it (cgo), C callers include it, and build.py hands the
- * part between the CFFI marks to CFFI as it stands, so that part holds declarations only: no #include, no function-like
- * macro. A test compares it with the library's exported symbols.
+ * part between the CFFI marks to CFFI as it stands, so that part holds declarations only: no directive but a #define of a
+ * number. A test compares it with the library's exported symbols.
  *
  * Rules that hold for every function
  *   Strings in    are a pointer and a length in bytes, UTF-8, and are copied before the call returns. A null pointer
@@ -26,11 +26,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* CFFI: begin */
+
+/* The version of this ABI: another number where a caller must be rebuilt. pyctd_abi_version has the library's own. */
+#define PYCTD_ABI_VERSION 3
 
 typedef uint64_t pyctd_handle;
 
-/* What went wrong; the kinds are containerd's errdefs, then two of our own. */
+/* What went wrong; the kinds are containerd's errdefs, then two of our own. Of errdefs, NotModified is
+ * PYCTD_FAILED_PRECONDITION, Aborted PYCTD_CONFLICT, OutOfRange PYCTD_INVALID_ARGUMENT, Unauthenticated
+ * PYCTD_PERMISSION_DENIED and DataLoss PYCTD_INTERNAL. */
 typedef enum {
     PYCTD_OK = 0,
     PYCTD_UNKNOWN = 1,
@@ -135,6 +144,9 @@ typedef enum {
 
 /* Called from Go's threads. Each may call back into this library; none may raise, unwind or longjmp. */
 typedef struct {
+    /* sizeof(pyctd_callbacks) where the caller was compiled. Later versions add members at the end: a library ignores those
+     * that it does not know. */
+    size_t size;
     /* A batch of events, and their strings; both valid during the callback only. The next batch comes when each event of
      * this one is acknowledged, or a millisecond later. */
     void (*on_events)(const pyctd_event *events, size_t count, const char *strings, size_t strings_len);
@@ -154,10 +166,11 @@ typedef struct {
 
 /* -- the library itself ------------------------------------------------------------------------------------------ */
 
-/* The version of this ABI: a caller built against another number must not go on. */
+/* The PYCTD_ABI_VERSION of the library: a caller that was compiled with another must not go on. */
 uint32_t pyctd_abi_version(void);
-/* The callbacks of this process. To be called once, before any client is made. log_level as in on_log. When it answers
-   RESOURCE_EXHAUSTED too few descriptors are left, and it can be called again. */
+/* Sets the callbacks of this process, which are copied. Call it once, before any client is made. log_level is as in on_log.
+ * 0; or PYCTD_INVALID_ARGUMENT where a callback is missing, or size is too small; PYCTD_ALREADY_EXISTS the second time;
+ * PYCTD_RESOURCE_EXHAUSTED where too few descriptors are left: it can then be called again. */
 int32_t pyctd_init(const pyctd_callbacks *callbacks, int32_t log_level);
 /* Which log records are made from now on. */
 int32_t pyctd_set_log_level(int32_t log_level);
@@ -297,5 +310,9 @@ int64_t pyctd_engine_start(pyctd_handle queue, int64_t timeout_ns, const char *r
 int64_t pyctd_engine_stop(pyctd_handle queue, int64_t timeout_ns, pyctd_handle engine);
 
 /* CFFI: end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

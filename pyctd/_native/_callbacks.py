@@ -94,6 +94,12 @@ def unpack_events(array: Any, strings: bytes) -> list[NativeEvent]:
     return events
 
 
+def structure(ffi: Any, lib: Any) -> Any:
+    """The pyctd_callbacks with the functions that ``define`` defines."""
+    functions = (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
+    return ffi.new("pyctd_callbacks *", (ffi.sizeof("pyctd_callbacks"), *functions))
+
+
 def define(ffi: Any) -> None:
     """Gives CFFI the functions that pyctd_init is to hand to Go."""
     assert ffi.sizeof("pyctd_event") == _EVENT.size

@@ -27,7 +27,6 @@ __all__ = [
     "usable",
 ]
 
-ABI_VERSION = 2
 SHUTDOWN_GRACE_NS = 500_000_000
 NEEDED_DESCRIPTORS = 16
 NEEDED_MIB = 2500
@@ -169,16 +168,12 @@ def _load() -> None:
 
     _refuse_subinterpreter()
     ffi, lib = _ffi.ffi, _ffi.lib
-    if lib.pyctd_abi_version() != ABI_VERSION:
+    if lib.pyctd_abi_version() != lib.PYCTD_ABI_VERSION:
         raise ImportError(
-            f"libpyctd speaks ABI {lib.pyctd_abi_version()}, this pyctd speaks {ABI_VERSION}: reinstall pyctd"
+            f"libpyctd speaks ABI {lib.pyctd_abi_version()}, this pyctd speaks {lib.PYCTD_ABI_VERSION}: reinstall pyctd"
         )
     _callbacks.define(ffi)
-    callbacks = ffi.new(
-        "pyctd_callbacks *",
-        (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log),
-    )
-    failed = lib.pyctd_init(callbacks, state.log_level)
+    failed = lib.pyctd_init(_callbacks.structure(ffi, lib), state.log_level)
     if failed and failed != lib.PYCTD_ALREADY_EXISTS:  # as when an interrupt came after it the first time
         raise ImportError(f"libpyctd did not initialise: {failed}")
     lib.pyctd_py_own(1)

@@ -119,8 +119,10 @@ class Fuzz:
                 json.loads(ffi.buffer(fields, fields_len)[:])
 
         given = (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
-        self.callbacks = [ffi.new("pyctd_callbacks *", given)]
-        self.callbacks += [ffi.new("pyctd_callbacks *", given[:at]) for at in range(4)]
+        size = ffi.sizeof("pyctd_callbacks")
+        self.callbacks = [ffi.new("pyctd_callbacks *", (size, *given))]
+        self.callbacks += [ffi.new("pyctd_callbacks *", (size, *given[:at])) for at in range(4)]
+        self.callbacks += [ffi.new("pyctd_callbacks *", (other, *given)) for other in (0, 1, size - 1, size + 8, 2**64 - 1)]
 
     def init(self) -> None:
         assert self.lib.pyctd_init(self.callbacks[0], 3) == 0

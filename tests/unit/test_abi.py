@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from support.header import HEADER, without_comments
 
 import pyctd
 from pyctd import _native
+from pyctd._native import _callbacks
 from pyctd.errors import BY_KIND
 
 OK, INVALID_ARGUMENT, NOT_FOUND, CLOSED = 0, 2, 3, 14
@@ -59,6 +62,33 @@ def test_header_and_library_agree() -> None:
 def test_header_and_cffi_agree() -> None:
     lib = _native.load()
     assert {name for name in header_functions() if not hasattr(lib, name)} == set()
+
+
+def test_the_header_has_the_version_of_the_abi() -> None:
+    lib = _native.load()
+    assert lib.pyctd_abi_version() == lib.PYCTD_ABI_VERSION
+    assert f"#define PYCTD_ABI_VERSION {lib.PYCTD_ABI_VERSION}\n" in HEADER.read_text()
+
+
+PROGRAM_IN_CPP = """
+#include "pyctd.h"
+#include "pyctd.h"  // a second time does nothing
+int main() {
+    pyctd_callbacks callbacks = {};
+    callbacks.size = sizeof callbacks;
+    return pyctd_abi_version() == PYCTD_ABI_VERSION && pyctd_init(&callbacks, 3) == PYCTD_INVALID_ARGUMENT ? 0 : 1;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_a_program_in_cpp(tmp_path: Path) -> None:
+    source, program = tmp_path / "program.cpp", tmp_path / "program"
+    source.write_text(PROGRAM_IN_CPP)
+    package = library().parent
+    flags = ["-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{package}", f"-L{package}", f"-Wl,-rpath,{package}"]
+    subprocess.run(["g++", *flags, "-o", program, source, "-lpyctd"], check=True, timeout=120)
+    assert subprocess.run([program], check=False, timeout=60).returncode == 0
 
 
 def test_error_kinds_agree_with_the_header() -> None:
@@ -218,12 +248,23 @@ def test_null_pointers(abi: Abi) -> None:
 
 
 def test_init_a_second_time(abi: Abi) -> None:
-    lib = abi.lib
-    callbacks = abi.ffi.new(
-        "pyctd_callbacks *",
-        (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log),
-    )
-    assert BY_KIND[lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
+    callbacks = _callbacks.structure(abi.ffi, abi.lib)
+    assert BY_KIND[abi.lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
+
+
+def test_the_size_of_the_callbacks(abi: Abi) -> None:
+    """A caller with fewer members is refused, and what a newer one has beyond them is ignored."""
+    callbacks = _callbacks.structure(abi.ffi, abi.lib)
+    whole = callbacks.size
+    assert whole == abi.ffi.sizeof("pyctd_callbacks")
+    for size in (0, 1, abi.ffi.sizeof("size_t"), whole - 1):
+        callbacks.size = size
+        assert abi.lib.pyctd_init(callbacks, 0) == INVALID_ARGUMENT
+    for size in (whole, whole + 8, 2**64 - 1):
+        callbacks.size = size
+        assert BY_KIND[abi.lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
+    callbacks.size, callbacks.on_io = whole, abi.ffi.NULL
+    assert abi.lib.pyctd_init(callbacks, 0) == INVALID_ARGUMENT
 
 
 def new_client(abi: Abi, address: bytes, namespace: bytes = b"moby") -> tuple[int, bytes]:
