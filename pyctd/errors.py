@@ -45,7 +45,7 @@ class AlreadyExistsError(Error):
 
 
 class ConflictError(Error):
-    """The id is in use already, by a container or by an exec of the same task."""
+    """The id is in use already, by a container or by an exec of the same task; or another operation came in between."""
 
 
 class PermissionDeniedError(Error, PermissionError):

@@ -1,4 +1,7 @@
-// Package kind names what went wrong in the words of containerd's errdefs.
+// Package kind names what went wrong in the words of containerd's errdefs. Classes of errdefs without a kind of their own
+// have the closest one: NotModified is FailedPrecondition, as in containerd's gRPC mapping; Aborted is Conflict and OutOfRange
+// is InvalidArgument, with which they share an HTTP status in gRPC's mapping; DataLoss is Internal, as in dockerd; and
+// Unauthenticated is PermissionDenied.
 package kind
 
 import (
@@ -64,13 +67,13 @@ func of(err error) Kind {
 		return Callback
 	case errors.As(err, &wrongType), cerrdefs.IsInvalidArgument(err), cerrdefs.IsOutOfRange(err):
 		return InvalidArgument
-	case cerrdefs.IsConflict(err):
+	case cerrdefs.IsConflict(err), cerrdefs.IsAborted(err):
 		return Conflict
 	case cerrdefs.IsNotFound(err):
 		return NotFound
 	case cerrdefs.IsAlreadyExists(err):
 		return AlreadyExists
-	case cerrdefs.IsFailedPrecondition(err):
+	case cerrdefs.IsFailedPrecondition(err), cerrdefs.IsNotModified(err):
 		return FailedPrecondition
 	case cerrdefs.IsPermissionDenied(err), cerrdefs.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
 		return PermissionDenied
