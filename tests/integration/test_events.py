@@ -397,19 +397,19 @@ def test_filters_that_are_none(client: pyctd.Client, filters: dict[str, object],
 
 
 def test_what_others_see_of_a_new_client(engine: pyctd.Engine, tmp_path: Path) -> None:
-    """Subscribers without a filter see how a client learns that its events flow: as an event of pyctd's, with no message."""
+    """Subscribers without a filter see the event by which a client learns that events flow. It has no message."""
     seen = tmp_path / "events"
-    with seen.open("w") as out:
-        with subprocess.Popen(["ctr", "--address", engine.address, "events"], stdout=out, stderr=out) as others:
-            try:
 
-                def probed() -> str:
-                    engine.client().close()
-                    return seen.read_text()
+    def probed() -> str:
+        engine.client().close()
+        return seen.read_text()
 
-                eventually(probed, "an event that others see")
-            finally:
-                others.terminate()
+    command = ["ctr", "--address", engine.address, "events"]
+    with seen.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as others:
+        try:
+            eventually(probed, "an event that others see")
+        finally:
+            others.terminate()
     for line in seen.read_text().splitlines():
         assert re.search(r" pyctd-[0-9a-f-]{36} /pyctd/ready \{\}$", line), line
 

@@ -122,7 +122,8 @@ class Fuzz:
         size = ffi.sizeof("pyctd_callbacks")
         self.callbacks = [ffi.new("pyctd_callbacks *", (size, *given))]
         self.callbacks += [ffi.new("pyctd_callbacks *", (size, *given[:at])) for at in range(4)]
-        self.callbacks += [ffi.new("pyctd_callbacks *", (other, *given)) for other in (0, 1, size - 1, size + 8, 2**64 - 1)]
+        others = (0, 1, size - 1, size + 8, 2**64 - 1)
+        self.callbacks += [ffi.new("pyctd_callbacks *", (other, *given)) for other in others]
 
     def init(self) -> None:
         assert self.lib.pyctd_init(self.callbacks[0], 3) == 0

@@ -169,7 +169,7 @@ func TestAProcessThatStartsAcrossAGapIsAskedFor(t *testing.T) {
 	cl.core.AckEvent(exit.Token, "")
 	settle(t, cl, events)
 
-	<-d.asked
+	within(t, d.asked)
 	cl.starting(processName{"a", "a"})(8)
 	settle(t, cl, events)
 	if len(d.asked) != 0 {
