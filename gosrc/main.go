@@ -102,6 +102,8 @@ func pyctd_shutdown(timeout C.int64_t) (failed C.int32_t) {
 
 //export pyctd_get_counts
 func pyctd_get_counts(out *C.pyctd_counts) {
+	var none struct{}
+	defer guard(&none, none)
 	c := current.Load()
 	if out == nil || c == nil {
 		return
