@@ -138,7 +138,7 @@ sanitize: build ## run the tests of the C ABI under the sanitizers of addresses 
 
 # How often `make chaos` breaks what: containerd killed, also an engine's, and stopped for so many seconds; the process of an engine
 # killed, and of a client; the shim killed, runc failing in each command; disks full or read-only; descriptors, memory
-# and cgroups gone. How many containers are alive at once.
+# and cgroups gone. How many starts and execs are given up; how many containers are alive at once.
 # Then how many containers live one after another, and execs, as the soak has them.
 KILLS = 200
 RESTARTS = 20
@@ -151,12 +151,13 @@ ROOM = 20
 DESCRIPTORS = 5
 MEMORY = 20
 CGROUPS = 20
+CUT_OFF = 300
 ALIVE = 300
 ROW = 2000
 CHAOS_EXECS = 20000
 
 chaos: build soak-tools $(VENV)/bench-extra $(CONTAINERD_2)/built ## break pyctd on purpose, at length (KILLS= FREEZE= ROOM= ROW= …): an hour or two
-	export $(foreach name,KILLS RESTARTS FREEZE ENGINES PROCESSES SHIMS RUNC ROOM DESCRIPTORS MEMORY CGROUPS ALIVE,CHAOS_$(name)=$($(name))) \
+	export $(foreach name,KILLS RESTARTS FREEZE ENGINES PROCESSES SHIMS RUNC ROOM DESCRIPTORS MEMORY CGROUPS CUT_OFF ALIVE,CHAOS_$(name)=$($(name))) \
 	  SOAK_PLOT=$(CURDIR)/build/chaos.svg SOAK_LIVES=$(ROW) SOAK_EXECS=$(CHAOS_EXECS); \
 	  $(call PYTEST) -s chaos 'soak/test_memory.py::test_execs' "soak/test_memory.py::test_lives[a container's life]"
 
