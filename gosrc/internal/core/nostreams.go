@@ -16,23 +16,26 @@ func none(dio *cio.DirectIO) (cio.IO, error) {
 	return null, dio.Close()
 }
 
-// finishOpening lets containerd's fifo package come to the end of opening a DirectIO's FIFOs, which nobody else will
-// open. To close one whose open still waits it tries to open the other side, without a pause, until the goroutine that
-// waits has come to run: that took more of the processor than all the rest of an exec.
+// finishOpening lets containerd's fifo package finish opening a DirectIO's FIFOs when the process is done with them, or
+// never opens them. The package opens each FIFO on a goroutine and closes one that is not open yet by opening the other
+// side, again and again without a pause, until that goroutine has run: that took more of the processor than all the rest
+// of an exec.
 func finishOpening(dio *cio.DirectIO) {
 	config := dio.Config()
 	for i, path := range []string{config.Stdin, config.Stdout, config.Stderr} {
-		pipe, err := pipeOf(dio, allStreams[i])
-		if err != nil {
-			continue
+		if pipe, err := pipeOf(dio, allStreams[i]); err == nil {
+			finishOpeningOf(pipe, path)
 		}
-		bothSides, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return // closing does it
-		}
-		defer func() { _ = unix.Close(bothSides) }()
-		if conn, err := pipe.(syscall.Conn).SyscallConn(); err == nil {
-			_ = conn.Control(func(uintptr) {})
-		}
+	}
+}
+
+func finishOpeningOf(pipe any, path string) {
+	bothSides, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // closing does it
+	}
+	defer func() { _ = unix.Close(bothSides) }()
+	if conn, err := pipe.(syscall.Conn).SyscallConn(); err == nil {
+		_ = conn.Control(func(uintptr) {}) // returns when it is open, or closed
 	}
 }

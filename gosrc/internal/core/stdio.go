@@ -146,9 +146,13 @@ func (s *stdio) Config() cio.Config {
 	return s.dio.Config()
 }
 
-// Cancel is cio.IO's.
+// Cancel is cio.IO's. The process has ended, or was never made. Cancelling the DirectIO closes each FIFO that its fifo
+// package does not know to be open; that would lose the output of a process whose FIFO has opened a moment ago.
 func (s *stdio) Cancel() {
 	s.spare.release()
+	if !s.closed.Load() { // closed FIFOs are removed, and their names may be another process's
+		finishOpening(s.dio)
+	}
 	s.dio.Cancel()
 	s.call(IOCancel)
 }

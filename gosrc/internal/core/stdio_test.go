@@ -2,12 +2,18 @@ package core
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
+
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
 // answering answers each stdio callback likewise, and notes the calls of cio.IO.
@@ -77,6 +83,66 @@ func TestWhatFIFOsAreOpenedUnderEndsWithTheIO(t *testing.T) {
 	if ctx.Err() == nil {
 		t.Fatal("it goes on")
 	}
+}
+
+// A process that ends at once is done with its FIFOs before Go's runtime notices that they are open, where the
+// processor is busy: deleting the process cancels its IO then.
+func TestCancelKeepsWhatAShortProcessHasWritten(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that this goroutine is the busy processor
+	const tries = 500
+	lost := 0
+	for range tries {
+		io, directory, _ := attached(t, StdioAttached, nil)
+		for _, name := range []string{"x-stdout", "x-stderr"} {
+			shim, err := os.OpenFile(filepath.Join(directory, name), os.O_WRONLY, 0) // waits for a reader, as the shim does
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := shim.WriteString(name); err != nil {
+				t.Fatal(err)
+			}
+			_ = shim.Close()
+		}
+		io.Cancel()
+		for stream, name := range map[Stream]string{Stdout: "x-stdout", Stderr: "x-stderr"} {
+			if outputOf(t, io.(*stdio), stream) != name {
+				lost++
+			}
+		}
+		_ = io.Close()
+	}
+	if lost > 0 {
+		t.Fatalf("%d of %d outputs were lost", lost, 2*tries)
+	}
+}
+
+// outputOf reads a stream to its end, as the other side does; it is empty where that finds the stream closed.
+func outputOf(t *testing.T, s *stdio, stream Stream) string {
+	t.Helper()
+	opened, err := s.client.core.OpenStdio(t.Context(), s.handle, stream)
+	if errors.Is(err, kind.ErrClosed) {
+		return ""
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(opened.Value), "stream")
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestCancelEndsStreamsThatNoProcessHasOpened(t *testing.T) {
+	io, _, _ := attached(t, StdioAttached, nil)
+	io.Cancel()
+	for _, stream := range []Stream{Stdout, Stderr} {
+		if got := outputOf(t, io.(*stdio), stream); got != "" {
+			t.Fatalf("read %q", got)
+		}
+	}
+	_ = io.Close()
 }
 
 // stuck is a stdin whose close waits for containerd.
