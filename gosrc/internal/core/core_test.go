@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/cio"
-	"github.com/docker/docker/pkg/ioutils"
 	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -200,21 +198,6 @@ func TestSpecsThatLibcontainerdWouldDereference(t *testing.T) {
 }
 
 // What core reaches beyond libcontainerd's interfaces holds for the pinned modules only.
-
-func TestStdinsWrapperGivesItsFIFO(t *testing.T) {
-	fifo := nopFIFO{}
-	dio := &cio.DirectIO{}
-	dio.Stdin = ioutils.NewWriteCloserWrapper(fifo, fifo.Close) // as libcontainerd does
-	pipe, err := pipeOf(dio, Stdin)
-	if err != nil || pipe != any(fifo) {
-		t.Fatalf("got %T, %v", pipe, err)
-	}
-}
-
-type nopFIFO struct{}
-
-func (nopFIFO) Write(p []byte) (int, error) { return len(p), nil }
-func (nopFIFO) Close() error                { return nil }
 
 func TestAContextThatIsEndedByItsCause(t *testing.T) {
 	inner, cancel := context.WithCancelCause(context.Background())

@@ -168,7 +168,7 @@ func TestAPanicWhileEventsComeEndsTheSubscriptionWithAnError(t *testing.T) {
 }
 
 // crumbling is a stdin whose close panics.
-type crumbling struct{ nopFIFO }
+type crumbling struct{ stuck }
 
 func (crumbling) Close() error { panic("boom") }
 
