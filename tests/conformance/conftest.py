@@ -47,7 +47,8 @@ def pair(daemon: str) -> Iterator[Pair]:
     place = Place(f"{base}/d/c.sock", str(make_rootfs(base / "rootfs")), "", str(base / "d"), "")
     observer.ask("daemon_start", place)
     makers: tuple[Callable[[Place, str], Side], ...] = (
-        Side.go,
+        partial(Side.go, "go"),
+        partial(Side.go, "control"),
         partial(Side.python, "sync"),
         partial(Side.python, "asyncio"),
     )
@@ -57,14 +58,14 @@ def pair(daemon: str) -> Iterator[Pair]:
         for number, make in enumerate(makers)
     ]
     with ThreadPoolExecutor(len(sides)) as threads:
-        yield Pair(sides[0], sides[1:], threads)
+        yield Pair(sides[0], sides[1], sides[2:], threads)
     for side in sides:
         side.close()
     observer.close()
     shims = leaks.shims(base)
     leaks.kill_shims(base)
     # containerd forgets the shim of a start that is cut off at a bad moment. The reference's is no fault of pyctd's.
-    left = {pid: line for pid, line in shims.items() if " -namespace go" not in line}
+    left = {pid: line for pid, line in shims.items() if " -namespace g" not in line}
     if len(left) < len(shims):
         print(f"\nthe reference has left shims behind: {shims}")
     mounts = leaks.mounts(base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ class Scenario:
     def __post_init__(self) -> None:
         if bool(self.differs) != bool(self.differs_in):
             raise ValueError(f"{self.name}: differs and differs_in need each other")
+
+    def without_differences(self) -> Scenario:
+        """The scenario for Go beside Go: nothing is meant to differ."""
+        steps = [
+            raw
+            if isinstance(raw, str)
+            else {do: {k: v for k, v in args.items() if k != "differs"} for do, args in raw.items()}
+            for raw in self.steps
+        ]
+        return replace(self, steps=steps, differs="", differs_in=[])
 
 
 @dataclass(frozen=True)

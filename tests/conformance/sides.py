@@ -35,8 +35,10 @@ class Side:
         self._errors: IO[str] | None = None
 
     @classmethod
-    def go(cls, place: Place, run: str) -> Side:
-        return cls("go", [REFERENCE, "run"], Place(place.address, place.rootfs, str(BASE), place.dir, f"go{run}"))
+    def go(cls, name: str, place: Place, run: str) -> Side:
+        """The reference: ``go`` itself, or the ``control``."""
+        namespace = {"go": "go", "control": "gc"}[name] + run
+        return cls(name, [REFERENCE, "run"], Place(place.address, place.rootfs, str(BASE), place.dir, namespace))
 
     @classmethod
     def python(cls, face: str, place: Place, run: str) -> Side:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conformance import table
-from conformance.pair import Pair
+from conformance.pair import TRIAL_SECONDS, Pair
 from conformance.scenario import DIRECTORY, Scenario, load
 
 FILES = sorted(DIRECTORY.glob("*.yaml"))
@@ -15,7 +15,7 @@ ALL = [(file, scenario) for file in FILES for scenario in load(file)]
 
 
 @pytest.mark.parametrize(("file", "scenario"), [pytest.param(*case, id=case[1].name) for case in ALL])
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 + TRIAL_SECONDS)
 def test_same(pair: Pair, daemon: str, can_be_immutable: bool, file: Path, scenario: Scenario) -> None:
     if scenario.daemons and daemon not in scenario.daemons:
         pytest.skip(f"is for containerd {', '.join(scenario.daemons)}: {scenario.about}")
@@ -23,11 +23,10 @@ def test_same(pair: Pair, daemon: str, can_be_immutable: bool, file: Path, scena
         pytest.skip("no directory can be made immutable here")
     outcome = pair.run(file, scenario, daemon)
     table.add(scenario, daemon, outcome)
-    if outcome.tries > 1:
-        table.notes.append(f"containerd {daemon}: {scenario.name} was run {outcome.tries} times: it differed by chance")
     problems = list(outcome.unexpected)
-    problems += [table.side_by_side(scenario, face, found) for face, found in outcome.differences.items() if found]
+    problems += [table.side_by_side(scenario, face, outcome.differences[face]) for face in outcome.worse]
     if problems:
+        problems += [str(outcome.trial)] if outcome.trial else []
         pytest.fail("\n".join(problems), pytrace=False)
 
 

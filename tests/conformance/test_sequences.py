@@ -19,7 +19,8 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from conformance import table
-from conformance.pair import Outcome, Pair
+from conformance.chance import Trial
+from conformance.pair import TRIAL_SECONDS, Outcome, Pair
 from conformance.scenario import DIRECTORY, Scenario
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "10"))
@@ -199,12 +200,12 @@ class Sequences(RuleBasedStateMachine):
 
 
 @pytest.mark.skipif(SEQUENCES == 0, reason="SEQUENCES=0")
-@pytest.mark.timeout(60 + 20 * SEQUENCES)
+@pytest.mark.timeout(60 + 20 * SEQUENCES + 2 * TRIAL_SECONDS)
 def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The seed is pytest-randomly's: --randomly-seed=N draws the same sequences."""
     seed = request.config.getoption("randomly_seed", 0)
     failed: list[tuple[Scenario, Outcome]] = []
-    tries: list[int] = []
+    trials: list[Trial] = []
 
     def run(steps: list[Any]) -> None:
         raw = {"about": "A random sequence.", "order": "process", "steps": steps}
@@ -212,7 +213,8 @@ def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pyte
         file.write_text(json.dumps({"sequence": raw}), "utf-8")
         scenario = Scenario("sequence::sequence", "A random sequence.", steps, order="process")
         outcome = pair.run(file, scenario, daemon)
-        tries.append(outcome.tries)
+        if outcome.trial:
+            trials.append(outcome.trial)
         outcome.unexpected = [problem for problem in outcome.unexpected if "ended in the midst" in problem]
         if not outcome.good:
             failed[:] = [(scenario, outcome)]
@@ -239,10 +241,10 @@ def test_random_sequences(pair: Pair, daemon: str, tmp_path: Path, request: pyte
         about = f"Found by seed {seed} on containerd {daemon}."
         found[name] = {"about": about, "order": "process", "steps": scenario.steps}
         FOUND.write_text(yaml.safe_dump(found, allow_unicode=True, sort_keys=False), "utf-8")
-        texts = [table.side_by_side(scenario, face, differences) for face, differences in outcome.differences.items()]
+        texts = [table.side_by_side(scenario, face, outcome.differences[face]) for face in outcome.worse]
         pytest.fail(f"kept as {name} in {FOUND}\n" + "\n".join([*outcome.unexpected, *texts]), pytrace=False)
     finally:
         table.notes.append(
             f"containerd {daemon}: {SEQUENCES} random sequences by seed {seed}; "
-            f"{sum(number > 1 for number in tries)} were run again, for they differed by chance"
+            f"{len(trials)} differed by chance" + "".join(f"; {trial}" for trial in trials)
         )
