@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// none leaves a process without streams. Returning a nil IO would do for containerd, but nobody would then close the
-// DirectIO, and its FIFOs and the goroutines that open them would stay.
+// none leaves a process without streams: the shim gives it /dev/null. containerd's client dereferences the IO, so nil is no
+// answer. The DirectIO is nobody's from here on and is closed: its FIFOs and the goroutines that open them would stay.
 func none(dio *cio.DirectIO) (cio.IO, error) {
 	finishOpening(dio)
 	dio.Cancel()
