@@ -25,6 +25,7 @@ __all__ = [
     "Reader",
     "Sink",
     "Writer",
+    "grace_left",
     "readers",
     "warn_of_late_end",
     "writers",
@@ -37,6 +38,8 @@ CHUNK = 1 << 16
 GRACE = 2.0
 """Seconds that an ended process's output may still take: a child that it left behind can hold its streams open for
 ever. dockerd gives as many."""
+SETTLING = 0.1
+"""Seconds that it may take once more when those are over: containerd closes its side when the process is deleted."""
 
 Sink = Callable[[bytes], object]
 
@@ -233,6 +236,7 @@ class PumpedIO(ReadyIO):
         self._left = len(pumps)
         self._close_stdin: Callable[[], object] | None = None
         self._stdin_ended = False
+        self._first_drain: tuple[float, list[float]] | None = None  # when, and what each receiver had taken by then
         if not pumps:
             opened.close()
         for started, pump in enumerate(pumps):
@@ -287,13 +291,18 @@ class PumpedIO(ReadyIO):
         """``IO.cancel``: Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream."""
 
     def drain(self, patient: bool = False) -> bool:
-        """Waits for the ends of stdout and stderr, at most GRACE seconds; whether they came.
+        """Waits for the ends of stdout and stderr, at most GRACE seconds, and once; whether they came.
 
         Args:
             patient: the time that their receivers take does not count.
         """
         reading = [pump for pump in self._pumps if isinstance(pump, Reader)]
-        return _join_patiently(reading) if patient else _join(reading)
+        if self._first_drain is None:
+            self._first_drain = time.monotonic(), [pump.taken() for pump in reading]
+        began, before = self._first_drain
+        if patient:
+            return _join_patiently(reading, began, before)
+        return _join(reading, grace_left(began))
 
     def wait(self) -> None:
         """``IO.wait``: as drain, and what did not end is logged."""
@@ -304,7 +313,7 @@ class PumpedIO(ReadyIO):
         """``IO.close``: stops the pumps and closes the streams."""
         for pump in self._pumps:
             pump.stop()
-        _join(self._pumps)  # whoever attaches to the streams next is then their only reader
+        _join(self._pumps, GRACE)  # whoever attaches to the streams next is then their only reader
         taken = [pump.stream for pump in self._pumps]
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None and stream not in taken:
@@ -321,19 +330,22 @@ def warn_of_late_end(config: Config) -> None:
     )
 
 
-def _join(pumps: Sequence[Pump]) -> bool:
-    """Waits for pumps to end, at most GRACE seconds; whether they did. One whose receiver blocks goes on without us."""
+def grace_left(first: float) -> float:
+    """Seconds that the end of an ended process's output is waited for, when it was first waited for at a moment."""
+    return max(SETTLING, first + GRACE - time.monotonic())
+
+
+def _join(pumps: Sequence[Pump], seconds: float) -> bool:
+    """Waits for pumps to end, at most so long; whether they did. One whose receiver blocks goes on without us."""
     others = [pump for pump in pumps if pump is not threading.current_thread()]
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + seconds
     for pump in others:
         pump.join(max(0.0, until - time.monotonic()))
     return not any(pump.is_alive() for pump in others)
 
 
-def _join_patiently(readers: list[Reader]) -> bool:
-    """As _join, but the time that their receivers take does not count."""
-    began = time.monotonic()
-    before = [pump.taken() for pump in readers]
+def _join_patiently(readers: list[Reader], began: float, before: list[float]) -> bool:
+    """As _join, GRACE seconds from began, but what the receivers have taken since, beyond before, does not count."""
     for pump, taken in zip(readers, before, strict=True):
         while pump.is_alive() and (left := began + GRACE + pump.taken() - taken - time.monotonic()) > 0:
             pump.join(max(left, GRACE / 10))

@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
@@ -19,7 +20,7 @@ from .._attachments import Made, ReadyCallback, ReadyIO
 from .._native import Handle
 from ..directio import Config, DirectIO, Stream
 from ..errors import InvalidArgumentError
-from ..pumps import GRACE, warn_of_late_end
+from ..pumps import GRACE, grace_left, warn_of_late_end
 from ..stdio import Capturing
 from ._loop import in_thread, run
 from ._pipes import Input, Output
@@ -45,6 +46,7 @@ class LoopIO(ReadyIO):
         self._reading: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
         self._attached: asyncio.Future[Handle | None] = loop.create_future()
+        self._first_drain: float | None = None
         loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -80,12 +82,15 @@ class LoopIO(ReadyIO):
             self._attached.set_result(process)
 
     async def drained(self) -> bool:
-        """The process has ended: waits for the end of its output, at most GRACE seconds. Whether it came."""
+        """The process has ended: waits for the end of its output, at most GRACE seconds, and once. Whether it came."""
         if asyncio.get_running_loop() is not self._loop:
             return await in_thread(self.drain)
         for output in self._outputs:
             output.flood()
-        return not self._reading or not (await asyncio.wait(self._reading, timeout=GRACE))[1]
+        if self._first_drain is None:
+            self._first_drain = time.monotonic()
+        left = grace_left(self._first_drain)
+        return not self._reading or not (await asyncio.wait(self._reading, timeout=left))[1]
 
     async def _stopped(self) -> bool:
         self._resolve(None)

@@ -279,6 +279,9 @@ def test_a_child_that_keeps_the_streams_does_not_hang_wait_or_delete(
             process = await task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", script]), attach_stdio=io)
             started = time.monotonic()
             assert (await process.wait(timeout=60)).exit_code == 0
+            waited = time.monotonic()
+            assert not await io.wait()
+            assert time.monotonic() - waited < 1.5, "the 2 seconds were over"
             await process.delete(timeout=60)
             assert time.monotonic() - started < 20
             assert (await io.stdout.readline()) == b"parent\n"

@@ -394,6 +394,16 @@ def test_a_child_that_keeps_stdout_does_not_hang_delete(box: Box) -> None:
     assert out.stdout == b"parent\n"
 
 
+def test_streams_that_a_child_keeps_open_are_waited_for_once(box: Box) -> None:
+    task, _ = box.start()
+    out = pyctd.stdio.capture()
+    process = task.exec("e1", pyctd.spec.process(["/bin/sh", "-c", "echo parent; sleep 600 &"]), attach_stdio=out)
+    process.wait(timeout=60)
+    waited = time.monotonic()
+    assert not out.wait()
+    assert time.monotonic() - waited < 1.5, "the 2 seconds were over"
+
+
 def test_a_terminal_has_one_stream(box: Box) -> None:
     status, out = box.run("/bin/sh", "-c", "echo out; echo err >&2; tty", terminal=True)
     assert status.exit_code == 0
