@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,26 @@ def test_fifty_execs_at_once(task: pyctd.Task) -> None:
         process.delete(timeout=60)
     assert task.wait(timeout=60).exit_code == 137
     task.delete(timeout=60)
+
+
+def test_many_short_execs_at_once_take_no_longer_than_a_few_at_a_time(task: pyctd.Task) -> None:
+    """containerd 1.6's shim nearly stands still when it starts as many at once."""
+
+    def output(id: str) -> tuple[bytes, int]:
+        out = pyctd.stdio.capture()
+        process = task.exec(id, EXEC(["/bin/echo", id]), attach_stdio=out)
+        process.wait(timeout=60)
+        return out.stdout, process.delete(timeout=60).exit_code
+
+    def seconds(at_once: int) -> float:
+        ids = [f"{at_once}-{i}" for i in range(60)]
+        begun = time.monotonic()
+        with ThreadPoolExecutor(at_once) as threads:
+            assert list(threads.map(output, ids)) == [(f"{id}\n".encode(), 0) for id in ids]
+        return time.monotonic() - begun
+
+    a_few = seconds(5)
+    assert seconds(60) < 4 * a_few
 
 
 def test_no_zombie_is_left(task: pyctd.Task) -> None:

@@ -43,9 +43,10 @@ type Client struct {
 	closed  bool
 	left    *leftovers
 	census  census
-	order   *locker.Locker // of a container's events, be they news or found after a gap
-	used    sync.WaitGroup // by work that must not lose the daemon in its middle
-	deaf    atomic.Bool    // nobody takes its events
+	order   *locker.Locker         // of a container's events, be they news or found after a gap
+	used    sync.WaitGroup         // by work that must not lose the daemon in its middle
+	deaf    atomic.Bool            // nobody takes its events
+	version atomic.Pointer[string] // the daemon's, once an exec has asked for it
 
 	undoings undoings
 }

@@ -91,6 +91,7 @@ type Core struct {
 	checkpoints gates // by directory
 	restores    gates // by daemon and namespace
 	bundles     gates // by path
+	execs       gates // by the container's bundle
 
 	dispatcher dispatcher
 	containerd containerdOutput
@@ -99,7 +100,7 @@ type Core struct {
 // New makes a core that calls back through callbacks.
 func New(callbacks Callbacks, logLevel int32) *Core {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]context.CancelFunc{}}
+	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]context.CancelFunc{}, execs: gates{width: execsAtOnce}}
 	c.dispatcher.init(callbacks)
 	c.routeLogs(logLevel)
 	return c

@@ -5,24 +5,28 @@ import (
 	"sync"
 )
 
-// gates let one operation at a time through for each key. The zero value is ready for use.
+// gates let one operation at a time through for each key, or so many. The zero value is ready for use.
 type gates struct {
+	width int // how many; 0 is one
 	mu    sync.Mutex
 	gates map[string]*gate
 }
 
 type gate struct {
 	users int           // inside or waiting
-	token chan struct{} // empty while one is inside
+	token chan struct{} // one for each that may still enter
 }
 
-// enter waits until nobody else is inside; the caller calls leave when it is done. It gives up when ctx ends.
+// enter waits until there is room inside; the caller calls leave when it is done. It gives up when ctx ends.
 func (g *gates) enter(ctx context.Context, key string) (leave func(), err error) {
 	g.mu.Lock()
 	at := g.gates[key]
 	if at == nil {
-		at = &gate{token: make(chan struct{}, 1)}
-		at.token <- struct{}{}
+		width := max(g.width, 1)
+		at = &gate{token: make(chan struct{}, width)}
+		for range width {
+			at.token <- struct{}{}
+		}
 		if g.gates == nil {
 			g.gates = map[string]*gate{}
 		}
