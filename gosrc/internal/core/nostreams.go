@@ -10,7 +10,7 @@ import (
 // none leaves a process without streams: the shim gives it /dev/null. containerd's client dereferences the IO, so nil is no
 // answer. The DirectIO is nobody's from here on and is closed: its FIFOs and the goroutines that open them would stay.
 func none(dio *cio.DirectIO) (cio.IO, error) {
-	finishOpening(dio)
+	finishOpening(dio, allStreams)
 	dio.Cancel()
 	null, _ := cio.NullIO("")
 	return null, dio.Close()
@@ -20,11 +20,12 @@ func none(dio *cio.DirectIO) (cio.IO, error) {
 // never opens them. The package opens each FIFO on a goroutine and closes one that is not open yet by opening the other
 // side, again and again without a pause, until that goroutine has run: that took more of the processor than all the rest
 // of an exec.
-func finishOpening(dio *cio.DirectIO) {
+func finishOpening(dio *cio.DirectIO, streams []Stream) {
 	config := dio.Config()
-	for i, path := range []string{config.Stdin, config.Stdout, config.Stderr} {
-		if pipe, err := pipeOf(dio, allStreams[i]); err == nil {
-			finishOpeningOf(pipe, path)
+	paths := []string{config.Stdin, config.Stdout, config.Stderr}
+	for _, stream := range streams {
+		if pipe, err := pipeOf(dio, stream); err == nil {
+			finishOpeningOf(pipe, paths[stream])
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestFIFOsThatNobodyElseOpensComeToBeOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		finishOpening(dio)
+		finishOpening(dio, allStreams)
 		// One that is open ends, as nobody else has it; one that is not would wait for ever.
 		if n, err := dio.Stdout.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Fatalf("read %d bytes, %v", n, err)

@@ -34,7 +34,10 @@ const (
 	Stderr
 )
 
-var allStreams = []Stream{Stdin, Stdout, Stderr}
+var (
+	allStreams = []Stream{Stdin, Stdout, Stderr}
+	outputs    = []Stream{Stdout, Stderr}
+)
 
 // stdio is a DirectIO whose streams are used on the other side of the boundary. To containerd's client it is the
 // process's cio.IO.
@@ -151,7 +154,7 @@ func (s *stdio) Config() cio.Config {
 func (s *stdio) Cancel() {
 	s.spare.release()
 	if !s.closed.Load() { // closed FIFOs are removed, and their names may be another process's
-		finishOpening(s.dio)
+		finishOpening(s.dio, outputs)
 	}
 	s.dio.Cancel()
 	s.call(IOCancel)
