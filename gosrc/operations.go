@@ -235,6 +235,13 @@ func pyctd_engine_start(queue C.pyctd_handle, timeout C.int64_t, root *C.pyctd_c
 //export pyctd_engine_stop
 func pyctd_engine_stop(queue C.pyctd_handle, timeout C.int64_t, engine C.pyctd_handle) C.int64_t {
 	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
-		return c.StopEngine(ctx, uint64(engine))
+		return c.StopEngine(ctx, uint64(engine), false, false)
+	})
+}
+
+//export pyctd_engine_discard
+func pyctd_engine_discard(queue C.pyctd_handle, timeout C.int64_t, engine C.pyctd_handle, root C.int32_t, state C.int32_t) C.int64_t {
+	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
+		return c.StopEngine(ctx, uint64(engine), root != 0, state != 0)
 	})
 }

@@ -299,15 +299,19 @@ int64_t pyctd_stdio_close(pyctd_handle queue, int64_t timeout_ns, pyctd_handle s
 
 /* -- Engine ------------------------------------------------------------------------------------------------------ */
 
-/* moby's libcontainerd/supervisor: starts containerd from the PATH given, and restarts it when it dies, from the PATH that
- * an engine was given last: it becomes Go's. root and state: its directories, absolute paths. value: the engine's handle;
- * data: the address of its socket. */
+/* moby's libcontainerd/supervisor: starts containerd from the PATH given, which is containerd's from then on, and starts it
+ * again when it dies. root and state: its directories, absolute paths, where nobody else may write. value: the engine's
+ * handle; data: the address of its socket. When it fails, no containerd is left, and nothing in directories that were
+ * empty. */
 int64_t pyctd_engine_start(pyctd_handle queue, int64_t timeout_ns, const char *root, size_t root_len,
                            const char *state, size_t state_len, const char *log_level, size_t log_level_len,
                            const char *path, size_t path_len);
 /* Deletes every container and task in every namespace of that daemon, then stops it and releases the handle. A task that
- * can't be deleted in twenty seconds is killed with its shim. */
+ * can't be deleted in twenty seconds is killed with its shim. What is in state/bundles is removed. */
 int64_t pyctd_engine_stop(pyctd_handle queue, int64_t timeout_ns, pyctd_handle engine);
+/* Likewise, and then removes its root, its state, or both, with all in them: what is mounted there is unmounted, no link is
+ * followed and no mount crossed. */
+int64_t pyctd_engine_discard(pyctd_handle queue, int64_t timeout_ns, pyctd_handle engine, int32_t root, int32_t state);
 
 /* CFFI: end */
 

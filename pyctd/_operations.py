@@ -277,5 +277,5 @@ def engine_start(
     return Operation("engine_start", (root, state, log_level, path), take)
 
 
-def engine_stop(engine: Handle) -> Operation[None]:
-    return Operation("engine_stop", (engine,), _nothing)
+def engine_discard(engine: Handle, root: bool, state: bool) -> Operation[None]:
+    return Operation("engine_discard", (engine, int(root), int(state)), _nothing)

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import shutil
-import subprocess
+import socket
+import struct
 import tempfile
 import warnings
 import weakref
@@ -32,9 +33,9 @@ _running: weakref.WeakSet[Engine] = weakref.WeakSet()
 class Engine:
     """A containerd of one's own: started from PATH, restarted when it dies, stopped with everything that it runs.
 
-    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. A restart takes containerd
-    from the PATH that the process's last engine was started with. What containerd logs goes to the ``pyctd.containerd``
-    logger. With ``address`` nothing is started or stopped, and the daemon there is used.
+    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. containerd keeps the PATH
+    that the engine started with, and what it logs goes to the ``pyctd.containerd`` logger. With ``address`` nothing is
+    started or stopped, and the daemon there is used.
 
     Args:
         address: the socket of a containerd that runs already.
@@ -45,7 +46,7 @@ class Engine:
 
     Raises:
         PermissionDeniedError: this is not root.
-        FailedPreconditionError: there is no containerd on PATH.
+        FailedPreconditionError: there is no containerd on PATH, or another user may write to a directory.
         InvalidArgumentError: the address, or the path that the socket would have, can't be a socket's.
     """
 
@@ -100,13 +101,18 @@ class Engine:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the containerd that was started; None while there is none."""
+        """The process id of the containerd that serves this engine; None while there is none."""
         if self._handle is None or self._closed:
             return None
-        try:
-            return int((self.state / "containerd.pid").read_text())
-        except (OSError, ValueError):
-            return None
+        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day.
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.setblocking(False)
+            try:
+                daemon.connect(self.address)
+                pid, _, _ = struct.unpack("3i", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            except OSError:
+                return None
+        return pid or None
 
     def client(
         self,
@@ -142,26 +148,23 @@ class Engine:
         if self._handle is None or _native.forked():
             self._closed = True
             return
-        stopping = _operations.engine_stop(self._handle)
+        stopping = self._discard(self._handle)
         try:
             self._closed = True
             _running.discard(self)
             if _native.usable():
-                _native.run(stopping, timeout, lambda done: self._tidy())
-        except BaseException as error:
+                _native.run(stopping, timeout)
+        except BaseException:
             if not stopping.op:  # Go was not asked to stop it
                 self._closed = False
                 _running.add(self)
-            elif isinstance(error, Error):
-                self._tidy()
             raise
-        self._tidy()
+        finally:
+            if self._closed:
+                self._handle.disown()
 
-    def _tidy(self) -> None:
-        assert self._handle is not None
-        self._handle.disown()
-        shutil.rmtree(self.state / "bundles", ignore_errors=True)
-        self._remove_directories()
+    def _discard(self, handle: _native.Handle) -> _native.Operation[None]:
+        return _operations.engine_discard(handle, self.root in self._temporary, self.state in self._temporary)
 
     def _abandon(self, started: _native.Completion | None) -> None:
         """Takes down what an interrupted start has left."""
@@ -169,13 +172,14 @@ class Engine:
         _running.discard(self)
         if started is not None and not started.kind:
             with contextlib.suppress(Error):
-                _native.run(_operations.engine_stop(_native.Handle(started.value, "engine")), None)
+                _native.run(self._discard(_native.Handle(started.value, "engine")), None)
         self._remove_directories()
 
     def _remove_directories(self) -> None:
+        """Removes the temporary ones after a start that has failed: there is nothing in them."""
         for directory in self._temporary:
-            _unmount_below(directory)
-            shutil.rmtree(directory, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
     def __enter__(self) -> Engine:
         return self
@@ -212,12 +216,6 @@ def _check_machine() -> None:
                 f"{program} is not on PATH: install it (on Debian: apt-get install {package}), "
                 "or give the address of a containerd that runs already"
             )
-
-
-def _unmount_below(directory: Path) -> None:
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for mount in sorted((m for m in mounts if m.startswith(f"{directory}/")), reverse=True):
-        subprocess.run(["umount", "--lazy", mount], check=False)
 
 
 @atexit.register

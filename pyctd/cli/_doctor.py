@@ -153,7 +153,9 @@ def _daemon(settings: Settings) -> Check:
 
 
 def _find(name: str) -> str | None:
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN]))
+    # What a relative path finds is anybody's: this may run as root, in a directory that all can write to.
+    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
+    return shutil.which(name, path=os.pathsep.join([*places, *SBIN]))
 
 
 def _program(name: str, package: str, ask: list[str], what_for: str) -> Check:

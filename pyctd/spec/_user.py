@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ User = str | int | tuple[int, int]
 _ID_MAX = 2**31 - 1
 _LINKS_MAX = 40
 """As many as the kernel follows."""
+_SIZE_MAX = 16 << 20
+"""Bytes of a file that are looked at: how long it is, a container decides."""
 
 
 def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> dict[str, Any]:
@@ -90,35 +94,46 @@ def _at(line: list[str], field: int) -> int:
 
 def _lines(rootfs: str | None, file: str) -> list[list[str]]:
     """The fields of a file's lines; none where it is not there, as in dockerd."""
-    if rootfs is None or not os.path.isfile(path := _inside(rootfs, file)):
+    if rootfs is None:
         return []
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
-            stripped = (line.strip() for line in lines)
-            return [line.split(":") for line in stripped if line]
+        with os.fdopen(_open_inside(rootfs, file), "rb") as found:
+            text = found.read(_SIZE_MAX).decode(errors="surrogateescape")
     except OSError:
         return []
+    return [line.split(":") for line in map(str.strip, text.split("\n")) if line]
 
 
-def _inside(rootfs: str, file: str) -> str:
-    """Where a file of the root is, its links followed as in the container: never out of it."""
-    steps, path, links = file.split("/")[::-1], [rootfs], 0
-    while steps:
-        step = steps.pop()
-        if step == "..":
-            del path[max(1, len(path) - 1) :]
-        elif step not in ("", "."):
-            try:
-                target = os.readlink(os.path.join(*path, step))
-            except OSError:  # no link, or nothing at all
-                path.append(step)
-                continue
-            if (links := links + 1) > _LINKS_MAX:
-                break
-            if target.startswith("/"):
-                del path[1:]
-            steps += target.split("/")[::-1]
-    return os.path.join(*path)
+def _open_inside(rootfs: str, file: str) -> int:
+    """Opens a regular file of the root, its links followed as in the container: never out of it.
+
+    A container that runs may change its files meanwhile. So each step goes from a descriptor, and not by a path.
+    """
+    steps, way, links = file.split("/")[::-1], [os.open(rootfs, os.O_PATH | os.O_DIRECTORY)], 0
+    try:
+        while steps:
+            step = steps.pop()
+            if step == "..":
+                _leave(way, max(1, len(way) - 1))
+            elif step not in ("", "."):
+                at = os.open(step, os.O_PATH | os.O_NOFOLLOW, dir_fd=way[-1])
+                way.append(at)
+                if stat.S_ISLNK(os.fstat(at).st_mode):
+                    target = os.readlink("", dir_fd=at)
+                    if (links := links + 1) > _LINKS_MAX:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                    _leave(way, 1 if target.startswith("/") else len(way) - 1)
+                    steps += target.split("/")[::-1]
+        if not stat.S_ISREG(os.fstat(way[-1]).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return os.open(f"/proc/self/fd/{way[-1]}", os.O_RDONLY)
+    finally:
+        _leave(way, 0)
+
+
+def _leave(way: list[int], length: int) -> None:
+    while len(way) > length:
+        os.close(way.pop())
 
 
 def _unknown(what: str, name: str, rootfs: str | None, file: str) -> InvalidArgumentError:

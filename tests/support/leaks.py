@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -10,11 +11,13 @@ import threading
 import time
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyctd
 from pyctd import _native
+from support.proc import parent
 
 SETTLE = 60.0
 """Seconds that a shim, a goroutine or a socket may take to go once its test has ended."""
@@ -74,8 +77,24 @@ def processes(word: str) -> dict[int, str]:
 
 
 def shims(directory: Path) -> dict[int, str]:
-    """The shims of daemons whose socket is below directory."""
-    return {pid: line for pid, line in processes(f"-address {directory}/").items() if "containerd-shim" in line}
+    """The shims of daemons whose socket is below directory: root's, and in no container."""
+    return {
+        pid: line
+        for pid, line in processes(f"-address {directory}/").items()
+        if "containerd-shim" in line and trusted(pid)
+    }
+
+
+def trusted(pid: int) -> bool:
+    """Whether a process is as privileged as this one, so that no other user and no container has made it."""
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+        return owner == os.geteuid() and all(
+            os.readlink(f"/proc/{pid}/ns/{space}") == os.readlink(f"/proc/self/ns/{space}")
+            for space in ("user", "pid", "mnt")
+        )
+    except OSError:
+        return False
 
 
 def mounts(directory: Path) -> set[str]:
@@ -85,9 +104,9 @@ def mounts(directory: Path) -> set[str]:
 
 def fifos(directory: Path) -> set[str]:
     found = set()
-    for parent, _, names in os.walk(directory):
+    for place, _, names in os.walk(directory):
         for name in names:
-            path = os.path.join(parent, name)
+            path = os.path.join(place, name)
             try:
                 if stat.S_ISFIFO(os.lstat(path).st_mode):
                     found.add(path)
@@ -153,11 +172,20 @@ def settle(before: Snapshot, directory: Path, seconds: float) -> list[str]:
 
 
 def kill_shims(directory: Path) -> None:
-    """Ends shims that a failed test left, and what runs under them, by their process ids."""
-    for pid in shims(directory):
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            for child in (*map(int, children), pid):
-                os.kill(child, signal.SIGKILL)
-        except OSError:
-            continue
+    """Ends shims that a failed test left, and what runs under them."""
+    for shim in shims(directory):
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
+            for child in map(int, children):
+                _kill(child, lambda pid, shim=shim: parent(pid) == shim)  # type: ignore[misc]
+            _kill(shim, lambda pid: pid in shims(directory))
+
+
+def _kill(pid: int, wanted: Callable[[int], bool]) -> None:
+    """Kills the process that has the number now, if it is wanted; none that gets the number later."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        if wanted(pid):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    finally:
+        os.close(descriptor)

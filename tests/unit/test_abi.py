@@ -164,6 +164,7 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "stdio_cancel": (),
     "stdio_close": (),
     "engine_stop": (),
+    "engine_discard": (1, 1),
 }
 
 
@@ -269,7 +270,7 @@ def test_the_size_of_the_callbacks(abi: Abi) -> None:
 
 def new_client(abi: Abi, address: bytes, namespace: bytes = b"moby") -> tuple[int, bytes]:
     return abi.done(
-        abi.lib.pyctd_client_new(abi.queue, 5 * 10**9, address, len(address), namespace, len(namespace), b"/tmp", 4, 1)
+        abi.lib.pyctd_client_new(abi.queue, 5 * 10**9, address, len(address), namespace, len(namespace), b"/run", 4, 1)
     )
 
 
@@ -300,7 +301,7 @@ def test_a_length_without_a_pointer(abi: Abi) -> None:
 
 
 def test_a_deadline_that_is_past(abi: Abi) -> None:
-    op = abi.lib.pyctd_client_new(abi.queue, 0, b"/nowhere", 8, b"moby", 4, b"/tmp", 4, 0)
+    op = abi.lib.pyctd_client_new(abi.queue, 0, b"/nowhere", 8, b"moby", 4, b"/run", 4, 0)
     kind, text = abi.done(op)
     assert BY_KIND[kind] is pyctd.DeadlineExceededError
     assert text == b"context deadline exceeded"
@@ -309,6 +310,6 @@ def test_a_deadline_that_is_past(abi: Abi) -> None:
 def test_releasing_a_queue_with_an_operation_on_it() -> None:
     abi = Abi()
     listener = f"/tmp/pyctd-test-{os.getpid()}.sock"
-    op = abi.lib.pyctd_client_new(abi.queue, 10**9, listener.encode(), len(listener), b"moby", 4, b"/tmp", 4, 0)
+    op = abi.lib.pyctd_client_new(abi.queue, 10**9, listener.encode(), len(listener), b"moby", 4, b"/run", 4, 0)
     assert op > 0
     assert abi.lib.pyctd_release(abi.queue) == OK

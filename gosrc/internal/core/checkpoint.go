@@ -13,6 +13,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
@@ -41,15 +42,16 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 }
 
 func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory string, exit bool) error {
-	made, err := prepareCheckpointDir(directory)
+	dir, made, err := prepareCheckpointDir(directory)
 	if err != nil {
 		return err
 	}
+	defer dir.Close()
 	begun := time.Now()
 	err = task.CreateCheckpoint(ctx, directory, exit)
 	if err != nil {
 		err = withCriuReason(err, begun)
-		if cleared := clearCheckpointDir(directory, made); cleared != nil {
+		if cleared := clearCheckpointDir(dir, made); cleared != nil {
 			log.G(ctx).WithError(cleared).WithField("directory", directory).Warn("failed to clear up after failed checkpoint")
 		}
 	}
@@ -58,27 +60,39 @@ func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory str
 
 // prepareCheckpointDir makes the directory as dockerd does before it calls libcontainerd, which finds out too late that
 // there is none: with exit the task has ended by then, and its checkpoint is lost. For the same reason it tries to write.
-func prepareCheckpointDir(directory string) (made string, err error) {
+func prepareCheckpointDir(directory string) (dir *os.File, made string, err error) {
 	if err := checkDirectory("checkpoint", directory); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	entries, err := os.ReadDir(directory)
+	dir, err = os.Open(directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		made = firstMissing(directory)
-		err = os.MkdirAll(directory, 0o700)
+		if err = os.MkdirAll(directory, 0o700); err == nil {
+			dir, err = os.Open(directory)
+		}
 	}
+	var entries []string
+	if err == nil {
+		entries, err = dir.Readdirnames(-1)
+	}
+	defer func() {
+		if err != nil {
+			_ = dir.Close()
+			dir = nil
+		}
+	}()
 	if err != nil {
-		return "", errors.Join(unusable(directory, err), unmake(directory, made))
+		return dir, "", errors.Join(unusable(directory, err), unmake(directory, made))
 	}
 	if len(entries) > 0 {
-		return "", cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
+		return dir, "", cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
 			"give one that is empty, or that does not exist yet", directory))
 	}
 	trial, err := os.CreateTemp(directory, ".pyctd-")
 	if err != nil {
-		return "", unusable(directory, err)
+		return dir, "", unusable(directory, err)
 	}
-	return made, errors.Join(trial.Close(), os.Remove(trial.Name()))
+	return dir, made, errors.Join(trial.Close(), os.Remove(trial.Name()))
 }
 
 func unusable(directory string, err error) error {
@@ -109,21 +123,18 @@ func unmake(directory, made string) error {
 		return nil
 	}
 	for ; directory != made; directory = filepath.Dir(directory) {
-		_ = os.Remove(directory) // or else made cannot be removed either
+		_ = unix.Rmdir(directory) // or else made cannot be removed either
 	}
-	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := unix.Rmdir(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// clearCheckpointDir removes what a failed checkpoint has left: nothing was there before.
-func clearCheckpointDir(directory, made string) error {
-	entries, err := os.ReadDir(directory)
-	for _, entry := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(directory, entry.Name())))
-	}
-	return errors.Join(err, unmake(directory, made))
+// clearCheckpointDir removes what a failed checkpoint has left: nothing was there before. It goes by the open directory: by
+// its path, who can write to one above could put another directory of root's in its place.
+func clearCheckpointDir(dir *os.File, made string) error {
+	return errors.Join(emptyDirectory(int(dir.Fd())), unmake(dir.Name(), made))
 }
 
 // restorable refuses what is no checkpoint; libcontainerd would upload anything.

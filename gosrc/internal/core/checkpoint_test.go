@@ -69,24 +69,24 @@ func TestCriusReasonIsInItsLog(t *testing.T) {
 func TestAFailedCheckpointLeavesNoDirectoryThatWasMadeForIt(t *testing.T) {
 	there := t.TempDir()
 	deep := filepath.Join(there, "a", "b", "c")
-	made, err := prepareCheckpointDir(deep)
+	dir, made, err := prepareCheckpointDir(deep)
 	if err != nil || made != filepath.Join(there, "a") {
 		t.Fatalf("made %q: %v", made, err)
 	}
 	if err := os.WriteFile(filepath.Join(deep, "pages.img"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := clearCheckpointDir(deep, made); err != nil {
+	if err := clearCheckpointDir(dir, made); err != nil {
 		t.Fatal(err)
 	}
-	if made, err = prepareCheckpointDir(there); err != nil || made != "" {
+	if dir, made, err = prepareCheckpointDir(there); err != nil || made != "" {
 		t.Fatalf("what was there is left: made %q: %v", made, err)
 	}
-	if err := clearCheckpointDir(there, made); err != nil {
+	if err := clearCheckpointDir(dir, made); err != nil {
 		t.Fatal(err)
 	}
 
-	_, err = prepareCheckpointDir(filepath.Join(there, "f", strings.Repeat("x", 300), "g"))
+	_, _, err = prepareCheckpointDir(filepath.Join(there, "f", strings.Repeat("x", 300), "g"))
 	if err == nil {
 		t.Fatal("a name that is too long")
 	}
@@ -95,9 +95,29 @@ func TestAFailedCheckpointLeavesNoDirectoryThatWasMadeForIt(t *testing.T) {
 	}
 }
 
+func TestAFailedCheckpointIsClearedFromTheDirectoryThatItWasMadeIn(t *testing.T) {
+	there := t.TempDir()
+	directory, other := filepath.Join(there, "c"), filepath.Join(there, "other")
+	dir, made, err := prepareCheckpointDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(directory, "pages.img"), nil, 0o600), os.Rename(directory, directory+"-away"),
+		os.Mkdir(other, 0o700), os.WriteFile(filepath.Join(other, "precious"), nil, 0o600), os.Symlink(other, directory)); err != nil {
+		t.Fatal(err)
+	}
+	_ = clearCheckpointDir(dir, made)
+	if entries, _ := os.ReadDir(directory + "-away"); len(entries) != 0 {
+		t.Errorf("left: %v", entries)
+	}
+	if entries, _ := os.ReadDir(other); len(entries) != 1 {
+		t.Error("what is in another directory was removed")
+	}
+}
+
 func TestACheckpointNeedsAnAbsoluteDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, err := prepareCheckpointDir("./a/../b")
+	_, _, err := prepareCheckpointDir("./a/../b")
 	if kind.Of(err) != kind.InvalidArgument || kind.Of(restorable("b")) != kind.InvalidArgument {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func withCriuReason(err error, begun time.Time) error {
 
 // readCriuLog gives the errors in a log, or its last lines where it has none.
 func readCriuLog(path string, begun time.Time) string {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return ""
 	}
@@ -64,6 +65,10 @@ func readCriuLog(path string, begun time.Time) string {
 	// A CRIU that fails before it logs leaves the log of an earlier checkpoint in its place.
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(begun) {
+		return ""
+	}
+	// The path is in a text that tells of what a container did, which may have had a hand in it: the log is root's.
+	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != 0 && owner != os.Geteuid() {
 		return ""
 	}
 	var messages, last []string

@@ -1,15 +1,11 @@
 package core
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"time"
 
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
@@ -20,6 +16,7 @@ import (
 	"github.com/docker/docker/libcontainerd/supervisor"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -28,7 +25,10 @@ import (
 // stopTimeout is one second more than the supervisor gives the daemon before it kills it.
 const stopTimeout = 16 * time.Second
 
-// returnTimeout is ample for the supervisor to notice that its daemon died and to start it again.
+// These are the pauses before an ended daemon is started again; they double while it does not last.
+const shortestPause, longestPause = 100 * time.Millisecond, 1500 * time.Millisecond
+
+// returnTimeout is ample for a daemon that died to be started again.
 const returnTimeout = 30 * time.Second
 
 // removeTimeout is twice what containerd itself waits, at most, in the deletion of one task: for the output of an exec.
@@ -39,89 +39,216 @@ const removesAtOnce = 16
 
 // An Engine is a containerd that moby's supervisor runs.
 type Engine struct {
-	daemon supervisor.Daemon
-	cancel context.CancelFunc
+	root, state    string
+	address        string
+	logLevel       string
+	path           string   // its PATH
+	launcher       *os.File // what starts it
+	shim           string
+	ctx            context.Context // ends when the engine is to be stopped
+	stop           context.CancelFunc
+	kept           chan struct{} // closed once keep has ended
+	daemon         supervisor.Daemon
+	stopSupervisor context.CancelFunc
+	ended          <-chan struct{} // closed once the daemon has ended
 }
 
-// StartEngine starts a private containerd. It outlives ctx, which bounds the start only.
-func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (Result, error) {
+// StartEngine starts a private containerd. It outlives ctx, which bounds the start only. A directory that was empty is so
+// again when it fails.
+func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (_ Result, err error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // the supervisor would start a daemon first
 	}
-	if err := errors.Join(checkDirectory("root", root), checkDirectory("state", state)); err != nil {
+	rootEmpty, rootErr := ownDirectory("root", root, 0o711)
+	stateEmpty, stateErr := ownDirectory("state", state, 0o700)
+	if err := errors.Join(rootErr, stateErr); err != nil {
 		return Result{}, err
 	}
-	// The supervisor looks containerd up in Go's environment, which was copied when the library was loaded.
-	if os.Getenv("PATH") != path {
-		if err := os.Setenv("PATH", path); err != nil {
-			return Result{}, err
+	defer func() {
+		if err != nil && rootEmpty {
+			_ = emptyTree(root, anybodys)
 		}
-	}
+		if err != nil && stateEmpty {
+			_ = emptyTree(state, anybodys)
+		}
+	}()
 	if err := c.containerd.capture(); err != nil {
 		return Result{}, err
 	}
+	program, err := findProgram("containerd", filepath.SplitList(path))
+	if err != nil {
+		return Result{}, cerrdefs.ErrFailedPrecondition.WithMessage(err.Error())
+	}
+	launcher, err := newLauncher(program, path)
+	if err != nil {
+		return Result{}, err
+	}
+	e := &Engine{
+		root: root, state: state, address: filepath.Join(state, "containerd.sock"), logLevel: logLevel,
+		path: path, launcher: launcher, shim: findShim(path, program), kept: make(chan struct{}),
+	}
+	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.start(ctx, true); err != nil {
+		_ = launcher.Close()
+		if said := c.containerd.last(); said != "" {
+			err = fmt.Errorf("%w; containerd's last words: %s", err, said)
+		}
+		return Result{}, err
+	}
+	spawn(e.keep)
+	return Result{Value: c.handles.Put(e), Data: []byte(e.address)}, nil
+}
+
+// start has the supervisor start a daemon. It answers when ctx ends, though the supervisor would keep waiting for a daemon
+// that never serves; and if it is not patient, when the daemon has ended, though the supervisor would start another one. When
+// it fails, no daemon is left.
+func (e *Engine) start(ctx context.Context, patient bool) error {
+	e.forgetStranger()
 	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	daemon, err := startDaemon(ctx, long, root, state, logLevel)
-	if err == nil {
-		return Result{Value: c.handles.Put(&Engine{daemon, cancel}), Data: []byte(daemon.Address())}, nil
+	made := make(chan supervisor.Daemon, 1)
+	started := make(chan error, 1)
+	spawn(func() {
+		defer close(made)
+		_, err := protect(func() (supervisor.Daemon, error) {
+			return supervisor.Start(long, e.root, e.state, supervisor.WithLogLevel(e.logLevel), startedBy(e.launcher, made, supervisor.WithCRIDisabled()))
+		})
+		started <- err
+	})
+	var ended <-chan struct{}
+	if !patient {
+		ended = e.watch(long)
 	}
-	cancel()
-	awaitEnd(state)
-	if said := c.containerd.last(); said != "" {
-		err = fmt.Errorf("%w; containerd's last words: %s", err, said)
-	}
-	return Result{}, err
-}
-
-// startDaemon answers when ctx ends, though the supervisor would keep waiting for a daemon that never serves.
-func startDaemon(ctx, long context.Context, root, state, logLevel string) (supervisor.Daemon, error) {
-	type outcome struct {
-		daemon supervisor.Daemon
-		err    error
-	}
-	started := make(chan outcome, 1)
-	go func() {
-		daemon, err := supervisor.Start(long, root, state, supervisor.WithLogLevel(logLevel), supervisor.WithCRIDisabled())
-		started <- outcome{daemon, err}
-	}()
+	var err error
 	select {
-	case o := <-started:
-		return o.daemon, o.err
+	case err = <-started:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		err = ctx.Err()
+	case <-ended:
+		err = errEnded
 	}
+	daemon := <-made
+	if err == nil {
+		if patient {
+			ended = e.watch(long)
+		}
+		e.daemon, e.stopSupervisor, e.ended = daemon, cancel, ended
+		return nil
+	}
+	e.endChildren(unix.SIGTERM) // as end does
+	cancel()
+	if daemon != nil {
+		if late := daemon.WaitTimeout(stopTimeout); late != nil {
+			err = fmt.Errorf("%w; %w", err, late)
+		}
+	}
+	e.endChildren(unix.SIGKILL)
+	return err
 }
 
-// awaitEnd waits for a daemon that we have no Daemon of: the supervisor removes its pid file when it has stopped it.
-func awaitEnd(state string) {
-	for end := time.Now().Add(stopTimeout); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(state, "containerd.pid")); err != nil {
+// watch tells when the daemon that the supervisor starts has ended. If there is no way to, it never does.
+func (e *Engine) watch(long context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	spawn(func() {
+		for {
+			p, err := e.process()
+			if err == nil {
+				err = p.awaitEnd()
+				p.close()
+				if err == nil {
+					close(ended)
+				}
+				return
+			}
+			if !errors.Is(err, errEnded) {
+				return
+			}
+			select {
+			case <-long.Done():
+				return
+			case <-time.After(10 * time.Millisecond): // the supervisor has yet to write down its number
+			}
+		}
+	})
+	return ended
+}
+
+// keep starts the daemon again when it has ended. The supervisor does that, too, but only after it has failed three times,
+// in ten seconds or more, to reach the one that it had; and if another process has got its number by then, kills that.
+func (e *Engine) keep() {
+	defer close(e.kept)
+	pause, begun := shortestPause, time.Now()
+	for {
+		select {
+		case <-e.ctx.Done():
 			return
+		case <-e.ended:
+		}
+		log.L.WithField("address", e.address).Warn("containerd has ended and is started again")
+		if time.Since(begun) > longestPause {
+			pause = shortestPause
+		}
+		_ = e.end()
+		for err := errEnded; err != nil; pause = min(2*pause, longestPause) {
+			select {
+			case <-e.ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			begun = time.Now()
+			if err = e.start(e.ctx, false); err != nil && e.ctx.Err() == nil {
+				log.L.WithError(err).Error("failed to start containerd again")
+			}
 		}
 	}
 }
 
-// StopEngine deletes what runs under the daemon, then stops it.
-func (c *Core) StopEngine(ctx context.Context, h uint64) (Result, error) {
-	engine, err := handle.Get[*Engine](&c.handles, h)
+// end ends the daemon, and the supervisor with it, which by itself would look only once a second whether that has ended.
+func (e *Engine) end() error {
+	if p, err := e.process(); err == nil {
+		_ = p.signal(unix.SIGTERM)
+		p.gone(time.Second)
+		p.close()
+	}
+	e.stopSupervisor()
+	err := e.daemon.WaitTimeout(stopTimeout)
+	e.endChildren(unix.SIGKILL)
+	return err
+}
+
+// StopEngine deletes what runs under the daemon, then stops it, and removes the bundles of its clients, and its directories
+// if they are to be discarded.
+func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardState bool) (Result, error) {
+	e, err := handle.Get[*Engine](&c.handles, h)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := c.Release(h); err != nil {
 		return Result{}, err // somebody else is stopping it
 	}
-	if err = clear(ctx, engine.daemon.Address()); err != nil {
+	if err = clear(ctx, e.address); err != nil {
 		err = fmt.Errorf("failed to delete the containers of the engine: %w", err)
 	}
-	engine.cancel()
-	if late := engine.daemon.WaitTimeout(stopTimeout); late != nil {
+	e.stop()
+	<-e.kept
+	if late := e.end(); late != nil {
 		err = errors.Join(err, fmt.Errorf("%w: %w", late, context.DeadlineExceeded))
 	}
-	endShims(engine.daemon.Address())
+	_ = e.launcher.Close()
+	e.endShims()
+	left := removeTree(filepath.Join(e.state, "bundles"))
+	if discardRoot {
+		left = errors.Join(left, removeTree(e.root))
+	}
+	if discardState {
+		left = errors.Join(left, removeTree(e.state))
+	}
+	if left != nil {
+		log.L.WithError(left).Warn("an engine leaves something behind")
+	}
 	return Result{}, err
 }
 
-// await connects to a daemon that serves, be it one that the supervisor has yet to start again.
+// await connects to a daemon that serves, be it one that is yet to be started again.
 func await(ctx context.Context, address string) (*containerd.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
 	defer cancel()
@@ -166,9 +293,11 @@ func clear(ctx context.Context, address string) error {
 		group.SetLimit(removesAtOnce)
 		for _, ctr := range containers {
 			group.Go(func() error {
-				if err := remove(ctx, ctr); err != nil {
-					log.G(ctx).WithError(err).WithField("container", ctr.ID()).Error("failed to delete container")
-				}
+				safely(func() {
+					if err := remove(ctx, ctr); err != nil {
+						log.G(ctx).WithError(err).WithField("container", ctr.ID()).Error("failed to delete container")
+					}
+				})
 				return nil
 			})
 		}
@@ -214,59 +343,4 @@ func remove(ctx context.Context, ctr containerd.Container) error {
 		return err
 	}
 	return ctr.Delete(ctx)
-}
-
-// containerdOutput turns what the supervisor's daemons print into log records. The supervisor gives them this process's
-// os.Stdout and os.Stderr, which in a library are the host program's and not ours to write on.
-type containerdOutput struct {
-	mu   sync.Mutex
-	line string
-	// host keeps the originals: were they collected, their finalizers would close the host program's descriptors 1 and 2.
-	host []*os.File
-}
-
-// longestLine is how much of a line is logged; containerd prints all its stacks in one when it is told to.
-const longestLine = 1 << 16
-
-// capture takes the output over, once, and forgets the line of earlier daemons.
-func (o *containerdOutput) capture() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.line = ""
-	if o.host != nil {
-		return nil
-	}
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	o.host = []*os.File{os.Stdout, os.Stderr}
-	os.Stdout, os.Stderr = writer, writer
-	go o.carry(reader)
-	return nil
-}
-
-// carry logs lines for ever: were they not read, the daemons would stop at their next one.
-func (o *containerdOutput) carry(from io.Reader) {
-	lines := bufio.NewReaderSize(from, longestLine)
-	for {
-		line, longer, err := lines.ReadLine()
-		if err != nil {
-			return
-		}
-		text := string(line)
-		for longer && err == nil {
-			_, longer, err = lines.ReadLine()
-		}
-		o.mu.Lock()
-		o.line = text
-		o.mu.Unlock()
-		log.L.WithField("module", "containerd").Info(text)
-	}
-}
-
-func (o *containerdOutput) last() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.TrimSpace(o.line)
 }

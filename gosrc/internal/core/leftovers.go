@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -86,7 +85,7 @@ func (p *Process) discard() {
 	if directory == "" {
 		return
 	}
-	if err := os.RemoveAll(directory); err != nil {
+	if err := removeOwnTree(directory); err != nil {
 		log.L.WithError(err).WithField("directory", directory).Warn("failed to remove what containerd left of a restore")
 	}
 }

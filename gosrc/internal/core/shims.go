@@ -2,90 +2,148 @@ package core
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 )
 
-// A shim is a process of containerd's that outlives it, and the container's directory of containerd's that it runs in, if
-// that is still there.
-type shim struct {
-	pid                            int
-	program, namespace, id, bundle string
-}
+// A shim outlives its containerd. After a clean end there is none, as all tasks are deleted; but one that hangs stays,
+// and so does one whose containerd was killed while it started it. No later containerd knows that one.
+//
+// Everybody can start a process with the command line of a shim. A process is taken for one only if no other user and no
+// container can have made it, and its command line says no more than which containerd it belongs to. What is to be cleaned
+// up, and by which program, comes from the engine's own directories.
+
+// shimName is the program that containerd has for its runtime io.containerd.runc.v2.
+const shimName = "containerd-shim-runc-v2"
 
 // shimDeleteTimeout is what containerd itself gives a shim to clean up after a dead one.
 const shimDeleteTimeout = 10 * time.Second
 
-// endShims ends the shims of a daemon that has ended for good. After a clean end there are none: all tasks are deleted.
-// But a daemon that is killed while it starts a shim leaves one that no later daemon knows of, or has a task for.
-func endShims(address string) {
-	for range 3 { // one that is only starting the other is found before that
-		shims := shimsOf(address)
-		for _, one := range shims {
-			log.L.WithField("pid", one.pid).WithField("container", one.id).Warn("a shim has outlived its containerd: killed")
-			_ = syscall.Kill(one.pid, syscall.SIGKILL)
+// tasksDirectory is where containerd keeps the bundles in its state directory, and working directories in its root.
+const tasksDirectory = "daemon/io.containerd.runtime.v2.task"
+
+// shimDirectories come before those of PATH to containerd, whose plugin "opt" puts them there.
+var shimDirectories = []string{"/opt/containerd/bin"}
+
+// endShims ends the shims of a daemon that has ended for good, and then what ran under them.
+func (e *Engine) endShims() {
+	bundles := e.shimBundles()
+	programs := []string{e.shim}
+	for _, b := range bundles {
+		programs = append(programs, b.program)
+	}
+	for i, program := range programs {
+		if real, err := filepath.EvalSymlinks(program); err == nil {
+			programs[i] = real
 		}
-		for _, one := range shims {
-			one.clean(address)
+	}
+	for range 3 { // one that is only starting another is found before that
+		if !e.killShims(programs) {
+			break
 		}
-		if len(shims) == 0 {
-			return
-		}
+	}
+	for _, b := range bundles {
+		b.clean(e)
 	}
 }
 
-// shimsOf finds the shims of the daemon at address by their command lines.
-func shimsOf(address string) (shims []shim) {
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, line := range lines {
-		data, err := os.ReadFile(line)
-		if err != nil {
-			continue // it has ended
-		}
-		args := strings.Split(string(data), "\x00")
-		if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") || argument(args, "-address") != address {
+// killShims kills the engine's shims, and says whether there were any.
+func (e *Engine) killShims(programs []string) (found bool) {
+	for p := range peers() {
+		if !p.trusted() || !slices.Contains(programs, p.program()) || p.argument("-address") != e.address {
 			continue
 		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(line)))
-		if err != nil {
+		entry := log.L.WithField("pid", p.pid).WithField("container", p.argument("-id"))
+		if err := p.signal(unix.SIGKILL); err != nil {
+			entry.WithError(err).Warn("failed to kill a shim that has outlived its containerd")
 			continue
 		}
-		one := shim{pid, args[0], argument(args, "-namespace"), argument(args, "-id"), ""}
-		// containerd deletes the directory but not the shim when a start is cut off at the wrong moment.
-		if bundle, err := os.Readlink(filepath.Join(filepath.Dir(line), "cwd")); err == nil && filepath.Base(bundle) == one.id {
-			one.bundle = bundle
-		}
-		shims = append(shims, one)
+		p.ended(time.Second)
+		entry.Warn("killed a shim that has outlived its containerd")
+		found = true
 	}
-	return shims
+	return found
 }
 
-func argument(args []string, name string) string {
-	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
-		return args[i+1]
+// findShim finds the shim that containerd uses by default where it finds it itself: on its PATH, or else beside it.
+func findShim(path, containerd string) string {
+	dirs := slices.Concat(shimDirectories, filepath.SplitList(path))
+	if real, err := filepath.EvalSymlinks(containerd); err == nil {
+		dirs = append(dirs, filepath.Dir(real))
 	}
-	return ""
+	found, _ := findProgram(shimName, dirs)
+	return found
+}
+
+// findProgram looks a program up in directories. A relative one is left out: what is there depends on where this process
+// happens to be.
+func findProgram(name string, dirs []string) (string, error) {
+	for _, dir := range dirs {
+		if filepath.IsAbs(dir) {
+			if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return found, nil
+			}
+		}
+	}
+	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
+}
+
+// A shimBundle is the directory that containerd has made for a task.
+type shimBundle struct{ namespace, id, program string }
+
+// shimBundles finds those that the engine's containerd has left.
+func (e *Engine) shimBundles() (found []shimBundle) {
+	top := filepath.Join(e.state, tasksDirectory)
+	for _, namespace := range identifiersIn(top) {
+		for _, id := range identifiersIn(filepath.Join(top, namespace)) {
+			// containerd writes down there which program the shim is.
+			program, err := os.ReadFile(filepath.Join(top, namespace, id, "shim-binary-path"))
+			if err != nil || !filepath.IsAbs(string(program)) {
+				program = []byte(e.shim)
+			}
+			found = append(found, shimBundle{namespace, id, string(program)})
+		}
+	}
+	return found
+}
+
+// identifiersIn gives the directories that are named as containerd names namespaces and tasks.
+func identifiersIn(dir string) (names []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.L.WithError(err).Warn("failed to look for what shims have left")
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && identifiers.Validate(entry.Name()) == nil {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
 }
 
 // clean does what containerd does after a dead shim: it has another one delete what the first has made.
-func (s shim) clean(address string) {
-	if _, err := os.Stat(s.bundle); err != nil {
-		return
-	}
+func (b shimBundle) clean(e *Engine) {
+	entry := log.L.WithField("container", b.id).WithField("namespace", b.namespace)
+	path := filepath.Join(e.state, tasksDirectory, b.namespace, b.id)
 	ctx, cancel := context.WithTimeout(context.Background(), shimDeleteTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.program, "-namespace", s.namespace, "-id", s.id, "-address", address, "-bundle", s.bundle, "delete")
-	cmd.Dir = s.bundle
+	cmd := exec.CommandContext(ctx, b.program, "-namespace", b.namespace, "-id", b.id, "-address", e.address, "-bundle", path, "delete")
+	cmd.Dir = path
+	cmd.Env = append(os.Environ(), "PATH="+e.path)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		log.L.WithError(err).WithField("container", s.id).WithField("output", string(out)).Warn("failed to clean up after a shim")
+		entry.WithError(err).WithField("output", strings.TrimSpace(string(out))).Warn("failed to clean up after a shim")
 	}
-	_ = os.RemoveAll(s.bundle)
+	if err := errors.Join(removeTree(path), removeTree(filepath.Join(e.root, tasksDirectory, b.namespace, b.id))); err != nil {
+		entry.WithError(err).Warn("failed to remove what a shim has left")
+	}
 }

@@ -1,0 +1,87 @@
+package core
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownDirectory makes a directory of an engine's, if there is none, and says whether there is nothing in it. It refuses one
+// that checkOwned refuses: what is there tells containerd, and so root, what to execute and to remove.
+func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
+	if err := checkDirectory(what, path); err != nil {
+		return false, err
+	}
+	if err := os.MkdirAll(path, mode); err != nil {
+		return false, err
+	}
+	if err := checkOwned(what, path); err != nil {
+		return false, err
+	}
+	entries, err := os.ReadDir(path)
+	return len(entries) == 0, err
+}
+
+// checkOwned refuses a directory that another user owns, or may write to, or could replace in one above or by a link. One
+// that does not exist is to be made later, by this user or by nobody.
+func checkOwned(what, path string) error {
+	owners := []int{0, os.Geteuid()}
+	// In a user namespace, as under rootlesskit, what belongs to the root user of the host has this owner.
+	if ids, err := os.ReadFile("/proc/self/uid_map"); err == nil && !slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
+		owners = append(owners, 65534)
+	}
+	left := 40 // links, as many as the kernel follows
+	var check func(path string) error
+	check = func(path string) error {
+		if path != "/" {
+			if err := check(filepath.Dir(path)); err != nil {
+				return err
+			}
+		}
+		info, err := os.Lstat(path)
+		if err != nil { // it does not exist, or can't
+			if above, err := os.Stat(filepath.Dir(path)); err == nil && above.Mode().Perm()&0o002 != 0 {
+				return refused("the %s directory is not safe: other users may make %q", what, path)
+			}
+			return nil
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		if !slices.Contains(owners, int(stat.Uid)) {
+			return refused("the %s directory is not safe: %q belongs to user %d", what, path, stat.Uid)
+		}
+		if info.Mode().Type() == os.ModeSymlink {
+			if left--; left < 0 {
+				return unix.ELOOP
+			}
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			if !filepath.IsAbs(target) {
+				real, err := filepath.EvalSymlinks(filepath.Dir(path))
+				if err != nil {
+					return err
+				}
+				target = filepath.Join(real, target)
+			}
+			return check(filepath.Clean(target))
+		}
+		others := info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && stat.Gid != 0
+		if others && info.Mode()&os.ModeSticky == 0 {
+			return refused("the %s directory is not safe: other users may write to %q", what, path)
+		}
+		return nil
+	}
+	path = filepath.Clean(path)
+	if err := check(path); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return refused("the %s directory is not safe: other users may write to %q", what, path)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+"""Users are looked up in files that a container writes, and changes meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import pyctd
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "passwd").write_text("ann:x:1000:1000::/:\n")
+    return root
+
+
+def test_users_are_never_the_hosts_while_a_container_changes_its_files(root: Path, tmp_path: Path) -> None:
+    outside, etc = tmp_path / "outside", root / "etc"
+    outside.mkdir()
+    (outside / "passwd").write_text("eve:x:1:1::/:\n")
+    (root / "link").symlink_to(outside)
+    done = threading.Event()
+
+    def change() -> None:
+        while not done.is_set():
+            etc.rename(root / "away")
+            (root / "link").rename(etc)
+            etc.rename(root / "link")
+            (root / "away").rename(etc)
+
+    with ThreadPoolExecutor() as pool:
+        changing = pool.submit(change)
+        try:
+            for _ in range(5000):
+                with pytest.raises(pyctd.InvalidArgumentError, match="unable to find user"):
+                    pyctd.spec.process(["a"], user="eve", rootfs=root)
+        finally:
+            done.set()
+        changing.result()
+
+
+def test_users_that_have_no_end(root: Path) -> None:
+    """A file of a container's can be longer than memory."""
+    with (root / "etc" / "passwd").open("ab") as passwd:
+        passwd.truncate(1 << 40)
+    assert pyctd.spec.process(["a"], user="ann", rootfs=root)["user"]["uid"] == 1000
