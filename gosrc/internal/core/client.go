@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,11 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	}
 	if err := checkDirectory("state", stateDir); err != nil {
 		return Result{}, err
+	}
+	if os.Geteuid() == 0 { // others can't reach a daemon whose bundles are root's
+		if err := checkOwned("state", stateDir); err != nil {
+			return Result{}, err
+		}
 	}
 	events := newReadyEvents()
 	daemon, err := connect(ctx, address, containerd.WithDefaultNamespace(namespace),
