@@ -126,6 +126,13 @@ func TestAnExecThatWaitsForItsTurnHasADeadline(t *testing.T) {
 	if _, err := core.Exec(ctx, task, "late", []byte(`{}`), false, 0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+	p, _, err := core.process(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.container.client.undoings.wait(t.Context(), processName{"x", "late"}); err != nil {
+		t.Fatal(err)
+	}
 	close(service.let)
 	for range execsAtOnce {
 		if err := <-done; err != nil {
