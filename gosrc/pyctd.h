@@ -139,7 +139,9 @@ typedef enum {
 typedef enum {
     PYCTD_IO_CANCEL = 0,
     PYCTD_IO_WAIT = 1,   /* return only when the streams are done with */
-    PYCTD_IO_CLOSE = 2   /* the last call for this cookie, but for one that another thread is about to make */
+    PYCTD_IO_CLOSE = 2,  /* the last call for this cookie, but for one that another thread is about to make */
+    PYCTD_IO_FORGET = 3  /* likewise, in place of the others, when the process's task was deleted through another object.
+                          * What its streams hold can be read until the stdio handle is released. */
 } pyctd_io_call;
 
 /* Called from Go's threads. Each may call back into this library; none may raise, unwind or longjmp. */

@@ -18,6 +18,7 @@ __all__ = ["Attachment", "Made", "ReadyCallback", "ReadyIO", "attach", "attachin
 _log = logging.getLogger("pyctd.stdio")
 
 _FAILED, _ATTACHED, _NONE = range(3)
+_FORGET = 3
 
 
 class Made:
@@ -44,6 +45,10 @@ class ReadyIO:
     def drain(self) -> bool:
         """The process has ended: waits for the end of its output, within a bound. Whether it came."""
         return True
+
+    def forgotten(self) -> None:
+        """The process was deleted through another object, and no further call comes: gives the streams back at their
+        end."""
 
 
 class ReadyCallback:
@@ -175,6 +180,10 @@ def io_call(cookie: int, call: int) -> None:
     """Carries one call of containerd's client to the IO behind cookie."""
     attachment = _attachments.get(cookie)
     if attachment is None or attachment.io is None:
+        return
+    if call == _FORGET:  # a custom IO is then garbage once nobody refers to it, as in Go
+        attachment.end()
+        attachment.ready.forgotten()
         return
     name = ("cancel", "wait", "close")[call]
     dio = attachment.dio

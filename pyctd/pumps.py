@@ -234,6 +234,7 @@ class PumpedIO(ReadyIO):
         self._opened = opened
         self._lock = threading.Lock()
         self._left = len(pumps)
+        self._forgotten = False
         self._close_stdin: Callable[[], object] | None = None
         self._stdin_ended = False
         self._first_drain: tuple[float, list[float]] | None = None  # when, and what each receiver had taken by then
@@ -263,8 +264,19 @@ class PumpedIO(ReadyIO):
         with self._lock:
             self._left -= pumps
             last = self._left == 0
+            forgotten = self._forgotten
         if last:
             self._opened.close()
+            if forgotten:
+                self._dio.settle()
+
+    def forgotten(self) -> None:
+        """As ``ReadyIO.forgotten``."""
+        with self._lock:
+            self._forgotten = True
+            over = self._left == 0
+        if over:
+            self._dio.settle()
 
     def made(self, process: Made, existing: bool) -> None:
         """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.

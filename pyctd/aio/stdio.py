@@ -81,6 +81,20 @@ class LoopIO(ReadyIO):
         if not self._attached.done():
             self._attached.set_result(process)
 
+    def forgotten(self) -> None:
+        """As ``ReadyIO.forgotten``."""
+        settling = self._settle_at_the_end()
+        try:
+            asyncio.run_coroutine_threadsafe(settling, self._loop)
+        except RuntimeError:  # the loop is closed, and has closed its pipes
+            settling.close()
+            self._dio.settle()
+
+    async def _settle_at_the_end(self) -> None:
+        if tasks := self._reading | self._writing:
+            await asyncio.wait(tasks)
+        self._dio.settle()
+
     async def drained(self) -> bool:
         """The process has ended: waits for the end of its output, at most GRACE seconds, and once. Whether it came."""
         if asyncio.get_running_loop() is not self._loop:

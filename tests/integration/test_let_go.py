@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
 from support import leaks
-from support.box import Box, eventually
+from support.box import Box, Hold, eventually
+from support.case import Case
 
 import pyctd
-from pyctd import _attachments, _native
+from pyctd import _attachments, _native, aio
 
 COUNT = 20
 
 
 def alive() -> tuple[int, int]:
     """Go's handles and Python's attachments; the queues that calls reuse come and go."""
+    gc.collect()
     return _native.counts().handles - leaks.queues(), len(_attachments._attachments)
 
 
@@ -73,3 +77,38 @@ def test_the_streams_of_a_container_that_was_deleted_or_replaced_are_let_go(
     del task
     eventually(lambda: alive()[1] == before[1], "all let go by the delete")
     assert [out.stdout for out in outs] == 2 * [f"{number}\n".encode() for number in range(COUNT)]
+
+
+def test_awaited_execs_that_nobody_deleted_go_with_their_task(case: Case) -> None:
+    async def test(client: aio.Client) -> None:
+        container = await client.new_container("c", case.spec())
+        before = alive()
+        task = await container.start()
+        outs = [aio.stdio.capture() for _ in range(COUNT)]
+        for number, out in enumerate(outs):
+            process = await task.exec(f"e{number}", pyctd.spec.process(["/bin/echo", str(number)]), attach_stdio=out)
+            await process.wait(timeout=60)
+        del process
+        await task.force_delete(timeout=60)
+        del task
+        while alive() != before:
+            await asyncio.sleep(0.02)
+        assert [out.stdout for out in outs] == [f"{number}\n".encode() for number in range(COUNT)]
+        await container.delete()
+
+    case.run(test)
+
+
+def test_streams_in_the_callers_hands_can_be_read_after_their_task(box: Box) -> None:
+    """As in Go, where they live as long as somebody refers to them."""
+    before = alive()
+    container = box.container()
+    task = container.start()
+    hold = Hold()
+    task.exec("e", pyctd.spec.process(["/bin/echo", "hello"]), attach_stdio=hold).wait(timeout=60)
+    box.client.load_container(container.id).task().force_delete(timeout=60)
+    assert hold.dio.stdout.read() == b"hello\n"
+    container.delete()
+    container.close()
+    del task, hold
+    eventually(lambda: alive() == before, "all let go")

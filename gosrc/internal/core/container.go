@@ -187,7 +187,7 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 	if err := ctr.delete(ctx); err != nil {
 		return Result{}, err
 	}
-	ctr.client.endStreams(streams)
+	orphan(streams)
 	return Result{}, nil
 }
 

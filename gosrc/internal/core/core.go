@@ -57,6 +57,7 @@ const (
 	IOCancel IOCall = iota
 	IOWait
 	IOClose
+	IOForget
 )
 
 // Callbacks is the other side of the boundary.

@@ -64,7 +64,7 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	if err != nil {
 		return Result{}, err
 	}
-	cl.endStreams(replaced)
+	orphan(replaced)
 	return Result{Value: c.handles.Put(ctr)}, nil
 }
 

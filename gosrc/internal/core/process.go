@@ -207,7 +207,7 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	}
 	p.tellCensus(status)
 	p.discard()
-	p.container.client.endStreams(streams)
+	orphan(streams)
 	return exitResult(status), nil
 }
 
@@ -309,7 +309,7 @@ func (p *Process) forceDelete(ctx context.Context) error {
 		return err
 	}
 	p.discard()
-	p.container.client.endStreams(streams)
+	orphan(streams)
 	return nil
 }
 

@@ -51,9 +51,11 @@ type stdio struct {
 	dio    *cio.DirectIO
 	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
 	opened context.CancelFunc         // ends what the FIFOs were opened under; nil is the process's own
-	closed atomic.Bool                // as the other side knows
-	once   sync.Once
-	err    error
+	closed atomic.Bool                // no call comes any more on the other side
+
+	orphaned atomic.Bool
+	once     sync.Once
+	err      error
 }
 
 // attach makes the StdioCallback that asks the other side. With an end the process is one that runs already. The caller
@@ -111,36 +113,6 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 	}
 }
 
-// streamsOf gives the streams of a container's processes. When its task is deleted, these are all that nothing else will
-// close: those of execs that were not deleted, and of a task that was deleted through another object. In Go they would be
-// garbage. Streams of a process that is being made are not among them, for it may be the next task's.
-func (cl *Client) streamsOf(container string) (streams []*stdio) {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	for s := range cl.streams {
-		if s.owner == container && s.made {
-			streams = append(streams, s)
-		}
-	}
-	return streams
-}
-
-// endStreams ends streams as containerd's client does when it deletes their process, but leaves the FIFOs to the bundle: by
-// then their names may be the next task's. In the background, for what reads the streams may take its time.
-func (cl *Client) endStreams(streams []*stdio) {
-	for _, s := range streams {
-		if !s.closed.Load() {
-			cl.use(func() {
-				s.Cancel()
-				s.Wait()
-				s.forget()
-				s.call(IOClose)
-				_ = s.end(func() error { letGo(s.dio); return nil })
-			})
-		}
-	}
-}
-
 // Config is cio.IO's.
 func (s *stdio) Config() cio.Config {
 	if config := s.config.Load(); config != nil {
@@ -173,10 +145,11 @@ func (s *stdio) Close() error {
 	return s.end(s.dio.Close)
 }
 
-// call makes a call on the other side, whose last is its close: after a failed start both containerd's client and
+// call makes a call on the other side, none after the last: after a failed start both containerd's client and
 // libcontainerd clean up, and cancel what is closed.
 func (s *stdio) call(which IOCall) {
-	if which == IOClose && s.closed.Swap(true) || which != IOClose && s.closed.Load() {
+	last := which == IOClose || which == IOForget
+	if last && s.closed.Swap(true) || !last && s.closed.Load() {
 		return
 	}
 	s.client.core.callbacks.IO(s.cookie, which)
@@ -206,9 +179,6 @@ func (s *stdio) drop() {
 	s.forget()
 	_, _ = s.client.core.handles.Take(s.handle)
 }
-
-// close is what releasing the handle does: nothing, for the streams belong to the process.
-func (s *stdio) close() {}
 
 // detach lets go of the streams of a process that runs on.
 func (s *stdio) detach() {
