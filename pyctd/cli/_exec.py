@@ -16,7 +16,7 @@ from ..errors import Error, StdioError
 from ..task import Task
 from ..types import ContainerInfo
 from ._settings import Settings, info_of, pass_settings, process_of, shared
-from ._streams import check_input, exit_code, forwarded_signals, streams
+from ._streams import check_input, console_size, exit_code, forwarded_signals, streams
 from ._values import container_argument, environment
 
 __all__ = ["attach", "exec"]
@@ -69,11 +69,16 @@ def _process(info: ContainerInfo, task: Task, given: dict[str, Any]) -> dict[str
     tty, variables = given["tty"], environment(given["env"])
     # The root as the container has it, wherever it comes from, to look the user up in.
     user = {} if given["user"] is None else {"user": given["user"], "rootfs": f"/proc/{task.pid}/root"}
-    wanted = spec.process(given["command"], cwd=given["workdir"] or "/", env=variables, terminal=tty, **user)
+    size = console_size(tty)
+    wanted = spec.process(
+        given["command"], cwd=given["workdir"] or "/", env=variables, terminal=tty, console_size=size, **user
+    )
     own = process_of(info)
     if not own:
         return wanted
     own.pop("consoleSize", None)
+    if size is not None:
+        own["consoleSize"] = wanted["consoleSize"]
     own |= {"args": wanted["args"], "terminal": tty}
     before = dict(item.partition("=")[::2] for item in own.get("env", []))
     added = ({"TERM": "xterm"} if tty and "TERM" not in before else {}) | variables

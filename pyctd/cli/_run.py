@@ -21,7 +21,7 @@ from . import _streams
 from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
-from ._streams import Forwarding, check_input, exit_code, forwarded_signals, kept, logged, streams
+from ._streams import Forwarding, check_input, console_size, exit_code, forwarded_signals, kept, logged, streams
 from ._values import environment, label_map, limits, mount, size, tmpfs, volume
 
 __all__ = ["run"]
@@ -122,6 +122,7 @@ def _spec(given: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
         cwd=given["workdir"],
         env=environment(given["env"]),
         terminal=given["tty"],
+        console_size=console_size(given["tty"]),
         user=given["user"],
         hostname=given["hostname"],
         network=given["network"],

@@ -57,6 +57,14 @@ def streams(tty: bool, interactive: bool, signals: Forwarding | None = None, *, 
     return own
 
 
+def console_size(tty: bool) -> os.terminal_size | None:
+    """The size of a person's terminal, for a process to have from its start."""
+    try:
+        return os.get_terminal_size(1) if tty else None
+    except OSError:  # what is not a terminal has no size
+        return None
+
+
 def check_input(tty: bool, interactive: bool) -> None:
     """Refuses to type what is no terminal's on a process's terminal, in docker's words and with its exit code."""
     if tty and interactive and not os.isatty(0):

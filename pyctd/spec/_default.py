@@ -11,7 +11,7 @@ from . import _moby
 from ._devices import device
 from ._mounts import bind, merged
 from ._namespaces import HOST, PRIVATE, cgroup_default, namespaces
-from ._process import Env, Rlimits, process
+from ._process import ConsoleSize, Env, Rlimits, process
 from ._resources import resources, swap_is_limited
 from ._user import User
 
@@ -31,6 +31,7 @@ def default(
     cwd: str = "/",
     env: Env = (),
     terminal: bool = False,
+    console_size: ConsoleSize | None = None,
     user: User = 0,
     additional_gids: Sequence[int] = (),
     cap_add: Sequence[str] = (),
@@ -72,6 +73,7 @@ def default(
         env: the environment, as a mapping or as ``NAME=value`` strings, on top of dockerd's: PATH, and TERM with a
             terminal, and HOSTNAME with a host name.
         terminal: whether the process gets a terminal.
+        console_size: as ``process`` takes it.
         user: as ``process`` takes it; names are looked up in rootfs.
         additional_gids: further groups, by number.
         cap_add: capabilities on top of dockerd's, with or without ``CAP_``, or ``ALL``.
@@ -121,6 +123,7 @@ def default(
         cwd=cwd,
         env=env,
         terminal=terminal,
+        console_size=console_size,
         user=user,
         additional_gids=additional_gids,
         cap_add=cap_add,

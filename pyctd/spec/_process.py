@@ -11,10 +11,11 @@ from ..errors import InvalidArgumentError
 from . import _caps, _moby
 from ._user import User, resolved
 
-__all__ = ["Env", "Rlimits", "process"]
+__all__ = ["ConsoleSize", "Env", "Rlimits", "process"]
 
 Env = Mapping[str, str] | Sequence[str]
 Rlimits = Mapping[str, int | tuple[int, int]]
+ConsoleSize = tuple[int, int]
 
 _RLIMIT_MAX = 2**64 - 1
 
@@ -25,6 +26,7 @@ def process(
     cwd: str = "/",
     env: Env = (),
     terminal: bool = False,
+    console_size: ConsoleSize | None = None,
     user: User = 0,
     additional_gids: Sequence[int] = (),
     cap_add: Sequence[str] = (),
@@ -41,6 +43,8 @@ def process(
         env: the environment, as a mapping or as ``NAME=value`` strings, on top of dockerd's: PATH, and TERM with a
             terminal.
         terminal: whether the process gets a terminal.
+        console_size: the terminal's width and height in characters from the start, such as
+            ``os.get_terminal_size()``. None: 0 and 0, until ``Process.resize`` sets them.
         user: ``"user"``, ``"user:group"``, a uid or ``(uid, gid)``. Names, and the groups of a user, are looked up in
             the files of rootfs as dockerd does; without rootfs there are only numbers, and the group is 0 unless given.
         additional_gids: further groups, by number.
@@ -69,11 +73,21 @@ def process(
         "cwd": cwd,
         "capabilities": {kind: _caps.tweaked(names, cap_add, cap_drop) for kind, names in basics.items()},
     }
+    if console_size is not None:
+        wanted["consoleSize"] = _console_size(console_size, terminal)
     if rlimits:
         wanted["rlimits"] = [_rlimit(name, limit) for name, limit in rlimits.items()]
     if no_new_privileges:
         wanted["noNewPrivileges"] = True
     return wanted
+
+
+def _console_size(size: ConsoleSize, terminal: bool) -> dict[str, int]:
+    if not terminal:
+        raise InvalidArgumentError("console_size needs a terminal: set terminal=True")
+    if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and 0 <= n < 2**16 for n in size)):
+        raise InvalidArgumentError(f"console_size must be a width and a height from 0 to 65535, not {size!r}")
+    return {"width": size[0], "height": size[1]}
 
 
 def _environment(env: Env, defaults: dict[str, str]) -> list[str]:

@@ -9,12 +9,20 @@ from pathlib import Path
 import pexpect
 import pytest
 from support import criu
-from support.box import eventually
+from support.box import Box, eventually
 from support.cli import Cli, end_of
 
 
 def is_raw(terminal: pexpect.spawn[str]) -> bool:
     return not termios.tcgetattr(terminal.child_fd)[3] & termios.ICANON
+
+
+def test_a_command_has_the_size_of_the_terminal_from_its_start(cli: Cli, box: Box) -> None:
+    task, _ = box.start()
+    for command in (["run", "--rm", "-it", "--rootfs", cli.rootfs], ["exec", "-it", task.container_id]):
+        with cli.on_a_terminal(*command, "/bin/stty", "size", columns=91, rows=33) as terminal:
+            terminal.expect("33 91\r+\n")
+            assert end_of(terminal) == 0
 
 
 def test_a_shell_to_type_on(cli: Cli) -> None:

@@ -154,6 +154,17 @@ def test_output_alone_leaves_the_terminal_as_it_is(box: Box, tty_pair: tuple[int
     assert os.read(controller, 4096).split() == [b"17", b"71"]
 
 
+def test_a_terminal_has_its_size_from_the_start(box: Box) -> None:
+    status, out = box.run("/bin/stty", "size", terminal=True, console_size=(71, 17))
+    assert (status.exit_code, out.stdout) == (0, b"17 71\r\n")
+    task, _ = box.start()
+    exec_out = pyctd.stdio.capture()
+    wanted = pyctd.spec.process(["/bin/stty", "size"], terminal=True, console_size=(72, 18))
+    process = task.exec("e", wanted, attach_stdio=exec_out)
+    assert process.wait(timeout=60).exit_code == 0
+    assert exec_out.stdout == b"18 72\r\n"
+
+
 def test_a_forked_child_leaves_the_terminal_to_its_parent(programs: Programs, box: Box, run_id: str) -> None:
     box.ids.append(run_id)
     forking = """

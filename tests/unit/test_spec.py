@@ -340,6 +340,10 @@ def test_devices() -> None:
         ({"network": "bridge"}, 'network must be "private", "host" or the path'),
         ({"cgroupns": "none"}, "cgroupns must be"),
         ({"hostname": "box", "uts": "host"}, "hostname needs a namespace"),
+        ({"console_size": (80, 24)}, "console_size needs a terminal"),
+        ({"terminal": True, "console_size": (80, -1)}, "console_size must be a width and a height"),
+        ({"terminal": True, "console_size": "80x24"}, "console_size must be a width and a height"),
+        ({"terminal": True, "console_size": 80}, "console_size must be a width and a height"),
     ],
 )
 def test_keywords_that_are_malformed(keywords: Any, said: str) -> None:
