@@ -260,8 +260,8 @@ class inherit(_Callback):
 class terminal(_Callback):
     """Lends a person's terminal to a process that has one of its own (``terminal`` in its spec).
 
-    What is typed goes to the process as it is, Ctrl-C too: the terminal is in raw mode from the moment that the process
-    is there until it has ended, or this program has, whatever ends it. The process's terminal has the size of the
+    What is typed goes to the process as it is, Ctrl-C too: the terminal is in raw mode from just before the process
+    starts until it has ended, or this program has, whatever ends it. The process's terminal has the size of the
     person's, then and whenever that changes; at once where the call was made on the main thread, which may listen for
     SIGWINCH, else within half a second.
 

@@ -134,22 +134,24 @@ class TerminalIO(PumpedIO):
     def __init__(
         self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack, input: int | None, output: int
     ) -> None:
-        self._input = input
         self._output = output
-        self._raw: RawMode | None = None
+        # Before the process starts: what is typed and written from then on is neither lost nor changed.
+        self._raw = None if input is None else RawMode(input)
         self._resizer: Resizer | None = None
         self._over = False
-        super().__init__(dio, pumps, opened)
+        try:
+            super().__init__(dio, pumps, opened)
+        except BaseException:
+            if self._raw is not None:
+                self._raw.leave()
+            raise
 
     def made(self, process: Made, existing: bool) -> None:
-        """Lends the terminal, unless the process is over already."""
+        """Keeps the process's terminal at the size of the person's, unless the process is over already."""
         super().made(process, existing)
         with self._lock:
-            if self._over:
-                return
-            if self._input is not None:
-                self._raw = RawMode(self._input)
-            self._resizer = Resizer(self._output, process)
+            if not self._over:
+                self._resizer = Resizer(self._output, process)
 
     def _pump_ended(self, pump: Pump) -> None:
         if isinstance(pump, Reader):  # the process has let go of its terminal

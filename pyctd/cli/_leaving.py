@@ -41,8 +41,12 @@ class Leaving(Terminal):
         pumps = super()._pumps(dio, opened)
         for pump in pumps:
             if isinstance(pump, Writer):
-                pump.filter = _Keys(leave)
+                pump.filter = _Keys(self._leave_what_runs)
         return pumps
+
+    def _leave_what_runs(self) -> None:
+        self.started.wait()  # to leave a start would undo it
+        leave()
 
 
 class _Keys:

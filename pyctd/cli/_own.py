@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 
 from .. import stdio
@@ -51,10 +52,12 @@ class Own(stdio._Callback):
 
     Attributes:
         unread: called when nobody reads the output any more.
+        started: set once the process runs.
     """
 
     def __init__(self, *, stdin: bool) -> None:
         super().__init__(stdin=stdin)  # type: ignore[call-arg]  # of the other base
+        self.started = threading.Event()
         self.unread: Callable[[], object] = lambda: None
         self._outputs: list[_Output] = []
 

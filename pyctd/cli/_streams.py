@@ -239,6 +239,7 @@ def exit_code(process: Process, own: Own, signals: Forwarding) -> int:
     """Waits for a process's end, passing signals on to it, and for all that it wrote, which may take whoever reads it
     any time: signals end this program then."""
     signals.to(process)
+    own.started.set()
     code = process.wait().exit_code
     signals.ended.set()
     with signals.paused():

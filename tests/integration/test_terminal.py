@@ -62,6 +62,37 @@ def test_what_is_typed_goes_to_the_process(programs: Programs, box: Box, run_id:
         terminal.expect("yes")
 
 
+def test_what_is_typed_at_once_goes_to_the_process(programs: Programs, box: Box, run_id: str) -> None:
+    """As soon as the terminal is raw, with its first lines as they are."""
+    box.ids.append(run_id)
+    with programs.on_a_terminal(
+        PROGRAM, run_id, "sleep 0.3; echo one; echo two; read line; echo got $line"
+    ) as terminal:
+        eventually(lambda: is_raw(terminal))
+        terminal.send("typed\r")
+        terminal.expect("one\r\ntwo\r\n")
+        terminal.expect("got typed")
+        terminal.expect("exited 0")
+
+
+def test_a_start_that_fails_gives_the_terminal_back(programs: Programs, box: Box, run_id: str) -> None:
+    box.ids.append(run_id)
+    program = """
+with connect() as client:
+    container = client.new_container(rest[0], pyctd.spec.default(rootfs, ["/none"], terminal=True))
+    try:
+        container.start(attach_stdio=pyctd.stdio.terminal())
+    except pyctd.Error:
+        print("failed")
+input("cooked? ")
+"""
+    with programs.on_a_terminal(program, run_id) as terminal:
+        terminal.expect("failed\r\n")
+        terminal.expect("cooked")
+        assert not is_raw(terminal)
+        terminal.sendline("")
+
+
 def test_ctrl_c_is_the_processs(programs: Programs, box: Box, run_id: str) -> None:
     box.ids.append(run_id)
     script = f"trap 'echo interrupted; exit 7' INT; echo ready; {LOOP}"
