@@ -14,18 +14,51 @@ from typing import Any
 
 from .errors import InvalidArgumentError
 
-__all__ = ["descriptor", "directory", "flag", "number", "path", "receiver", "seconds", "stdio_callback", "text"]
+__all__ = [
+    "descriptor",
+    "directory",
+    "flag",
+    "is_unicode",
+    "not_unicode",
+    "number",
+    "path",
+    "receiver",
+    "seconds",
+    "stdio_callback",
+    "text",
+]
 
 
 def _wrong(name: str, wanted: str, value: object) -> InvalidArgumentError:
     return InvalidArgumentError(f"{name} must be {wanted}, not {value!r:.200}")
 
 
+def is_unicode(value: str) -> bool:
+    """Whether UTF-8 can encode a text. Python keeps other bytes of file names and arguments as lone surrogates, and
+    JSON would put another character in the place of each: the name of another file."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def not_unicode(name: str, value: str) -> InvalidArgumentError:
+    """The error for a text that is not."""
+    return InvalidArgumentError(f"{name} must be Unicode, not {value!r}: containerd takes no other text")
+
+
+def _unicode(name: str, value: str) -> str:
+    if not is_unicode(value):
+        raise not_unicode(name, value)
+    return value
+
+
 def text(name: str, value: object) -> str:
     """A string."""
     if not isinstance(value, str):
         raise _wrong(name, "a string", value)
-    return value
+    return _unicode(name, value)
 
 
 def number(name: str, value: object) -> int:
@@ -56,7 +89,7 @@ def path(name: str, value: object) -> str:
     """A path as text."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(given := os.fspath(value), str):
         raise _wrong(name, "a path (a str or an os.PathLike of one)", value)
-    return given
+    return _unicode(name, given)
 
 
 def directory(name: str, value: object) -> str:

@@ -131,6 +131,8 @@ def _checked(io: Any, native: _native.NativeStdio) -> IO | None:
     if not isinstance(config, Config):
         raise TypeError(f"config() must return a pyctd.Config, not {config!r:.200}")
     if config != Config(native.terminal, native.stdin, native.stdout, native.stderr):
+        for name, path in zip(("stdin", "stdout", "stderr"), config[1:], strict=True):
+            _arguments.text(f"{name} of config()", path)
         _native.set_stdio_config(native.handle, *config)
     return io  # type: ignore[no-any-return]
 

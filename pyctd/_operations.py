@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _arguments
-from ._json import from_json, to_json
+from ._json import dumped, from_json, to_json
 from ._native import Completion, Handle, Operation
 from .errors import InvalidArgumentError
 from .options import Option
@@ -63,9 +62,10 @@ def _container_info(item: dict[str, Any]) -> ContainerInfo:
 def containers(client: Handle, filters: Sequence[str]) -> Operation[list[ContainerInfo]]:
     if not all(isinstance(one, str) for one in filters):
         raise InvalidArgumentError(f"filters must be strings such as 'id==web', not {filters!r:.200}")
-    chosen = json.dumps(filters).encode()
     return Operation(
-        "client_containers", (client, chosen), lambda done: [_container_info(item) for item in from_json(done.data)]
+        "client_containers",
+        (client, dumped("filters", filters)),
+        lambda done: [_container_info(item) for item in from_json(done.data)],
     )
 
 
@@ -84,7 +84,7 @@ def new_container(
     for opt in opts:
         if not isinstance(opt, Option):
             raise InvalidArgumentError(f"opts must come from pyctd.options, not {type(opt).__name__}")
-    options = b",".join(to_json("opts", {"name": opt.name, "value": opt.value}) for opt in opts)
+    options = b",".join(to_json(f"opts[{n}]", {"name": opt.name, "value": opt.value}) for n, opt in enumerate(opts))
     return Operation(
         "client_new_container",
         (
@@ -274,7 +274,7 @@ def stdio_close(stdio: Handle) -> Operation[None]:
 def engine_start(
     root: str, state: str, log_level: str, path: str, take: Callable[[Completion], None]
 ) -> Operation[None]:
-    return Operation("engine_start", (root, state, log_level, path), take)
+    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take)
 
 
 def engine_discard(engine: Handle, root: bool, state: bool) -> Operation[None]:

@@ -206,10 +206,7 @@ def flatten(args: tuple[str | bytes | int | Handle, ...]) -> list[Any]:
             flat.append(arg.number)
             continue
         if isinstance(arg, str):
-            try:
-                arg = arg.encode()
-            except UnicodeEncodeError as error:
-                raise errors.InvalidArgumentError(f"not valid Unicode: {arg!r}") from error
+            arg = arg.encode()
         if isinstance(arg, bytes):
             flat += (arg, len(arg))
         else:

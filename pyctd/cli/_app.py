@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from .._arguments import is_unicode
 from ..errors import Error
 from ._checkpoint import checkpoint, restore
 from ._completion import completion
 from ._control import kill, pause, resume, rm, update
 from ._doctor import doctor
-from ._errors import INTERRUPTED, code_of, report
+from ._errors import INTERRUPTED, NotUnicodeError, code_of, report
 from ._events import events
 from ._exec import attach, exec
 from ._leaving import Left, Unread
@@ -47,6 +48,12 @@ class _InOrder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for arg in args:
+            if not (is_unicode(arg) or ctx.resilient_parsing):
+                raise NotUnicodeError(f"the argument {arg!r} must be Unicode: containerd takes no other text")
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

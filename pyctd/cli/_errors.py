@@ -20,16 +20,22 @@ from ._output import colour
 from ._settings import Settings
 from ._streams import NoTerminalError
 
-__all__ = ["FAILED", "INTERRUPTED", "code_of", "report"]
+__all__ = ["FAILED", "INTERRUPTED", "NotUnicodeError", "code_of", "report"]
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """What docker exits with when the failure is its own, or the command's before it runs."""
 INTERRUPTED = 130
 
 
+class NotUnicodeError(click.ClickException):
+    """An argument is no text that containerd takes."""
+
+    exit_code = FAILED
+
+
 def code_of(error: BaseException, settings: Settings) -> int:
     """What to exit with."""
-    if isinstance(error, NoTerminalError):
+    if isinstance(error, (NoTerminalError, NotUnicodeError)):
         return error.exit_code
     wrong = isinstance(error, (click.NoSuchOption, click.BadOptionUsage))
     if wrong or isinstance(getattr(error, "param", None), click.Option):

@@ -189,11 +189,6 @@ def test_what_is_no_number_is_named(wrong: Any) -> None:
         _operations.resize(handle, 80, wrong)
 
 
-def test_text_that_is_not_unicode() -> None:
-    with pytest.raises(pyctd.InvalidArgumentError, match="not valid Unicode"):
-        pyctd.Client("/nowhere.sock", "\ud800", "/tmp")
-
-
 def test_engine_arguments(tmp_path: Path) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match="takes no root or state"):
         pyctd.Engine("/some.sock", root=tmp_path)
