@@ -210,7 +210,8 @@ def attaching(callback: Any, existing: bool = False) -> Iterator[Attachment]:
     try:
         yield attachment
     except errors.StdioError as error:
-        raise errors.StdioError(f"the stdio callback raised {attachment.error!r}") from attachment.error or error
+        error.args = (f"the stdio callback raised {attachment.error!r}",)
+        raise error from attachment.error
     except BaseException:
         attachment.forget()
         raise

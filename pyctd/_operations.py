@@ -38,6 +38,7 @@ def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Ope
         "client_new",
         (address, _arguments.text("namespace", namespace), state_dir, cookie),
         lambda done: Handle(done.value, f"client of {address}"),
+        call="Client",
     )
 
 
@@ -49,7 +50,8 @@ def load_container(client: Handle, id: str) -> Operation[Handle]:
     return Operation(
         "client_load_container",
         (client, _arguments.text("id", id)),
-        lambda done: Handle(done.value, f"container {id!r}"),
+        lambda done: Handle(done.value, f"container {id!r}", id),
+        id=id,
     )
 
 
@@ -96,8 +98,10 @@ def new_container(
             b"" if runtime_options is None else to_json("runtime_options", runtime_options),
             b"[" + options + b"]",
         ),
-        lambda done: Handle(done.value, f"container {id!r}"),
+        lambda done: Handle(done.value, f"container {id!r}", id),
         makes=f"container {id!r}",
+        call="Client.replace_container" if replace else "",
+        id=id,
     )
 
 
@@ -114,7 +118,8 @@ def new_task(
     given = _arguments.path("checkpoint_dir", checkpoint_dir)
     directory = os.path.abspath(given) if given else ""
     args = (container, directory, _stdin(with_stdin, attachment), attachment.cookie, int(start))
-    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}")
+    call = "Container.start" if start else ""
+    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}", call=call)
 
 
 def _stdin(with_stdin: bool, attachment: Attachment) -> int:
@@ -122,7 +127,7 @@ def _stdin(with_stdin: bool, attachment: Attachment) -> int:
 
 
 def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
-    return Operation("container_task", (container, cookie), _process)
+    return Operation("container_task", (container, cookie), _process, call="Container.attach_task" if cookie else "")
 
 
 def container_delete(container: Handle) -> Operation[None]:
@@ -237,7 +242,7 @@ def exec(
         _stdin(with_stdin, attachment),
         attachment.cookie,
     )
-    return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}")
+    return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}", id=process_id)
 
 
 def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
@@ -274,7 +279,7 @@ def stdio_close(stdio: Handle) -> Operation[None]:
 def engine_start(
     root: str, state: str, log_level: str, path: str, take: Callable[[Completion], None]
 ) -> Operation[None]:
-    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take)
+    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take, call="Engine")
 
 
 def engine_discard(engine: Handle, root: bool, state: bool) -> Operation[None]:

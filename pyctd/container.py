@@ -58,8 +58,11 @@ class Container(ContainerCore):
             AlreadyExistsError: the container has a task, or another program restores the same checkpoint right now.
             InvalidArgumentError: checkpoint_dir is no directory with a checkpoint.
             NotFoundError: checkpoint_dir does not exist, or there is no ``criu`` to restore it.
-            UnknownError: the runtime could not start the process; the text is the runtime's. Where CRIU could not
-                restore, ``__cause__`` is a ``CriuError`` with its reason, as in ``Task.create_checkpoint``.
+            UnknownError: the runtime could not start the process; the text is the runtime's, and ``reason`` is
+                ``command-not-found`` or ``command-not-executable`` where it is the command's fault. (A name that is
+                nowhere on PATH is a NotFoundError with the former reason.) With ``deleted`` the container is gone.
+                Where CRIU could not restore, ``__cause__`` is a ``CriuError`` with CRIU's own reason, as in
+                ``Task.create_checkpoint``.
             StdioError: attach_stdio raised.
         """
         return self._new_task(checkpoint_dir, with_stdin, attach_stdio, True, timeout)

@@ -23,6 +23,7 @@ class ProcessCore:
         self._handle, pid = made
         self.pid: int = pid
         self._handle.what = f"{type(self).__name__.lower()} {id!r}"
+        self._handle.container_id, self._handle.process_id = container_id, id
         self._attachment = attachment
         self._exit: ExitStatus | None = None
         attachment.ready.made(Made(self._handle), attachment.existing)

@@ -21,16 +21,25 @@ class Task(Process):
 
         Raises:
             FailedPreconditionError: it is started already.
-            UnknownError: the runtime could not start the process; the task stays, to be deleted with ``force_delete``.
+            UnknownError: the runtime could not start the process, as in ``Container.start``; the task stays, to be
+                deleted with ``force_delete``.
         """
         _native.run(_operations.task_start(self._handle), timeout)
 
     def pause(self, *, timeout: float | None = None) -> None:
-        """Freezes every process of the task (Go: ``Task.Pause``)."""
+        """Freezes every process of the task (Go: ``Task.Pause``).
+
+        Raises:
+            UnknownError: the task is not running; ``reason`` has its state.
+        """
         _native.run(_operations.pause(self._handle), timeout)
 
     def resume(self, *, timeout: float | None = None) -> None:
-        """Thaws a paused task (Go: ``Task.Resume``)."""
+        """Thaws a paused task (Go: ``Task.Resume``).
+
+        Raises:
+            UnknownError: the task is not paused; ``reason`` has its state.
+        """
         _native.run(_operations.resume(self._handle), timeout)
 
     def stats(self, *, timeout: float | None = None) -> Stats:
@@ -94,6 +103,9 @@ class Task(Process):
             DeadlineExceededError: the timeout ran out.
             ConflictError: the id is in use.
             InvalidArgumentError: the id or the spec is malformed.
+            NotFoundError: the task is deleted, or the command is not on PATH (``reason`` tells them apart).
+            UnknownError: the runtime could not start the process: ``reason`` has ``command-not-found`` or
+                ``command-not-executable``, or the state of a task that is not running.
             StdioError: attach_stdio raised.
         """
         with _attachments.attaching(attach_stdio) as attachment:

@@ -71,12 +71,15 @@ class Operation(Generic[T]):
         args: its arguments beyond the queue and the timeout. Strings are encoded and passed with their lengths.
         result: what the outcome means, when it went well; a handle that was made is owned then.
         makes: what containerd has then that it had not before, in words; empty for nothing.
+        call: the method that makes it, where its name does not say that.
+        id: the id of the container or exec that it is to find or make, and that no handle has yet.
 
     Attributes:
         answer: what the call has answered, once it is made.
+        timeout: the seconds that it was started with.
     """
 
-    __slots__ = ("answer", "args", "makes", "name", "result")
+    __slots__ = ("_call", "_id", "answer", "args", "makes", "name", "result", "timeout")
     name: str
     args: tuple[str | bytes | int | Handle, ...]
     result: Callable[[Completion], T]
@@ -88,12 +91,32 @@ class Operation(Generic[T]):
         args: tuple[str | bytes | int | Handle, ...],
         result: Callable[[Completion], T],
         makes: str = "",
+        call: str = "",
+        id: str | None = None,
     ) -> None:
         self.name = name
         self.args = args
         self.result = result
         self.makes = makes
         self.answer: list[int] = []
+        self.timeout: float | None = None
+        self._call = call
+        self._id = id
+
+    @property
+    def call(self) -> str:
+        """The method that makes it, such as ``Container.delete``."""
+        noun, _, verb = self.name.partition("_")
+        return self._call or f"{noun.capitalize()}.{verb}"
+
+    def told_by(self, error: errors.Error) -> errors.Error:
+        """An error of it, which tells what it was about."""
+        handle = next((arg for arg in self.args if isinstance(arg, Handle)), None)
+        container_id, process_id = (handle.container_id, handle.process_id) if handle else (None, None)
+        if self._id is not None:
+            container_id, process_id = (self._id, None) if container_id is None else (container_id, self._id)
+        errors.tell(error, self.call, container_id, process_id, self.timeout)
+        return error
 
     @property
     def op(self) -> int:
@@ -135,16 +158,17 @@ class Queue:
         function = getattr(load(), "pyctd_" + operation.name)
         args = (self.handle, _timeout_ns(timeout), *flatten(operation.args))
         match_log_level()
+        operation.timeout = timeout
         answer = operation.answer
         try:
             # An interrupt comes between two calls of C's, and loses what the former has returned: this one keeps it.
             answer.extend(starmap(function, (args,)))
         except OverflowError as error:
-            raise errors.InvalidArgumentError(f"a number is out of range: {error}") from error
+            raise operation.told_by(errors.InvalidArgumentError(f"a number is out of range: {error}")) from error
         op = answer[0]
         if op < 0:
             refuse_closed()
-            raise errors.BY_KIND[-op](f"{operation.name} could not be started")
+            raise operation.told_by(errors.BY_KIND[-op](f"{operation.call} could not be started"))
         return op
 
     def cancel(self, operation: Operation[Any]) -> None:
@@ -219,28 +243,28 @@ def outcome(operation: Operation[T], done: Completion) -> T:
     if not done.kind:
         return operation.result(done)
     refuse_closed()
-    raise _error(done)
+    raise _error(operation, done)
 
 
-def _error(done: Completion) -> errors.Error:
+def _error(operation: Operation[Any], done: Completion) -> errors.Error:
     error = errors.BY_KIND.get(done.kind, errors.UnknownError)(done.data.decode("utf-8", "replace"))
     if done.detail:
         error.__cause__ = errors.CriuError(done.detail.decode("utf-8", "replace"))
-    return error
+    return operation.told_by(error)
 
 
 def disown(operation: Operation[Any], done: Completion) -> errors.Error:
     """What came of an operation whose caller was interrupted: Go's error, or else one of ours that tells what it has
     done. Handles and descriptors are released; what containerd has is left to it, as Go leaves it."""
     if done.kind:
-        return _error(done)
-    words = f"{operation.name} had succeeded by the time that it was interrupted"
+        return _error(operation, done)
+    words = f"{operation.call} had succeeded by the time that it was interrupted"
     if operation.makes:
         words += f": {operation.makes} is there" + (f", with process id {done.code}" if done.code else "")
     elif not done.value and (result := operation.result(done)) is not None:
         words += f": {result!r:.200}"
     give_back(done)
-    return errors.CanceledError(words)
+    return operation.told_by(errors.CanceledError(words))
 
 
 def give_back(done: Completion) -> None:
@@ -253,13 +277,14 @@ def give_back(done: Completion) -> None:
 
 def ends_later(operation: Operation[Any]) -> errors.Error:
     """What is known of an interrupted operation that Go has not ended yet."""
-    return errors.CanceledError(f"{operation.name} is cancelled, but Go still cleans up: pyctd logs how it ends")
+    words = f"{operation.call} is cancelled, but Go still cleans up: pyctd logs how it ends"
+    return operation.told_by(errors.CanceledError(words))
 
 
 def log_late(operation: Operation[Any], done: Completion) -> None:
     """Logs how an operation ended, of which its interrupted call could not tell any more, and disowns it."""
     level = logging.INFO if done.kind else logging.WARNING
-    _log.log(level, "%s, which was interrupted, has ended: %s", operation.name, disown(operation, done))
+    _log.log(level, "%s, which was interrupted, has ended: %s", operation.call, disown(operation, done))
 
 
 def tell(interrupt: BaseException, outcome: errors.Error) -> None:
@@ -364,4 +389,4 @@ def _end_late(queue: _Waiter, operation: Operation[Any], at_end: AtEnd | None) -
     if done is not None:
         log_late(operation, done)
     else:
-        _log.warning("%s, which was interrupted, has not ended within %g s", operation.name, LATE)
+        _log.warning("%s, which was interrupted, has not ended within %g s", operation.call, LATE)

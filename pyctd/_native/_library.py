@@ -226,11 +226,19 @@ class Handle:
     runs no code of Python's, neither its own nor an IO's, which is closed on a thread of Go's a little later. It may
     interrupt any code on any thread, so that a lock which an IO's ``close`` takes may be held by that very thread; and
     what a signal's handler raises in a finalizer is lost.
+
+    Attributes:
+        what: what it is, in words.
+        container_id: the container that it is, or belongs to; None for others.
+        process_id: the process that it is.
     """
 
-    def __init__(self, number: int, what: str) -> None:
+    process_id: str | None = None
+
+    def __init__(self, number: int, what: str, container_id: str | None = None) -> None:
         self._number = number
         self.what = what
+        self.container_id = container_id
         self._owned = state.ffi.gc(state.ffi.cast("void *", number), state.lib.pyctd_py_release)
         self._closed = False
 

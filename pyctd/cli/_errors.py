@@ -10,6 +10,7 @@ import click
 
 from ..errors import (
     ConflictError,
+    DeadlineExceededError,
     Error,
     FailedPreconditionError,
     NotFoundError,
@@ -22,8 +23,10 @@ from ._streams import NoTerminalError
 
 __all__ = ["FAILED", "INTERRUPTED", "NotUnicodeError", "code_of", "report"]
 
-FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
-"""What docker exits with when the failure is its own, or the command's before it runs."""
+FAILED = 125
+"""What docker exits with when the failure is its own."""
+_OF_REASON = {"command-not-executable": 126, "command-not-found": 127}
+"""What it exits with when the command can't run."""
 INTERRUPTED = 130
 
 
@@ -40,18 +43,8 @@ def code_of(error: BaseException, settings: Settings) -> int:
     wrong = isinstance(error, (click.NoSuchOption, click.BadOptionUsage))
     if wrong or isinstance(getattr(error, "param", None), click.Option):
         return FAILED  # docker's, for the options of whatever command; not so for its arguments
-    return (settings.executes and _start_failure(str(error))) or settings.failure
-
-
-def _start_failure(text: str) -> int:
-    """As docker reads the runtime's words, when it could not execute a command; else 0."""
-    if "exec:" not in text:
-        return 0
-    if any(words in text for words in ("executable file not found", "no such file or directory", "not a directory")):
-        return NOT_FOUND
-    if "permission denied" in text or "is a directory" in text or "exec format error" in text:
-        return NOT_EXECUTABLE
-    return 0
+    reason = error.reason if settings.executes and isinstance(error, Error) else None
+    return _OF_REASON.get(reason or "", settings.failure)
 
 
 def report(error: BaseException, settings: Settings, container: str | None = None) -> None:
@@ -59,10 +52,16 @@ def report(error: BaseException, settings: Settings, container: str | None = Non
     if settings.debug:
         traceback.print_exception(error)
     message, hint = _message(error), _hint(error, settings)
+    if isinstance(error, Error):
+        container = container or error.container_id
     if settings.json:
         told = {"kind": type(error).__name__, "message": message, "hint": hint, "container": container}
+        if isinstance(error, Error):
+            told |= {"process": error.process_id, "call": error.call, "reason": error.reason}
         click.echo(json.dumps({"error": {key: value for key, value in told.items() if value}}), err=True)
         return
+    if container and repr(container) not in message:
+        message = f"{container}: {message}"
     click.echo(click.style("pyctd: ", fg="red", bold=True) + message, err=True, color=colour())
     if hint:
         click.echo(click.style("hint: ", fg="yellow") + hint, err=True, color=colour())
@@ -74,6 +73,8 @@ def _message(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     if error.__cause__ is not None and isinstance(error, Error) and type(error.__cause__).__name__ == "CriuError":
         text += f": {error.__cause__}"
+    if isinstance(error, DeadlineExceededError) and error.timeout is not None:
+        text += f" ({error.call}, {error.timeout:g} s)"
     return text
 
 

@@ -144,7 +144,7 @@ def test_a_cancellation_does_not_wait_for_a_clean_up_that_takes_long(
             await deleting
         assert "Go still cleans up" in str(told(caught.value))
         go_on.set()
-        while "process_delete, which was interrupted, has ended: " not in caplog.text:
+        while "Process.delete, which was interrupted, has ended: " not in caplog.text:
             await asyncio.sleep(0.02)
         await (await container.task()).force_delete()
         await container.delete()

@@ -248,6 +248,11 @@ def test_rm(cli: Cli) -> None:
     code, out, err = cli("rm", "web")
     assert (code, out) == (1, "")
     assert "hint: 'pyctd kill' ends what runs in it" in err
+    assert err.startswith("pyctd: web: task must be stopped")
+    code, out, err = cli("rm", "none", "web")
+    assert [line.split()[1] for line in err.splitlines() if line.startswith("pyctd: ")] == ["there", "web:"]
+    told = json.loads(cli("rm", "web", "--json").err)["error"]
+    assert (told["container"], told["call"], told["reason"]) == ("web", "Process.delete", "running")
     assert cli("rm", "--force", "web") == (0, "web\n", "")
     assert cli("run", "--name", "done", "--rootfs", cli.rootfs, "/bin/true").code == 0
     cli.client.new_container("new", pyctd.spec.default(cli.rootfs, ["/bin/true"]))

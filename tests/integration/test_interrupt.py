@@ -166,22 +166,22 @@ def test_what_an_interrupted_call_has_made_is_told(box: Box, interrupted: Callab
         return str(caught.value.__context__)
 
     prefix = "had succeeded by the time that it was interrupted"
-    assert told(lambda: box.container(id="made")) == f"client_new_container {prefix}: container 'made' is there"
+    assert told(lambda: box.container(id="made")) == f"Client.new_container {prefix}: container 'made' is there"
     container = box.client.load_container("made")
     out = pyctd.stdio.capture()
     words = told(lambda: container.start(attach_stdio=out))
-    assert words.startswith(f"container_new_task {prefix}: the task of container 'made' is there, with process id ")
+    assert words.startswith(f"Container.start {prefix}: the task of container 'made' is there, with process id ")
     task = container.task()
     assert words.endswith(f" {task.pid}")
     sleep = pyctd.spec.process(["/bin/sleep", "600"])
     words = told(lambda: task.exec("e", sleep, attach_stdio=pyctd.stdio.capture()))
-    assert words.startswith(f"task_exec {prefix}: exec 'e' of task 'made' is there, with process id ")
+    assert words.startswith(f"Task.exec {prefix}: exec 'e' of task 'made' is there, with process id ")
     pid = int(words.split()[-1])
     assert pid in [process.pid for process in task.pids()]
     task.kill("KILL")
     task.wait(timeout=60)
     assert "exit_code=137" in told(task.delete), "the exit code, which nobody can ask for again"
-    assert told(container.delete) == f"container_delete {prefix}"
+    assert told(container.delete) == f"Container.delete {prefix}"
 
 
 def test_an_interrupted_call_that_ends_late_is_logged(
@@ -195,10 +195,10 @@ def test_an_interrupted_call_that_ends_late_is_logged(
     interrupted(False)
     with pytest.raises(KeyboardInterrupt) as caught:
         task.delete()
-    words = "process_delete is cancelled, but Go still cleans up: pyctd logs how it ends"
+    words = "Process.delete is cancelled, but Go still cleans up: pyctd logs how it ends"
     assert str(caught.value.__context__) == words
     go_on.set()
-    ended = "process_delete, which was interrupted, has ended: Canceled: context canceled"
+    ended = "Process.delete, which was interrupted, has ended: Canceled: context canceled"
     eventually(lambda: ended in caplog.text, "the outcome in the log")
 
 

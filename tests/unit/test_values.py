@@ -20,7 +20,7 @@ from pyctd.types import to_datetime
 
 
 def test_every_error_has_the_one_root() -> None:
-    for name in errors.__all__:
+    for name in set(errors.__all__) - {"Reason"}:
         assert issubclass(getattr(errors, name), pyctd.Error)
         assert getattr(pyctd, name) is getattr(errors, name)
 
@@ -40,6 +40,45 @@ def test_errors_are_what_python_calls_them_too(error: type[pyctd.Error], builtin
     with pytest.raises(builtin, match="as Go says"):
         raise error("as Go says")
     assert str(error("as Go says")) == "as Go says"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('create failed: runc create failed: unable to start container process: exec: "x": permission denied', 126),
+        ('exec failed: exec failed: unable to start container process: exec: "x": is a directory: unknown', 126),
+        ('create failed: exec: "x": executable file not found in $PATH', 127),
+        ('exec failed: exec: "x": stat /x: no such file or directory: unknown', 127),
+        ("create failed: executable file `x` not found in $PATH: No such file or directory", 127),  # crun's
+        ("start failed: open executable: Permission denied", 126),
+        ("create failed: mount through procfd: not a directory", 127),
+        ("create failed: cgroup: no space left on device", None),
+        ("restore failed: criu failed: no such file or directory", None),
+        ("create failed: unable to retrieve OCI runtime error (open log.json: no such file or directory)", None),
+    ],
+)
+def test_reasons_in_the_words_of_runtimes(text: str, reason: int | None) -> None:
+    """As dockerd reads them."""
+    error = pyctd.UnknownError(f"failed to create shim task: OCI runtime {text}")
+    assert error.reason is None, "it is of no start"
+    error.call = "Task.exec"
+    assert error.reason == {126: "command-not-executable", 127: "command-not-found", None: None}[reason]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("cannot pause task in created state", "created"),
+        ("cannot checkpoint a task in created state", "created"),
+        ("cannot exec in a deleted state", "deleted"),
+        ("cannot kill a deleted process: not found", "deleted"),
+        ("cannot delete running task web: failed precondition", "running"),
+        ("cannot update a stopped container: unknown", "stopped"),
+        ("cannot pause at all", None),
+    ],
+)
+def test_reasons_in_the_words_of_shims(text: str, reason: str | None) -> None:
+    assert pyctd.UnknownError(text).reason == reason
 
 
 def test_event_types_are_the_nine_of_libcontainerd() -> None:
