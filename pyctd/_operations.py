@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from ._attachments import Attachment
 
-_LAST_SIGNAL = 64
+_FIRST_REAL_TIME, _LAST_SIGNAL = 34, 64
+_MORE_SIGNALS = {
+    "STKFLT": 16,
+    "RTMIN": _FIRST_REAL_TIME,
+    **{f"RTMIN+{n}": _FIRST_REAL_TIME + n for n in range(1, 16)},
+    **{f"RTMAX-{n}": _LAST_SIGNAL - n for n in range(1, 15)},
+    "RTMAX": _LAST_SIGNAL,
+}
+"""docker's names for signals that Python has no name for, or not everywhere (Go: ``moby/sys/signal.SignalMap``)."""
 
 
 def _nothing(done: Completion) -> None:
@@ -143,18 +151,20 @@ def signal_number(signal: int | str | signals.Signals) -> int:
 
     number: int | None = None
     if isinstance(signal, str):
-        name = signal.upper()
-        found = getattr(signals, name if name.startswith("SIG") else f"SIG{name}", None)
-        if name.isascii() and name.isdecimal():
-            number = int(name)
+        name = signal.upper().removeprefix("SIG")
+        found = getattr(signals, f"SIG{name}", None)
+        if signal.isascii() and signal.isdecimal():
+            number = int(signal)
+        elif name in _MORE_SIGNALS:
+            number = _MORE_SIGNALS[name]
         elif isinstance(found, signals.Signals):
             number = int(found)
     elif isinstance(signal, int) and not isinstance(signal, bool):
         number = int(signal)
     if number is None or not 0 <= number <= _LAST_SIGNAL:
         raise InvalidArgumentError(
-            f"signal must be a number from 0 to {_LAST_SIGNAL}, a signal.Signals or a name such as 'SIGTERM',"
-            f" not {signal!r}"
+            f"signal must be a number from 0 to {_LAST_SIGNAL}, a signal.Signals or a name such as 'SIGTERM' or"
+            f" 'RTMIN+3', not {signal!r}"
         )
     return number
 

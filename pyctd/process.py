@@ -53,7 +53,8 @@ class Process(ProcessCore):
         """Sends a signal (Go: ``Process.Kill``).
 
         Args:
-            signal: its number, its name or a ``signal.Signals``.
+            signal: its number, a ``signal.Signals``, or docker's name for it, such as ``SIGTERM`` or ``RTMIN+3``.
+                0 sends nothing, and asks whether the process is there.
             timeout: seconds that it may take.
 
         Raises:

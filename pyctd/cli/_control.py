@@ -15,7 +15,7 @@ from ._errors import report
 from ._output import show_json
 from ._settings import Settings, loaded, pass_settings, shared
 from ._values import containers_argument, limits
-from ._values import signal as signal_type
+from ._values import signal as signal_number
 
 __all__ = ["kill", "pause", "resume", "rm", "update"]
 
@@ -46,13 +46,14 @@ def _each(
 
 
 @click.command()
-@click.option("-s", "--signal", type=signal_type, default="KILL", show_default=True, help="by number or name")
+@click.option("-s", "--signal", metavar="SIGNAL", default="KILL", show_default=True, help="by number or name")
 @shared
 @containers_argument()
 @pass_settings
-def kill(settings: Settings, /, containers: tuple[str, ...], signal: int) -> int:
+def kill(settings: Settings, /, containers: tuple[str, ...], signal: str) -> int:
     """Send a signal to the first process of containers."""
-    return _each(settings, containers, lambda client, id: loaded(client, id).task().kill(signal))
+    number = signal_number(signal)  # here, and not as the option's type: with docker a wrong one exits with 1, not 125
+    return _each(settings, containers, lambda client, id: loaded(client, id).task().kill(number))
 
 
 @click.command()

@@ -67,8 +67,10 @@ def _bytes(text: str) -> int:
 
 @_or_bad
 def signal(text: str) -> int:
-    """A signal by number or name."""
-    return signal_number(text)
+    """A signal by number or name. 0 is none, as with docker."""
+    if not (number := signal_number(text)):
+        raise ValueError("no signal has that number")
+    return number
 
 
 @_or_bad

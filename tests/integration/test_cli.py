@@ -234,6 +234,19 @@ def test_several_at_once_and_one_that_is_not_there(cli: Cli) -> None:
     assert cli.client.load_container("a").task().wait(timeout=60).exit_code == 137
 
 
+def test_kill_with_a_signal_that_docker_has_or_not(cli: Cli) -> None:
+    script = "trap 'exit 3' 37; echo ready; while :; do sleep 0.1; done"
+    with cli.under_way("run", "--rm", "--name", "web", "--rootfs", cli.rootfs, "/bin/sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for wrong in ("0", "RTMIN+16"):
+            code, out, err = cli("kill", "-s", wrong, "web")
+            assert (code, out) == (1, "")
+            assert repr(wrong) in err
+        assert cli("kill", "-s", "RTMIN+3", "web") == (0, "web\n", "")
+        assert process.wait(60) == 3
+
+
 def test_update(cli: Cli) -> None:
     cli.start("web", "-m", "64m", "/bin/sleep", "600")
     assert cli("update", "-m", "128m", "--pids-limit", "20", "web") == (0, "web\n", "")
@@ -285,6 +298,10 @@ def test_exit_codes_are_dockers(cli: Cli, own_engine: pyctd.Engine, rootfs: Path
         ("exec", name, "sh", "-c", "exit 7"),
         ("exec", "--nonsense"),
         ("kill", "no-such"),
+        ("kill", "-s", "0", name),
+        ("kill", "-s", "NONSENSE", name),
+        ("kill", "-s", "RTMIN+99", name),
+        ("kill", "-s", "RTMIN+3", "no-such"),
         ("pause", "no-such"),
         ("inspect", "no-such"),
         ("update", name),

@@ -113,14 +113,26 @@ def test_event_types_agree_with_the_header() -> None:
         ("sigterm", 15),
         ("15", 15),
         (signal.SIGHUP, 1),
-        ("SIGRTMIN", signal.SIGRTMIN),
+        ("SIGRTMIN", 34),
+        ("RTMIN+3", 37),
+        ("SIGRTMIN+15", 49),
+        ("sigrtmax-14", 50),
+        ("RTMAX-1", 63),
+        ("RTMAX", 64),
+        ("STKFLT", 16),
     ],
 )
 def test_signals(given: int | str, number: int) -> None:
     assert signal_number(given) == number
 
 
-@pytest.mark.parametrize("given", ["", "SIGNONE", "SIG_DFL", "_DFL", "blocked", None, True, 1.5, b"KILL", "-9"])
+NO_REAL_TIME = ["RTMIN+0", "RTMIN+16", "RTMIN-1", "RTMAX-15", "RTMAX+1", "RTMIN+", "RTMIN+03", "RTMIN+\u0663"]
+"""docker has no such names."""
+
+
+@pytest.mark.parametrize(
+    "given", ["", "SIGNONE", "SIG_DFL", "_DFL", "blocked", None, True, 1.5, b"KILL", "-9", *NO_REAL_TIME]
+)
 def test_signals_that_are_none(given: Any) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match="signal must be"):
         signal_number(given)
