@@ -93,7 +93,7 @@ class Attachment:
         self.error: BaseException | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self.cookie: int = 0
-        self.wants_stdin = bool(getattr(callback, "with_stdin", False))  # a ready one's, or one's like it
+        self.wants_stdin: bool = bool(getattr(callback, "with_stdin", False))  # a ready one's, or one's like it
         if callback is not None:
             self.cookie = next(_cookies)
             _attachments[self.cookie] = self

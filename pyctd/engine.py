@@ -62,6 +62,8 @@ class Engine:
         self._handle: _native.Handle | None = None
         self._temporary: list[Path] = []
         self._closed = False
+        self.root: Path
+        self.state: Path
         _arguments.seconds(timeout)
         directories = {"root": root, "state": state}
         if address is not None:

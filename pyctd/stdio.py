@@ -249,7 +249,7 @@ class inherit(_Callback):
 
     def __init__(self, *, stdin: bool = False) -> None:
         super().__init__()
-        self.with_stdin = _arguments.flag("stdin", stdin)
+        self.with_stdin: bool = _arguments.flag("stdin", stdin)
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         sys.stdout.flush()
@@ -276,7 +276,7 @@ class terminal(_Callback):
 
     def __init__(self, *, stdin: bool = True, input: int | BinaryIO = 0, output: int | BinaryIO = 1) -> None:
         super().__init__()
-        self.with_stdin = _arguments.flag("stdin", stdin)
+        self.with_stdin: bool = _arguments.flag("stdin", stdin)
         self._input = _terminal("input", input, "inherit(stdin=True)") if stdin else None
         self._output = _terminal("output", output, "inherit()")
 

@@ -195,7 +195,7 @@ class streams(_Callback):
         loop = asyncio.get_running_loop()
         if _arguments.number("limit", limit) <= 0:
             raise InvalidArgumentError(f"limit must be a number of bytes above 0, not {limit!r}")
-        self.with_stdin = _arguments.flag("stdin", stdin)
+        self.with_stdin: bool = _arguments.flag("stdin", stdin)
         self.stdout: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
         self.stderr: asyncio.StreamReader = asyncio.StreamReader(limit, loop)
         end = Input(loop) if stdin else None
