@@ -29,7 +29,7 @@ from .errors import (
 from .events import Backend, Event, EventInfo, EventStream, EventType
 from .process import Process
 from .task import Task
-from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summary, Version
+from .types import ContainerInfo, ExitStatus, ProcessInfo, ProcessStatus, Stats, Status, Summary, Version
 
 if TYPE_CHECKING:
     from . import aio, metrics
@@ -76,6 +76,7 @@ __all__ = [
     "PermissionDeniedError",
     "Process",
     "ProcessInfo",
+    "ProcessStatus",
     "ResourceExhaustedError",
     "Stats",
     "Status",

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from .metrics import Metrics
 
-__all__ = ["ContainerInfo", "ExitStatus", "ProcessInfo", "Stats", "Status", "Summary", "Version"]
+__all__ = ["ContainerInfo", "ExitStatus", "ProcessInfo", "ProcessStatus", "Stats", "Status", "Summary", "Version"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -73,16 +73,20 @@ class ExitStatus(NamedTuple):
     exited_at_ns: int = 0
 
 
+ProcessStatus = Literal["unknown", "created", "running", "paused", "pausing", "stopped"]
+"""What a process does, as ``containerd.ProcessStatus``: plain strings, which type checkers know."""
+
+
 class Status(NamedTuple):
     """A task's or exec's state, as ``containerd.Status``.
 
     Attributes:
-        status: ``created``, ``running``, ``paused``, ``pausing``, ``stopped`` or ``unknown``.
+        status: ``created``, ``running``, ``paused``, ``pausing``, ``stopped`` or ``unknown``: a ``ProcessStatus``.
         exit_status: the exit code, once stopped.
         exit_time: when it stopped, in UTC; None before.
     """
 
-    status: str
+    status: ProcessStatus
     exit_status: int
     exit_time: datetime | None
 

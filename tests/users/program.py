@@ -85,6 +85,11 @@ def look(task: pyctd.Task) -> int:
     task.update_resources({"memory": {"limit": 1 << 26}})
     assert_type(task.pids(), list[pyctd.ProcessInfo])
     assert_type(task.status().exit_time, datetime | None)
+    state: str = task.status().status
+    assert_type(task.status().status, pyctd.ProcessStatus)
+    assert_type(failure().reason, pyctd.errors.Reason | None)
+    assert_type(failure().container_id, str | None)
+    assert state
     stats = task.stats()
     assert_type(stats.read, datetime | None)
     if isinstance(stats.metrics, pyctd.metrics.CgroupV2Metrics):
@@ -135,6 +140,10 @@ def errors(client: pyctd.Client) -> None:
         assert_type(error, pyctd.Error)
 
 
+def failure() -> pyctd.Error:
+    return pyctd.UnknownError("none")
+
+
 def slips(client: pyctd.Client, task: pyctd.Task, waiter: pyctd.aio.Task) -> Any:
     client.new_container(1, {})  # type: ignore[arg-type]
     client.events(event=5)  # type: ignore[arg-type]
@@ -143,6 +152,10 @@ def slips(client: pyctd.Client, task: pyctd.Task, waiter: pyctd.aio.Task) -> Any
     task.exec("x", {}, attach_stdio=len)  # type: ignore[arg-type]
     pyctd.Client(SOCKET, backend=run)  # type: ignore[arg-type]
     pyctd.Client(SOCKET, backend=on_event_later).close()
+    if task.status().status == "exited":  # type: ignore[comparison-overlap]
+        return None
+    if failure().reason == "gone":  # type: ignore[comparison-overlap]
+        return None
     task.wait().exitcode  # type: ignore[attr-defined]
     waiter.wait().exit_code  # type: ignore[attr-defined]
     return task.nothing()  # type: ignore[attr-defined]
