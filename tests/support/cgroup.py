@@ -10,11 +10,13 @@ class Cgroup:
 
     Attributes:
         directories: the one for each v1 controller, and under "" the one in v2's hierarchy, as far as they are mounted.
+        own: those of them that are not the root of their hierarchy.
     """
 
     def __init__(self, pid: int) -> None:
         mounts = _mounts()
         self.directories: dict[str, Path] = {}
+        self.own: set[Path] = set()
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, names, path = line.split(":", 2)
             for name in names.split(","):
@@ -22,6 +24,8 @@ class Cgroup:
                     root, target = mounts[name]
                     below = path.removeprefix(root) if root != "/" else path
                     self.directories[name] = target / below.lstrip("/")
+                    if path != "/":
+                        self.own.add(self.directories[name])
 
     @property
     def v2(self) -> bool:

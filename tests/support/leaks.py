@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,12 +117,38 @@ def fifos(directory: Path) -> set[str]:
 
 def bundles(directory: Path) -> set[str]:
     """The containers' directories in every state directory of the tests."""
-    return {str(path) for path in directory.glob("*/bundles/*/*")}
+    return {str(path) for path in directory.glob("*/bundles/*/[!.]*")}
 
 
 def bundles_of(client: pyctd.Client) -> list[str]:
     """The containers' directories of one client."""
-    return sorted(path.name for path in Path(client.state_dir).glob("*"))
+    return sorted(path.name for path in Path(client.state_dir).glob("[!.]*"))
+
+
+def runc_states(directory: Path) -> set[str]:
+    """What runc keeps of containers in every state directory of the tests."""
+    return {str(path) for path in directory.glob("*/bundles/*/.runc/*/*/*")}
+
+
+def _cgroup_trees(directory: Path) -> Iterator[Path]:
+    """The cgroups of the daemons whose root directory is below directory, a tree in each hierarchy."""
+    for kept in ("*/daemon", "*/*/daemon", "*/*"):
+        for file in directory.glob(f"{kept}/io.containerd.*introspection*/uuid"):
+            for hierarchy in ("", "*/"):
+                yield from Path("/sys/fs/cgroup").glob(f"{hierarchy}pyctd/{file.read_text().strip()}")
+
+
+def cgroups(directory: Path) -> set[str]:
+    """The cgroups of containers of the tests' daemons."""
+    return {str(path) for tree in _cgroup_trees(directory) for path in tree.glob("*/*/")}
+
+
+def remove_cgroups(directory: Path) -> None:
+    """Removes what the tests' daemons have left of cgroups, as far as nothing runs there."""
+    for tree in _cgroup_trees(directory):
+        for cgroup in (*tree.glob("*/*/"), *tree.glob("*/"), tree):
+            with contextlib.suppress(OSError):
+                cgroup.rmdir()
 
 
 @dataclass
@@ -147,6 +173,8 @@ class Snapshot:
                 "mounts": mounts(directory),
                 "FIFOs": fifos(directory),
                 "bundles": bundles(directory),
+                "runc's states": runc_states(directory),
+                "cgroups": cgroups(directory),
             },
         )
 

@@ -53,6 +53,9 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	if err != nil {
 		return Result{}, err
 	}
+	if err := cl.setApart(ctx, parsed); err != nil {
+		return Result{}, err
+	}
 	var replaced []*stdio
 	if request.Replace {
 		if err := cl.undoings.wait(ctx, processName{request.ID, request.ID}); err != nil {

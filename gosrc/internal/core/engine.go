@@ -41,6 +41,7 @@ const removesAtOnce = 16
 type Engine struct {
 	root, state    string
 	address        string
+	id             string // the daemon's own
 	logLevel       string
 	path           string   // its PATH
 	launcher       *os.File // what starts it
@@ -95,6 +96,7 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 		}
 		return Result{}, err
 	}
+	e.id = idOf(ctx, e.address)
 	spawn(e.keep)
 	return Result{Value: c.handles.Put(e), Data: []byte(e.address)}, nil
 }
@@ -235,6 +237,7 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	}
 	_ = e.launcher.Close()
 	e.endShims()
+	removeCgroups(e.id)
 	left := removeTree(filepath.Join(e.state, "bundles"))
 	if discardRoot {
 		left = errors.Join(left, removeTree(e.root))
