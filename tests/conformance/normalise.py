@@ -2,7 +2,7 @@
 
 It is this and nothing else: process ids and moments, which become their numbers in the order in which they first
 appear, so that what was the same stays the same; the run's own names (namespace, directories, the daemon's socket);
-the random names that runc and Go give to temporary files; and the moment of a daemon's death at which gRPC met it.
+the random names that runc and Go give to temporary files and containerd to itself; and the moment of a daemon's death at which gRPC met it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ _TIMES = ("exited_at", "exit_time", "read")
 #: What is random in texts.
 _RANDOM = (
     (re.compile(r"runc-process\d+"), "runc-process<random>"),
+    (re.compile(r"/\.runc/[0-9a-f-]{36}"), "/.runc/<daemon>"),
     (
         re.compile(r'connection error: desc = "(transport|error reading)[^"]*"|error reading from server: EOF'),
         "<connection error of the moment>",

@@ -71,6 +71,7 @@ def test_no_pid_and_no_time_stay_what_they_are() -> None:
     ("text", "normal"),
     [
         ("open /tmp/runc-process123456789: no", "open /tmp/runc-process<random>: no"),
+        ('root:"/s/.runc/6f1c2f1e-91b0-4a0e-8a6c-0d5b8f1f2a3b"', 'root:"/s/.runc/<daemon>"'),
         (
             'Unavailable: connection error: desc = "transport: Error while dialing: x"',
             "Unavailable: <connection error of the moment>",

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/docker/docker/libcontainerd/shimopts"
@@ -31,6 +33,9 @@ func (r *runner) create(ctx context.Context, a arguments, create creator) (any, 
 	shim := or(a.Shim, plugins.RuntimeRuncV2)
 	options, err := runtimeOptions(shim, a.RuntimeOptions)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.setAlways(ctx, id, spec, options); err != nil {
 		return nil, err
 	}
 	opts, err := r.containerOpts(ctx, a.Opts)
@@ -138,6 +143,21 @@ func runtimeOptions(shim string, raw json.RawMessage) (any, error) {
 		}
 	}
 	return shimopts.Generate(shim, options)
+}
+
+// setAlways sets what dockerd sets for each container: runc's root, which is where pyctd has it, and the cgroup.
+func (r *runner) setAlways(ctx context.Context, id string, spec *specs.Spec, options any) error {
+	if runc, ok := options.(*runcoptions.Options); ok && runc.Root == "" {
+		daemon, err := r.Daemon.Server(ctx)
+		if err != nil {
+			return err
+		}
+		runc.Root = filepath.Join(r.place.state(), runcRoots, daemon.UUID)
+	}
+	if spec.Linux != nil && spec.Linux.CgroupsPath == "" {
+		spec.Linux.CgroupsPath = filepath.Join("/docker", id)
+	}
+	return nil
 }
 
 // containerOpts are containerd's options by pyctd's names for them.

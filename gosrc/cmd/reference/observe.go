@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,12 +36,18 @@ func (p place) values() map[string]string {
 	}
 }
 
-// disk lists the state directory: each entry's kind, mode, owner and path.
+// runcRoots lies in the state directory and is runc's own.
+const runcRoots = ".runc"
+
+// disk lists the state directory but for what is runc's: each entry's kind, mode, owner and path.
 func (p place) disk() []string {
 	entries := []string{}
 	_ = filepath.WalkDir(p.state(), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == p.state() {
 			return nil
+		}
+		if entry.Name() == runcRoots {
+			return fs.SkipDir
 		}
 		info, err := entry.Info()
 		if err != nil {
@@ -219,6 +224,5 @@ func (p place) clear() error {
 		}
 	}
 	_ = o.NamespaceService().Delete(o.ctx, p.Namespace) // refused while something lies in it
-	_ = os.Remove(filepath.Join("/run/containerd/runc", p.Namespace))
 	return nil
 }
