@@ -206,8 +206,8 @@ int64_t pyctd_event_ack_all(const uint64_t *tokens, size_t count);
 /* -- Client ------------------------------------------------------------------------------------------------------ */
 
 /* libcontainerd.NewClient on a containerd client for the socket at address. Completes once events flow.
- * state_dir: where bundles and FIFOs are made, an absolute path. value: the client's handle. cookie comes back in its
- * events. */
+ * state_dir: where bundles, FIFOs and runc's state are made, an absolute path. value: the client's handle. cookie comes
+ * back in its events. */
 int64_t pyctd_client_new(pyctd_handle queue, int64_t timeout_ns, const char *address, size_t address_len,
                          const char *ns, size_t ns_len, const char *state_dir, size_t state_dir_len, uint64_t cookie);
 /* Whether the client's events are to come at all: they do until told otherwise, and each costs a callback. 0 or a

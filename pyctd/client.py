@@ -31,7 +31,8 @@ class Client(ClientCore):
     Args:
         address: the absolute path of containerd's socket.
         namespace: containerd's namespace; dockerd's is ``moby``.
-        state_dir: where bundles and FIFOs live, one directory a container; ``/run/pyctd/<namespace>`` unless given.
+        state_dir: where bundles and FIFOs live, one directory a container, and runc's state; ``/run/pyctd/<namespace>``
+            unless given.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments.
         gaps: whether the backend is also told when events were lost, as ``events`` has it.
         timeout: seconds that connecting may take.
@@ -104,10 +105,11 @@ class Client(ClientCore):
         Args:
             id: an identifier of containerd's: letters and digits, with single ``.``, ``_``, ``-`` between; 76 at most.
             spec: an OCI runtime spec with at least ``root``, ``process`` and ``linux``, as a mapping, JSON text, or the
-                path of a file or a bundle; see ``pyctd.spec.default`` and ``pyctd.spec.SpecLike``.
+                path of a file or a bundle; see ``pyctd.spec.default`` and ``pyctd.spec.SpecLike``. Without a
+                ``cgroupsPath`` the container gets a cgroup of its own below ``/pyctd``.
             shim: the runtime's name.
             runtime_options: the runtime's options by name, such as ``{"BinaryName": "/usr/bin/crun"}``, converted as
-                dockerd does (Go: ``shimopts.Generate``).
+                dockerd does (Go: ``shimopts.Generate``). runc's ``Root`` is a directory in ``state_dir`` unless given.
             opts: further options, from ``pyctd.options``.
             timeout: seconds that it may take.
 

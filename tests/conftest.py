@@ -63,6 +63,7 @@ def base() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="ct-"))
     yield directory
     leaks.kill_shims(directory)
+    leaks.remove_cgroups(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -82,11 +83,11 @@ def engine(base: Path) -> Iterator[pyctd.Engine]:
     with engine.client(backend=lambda *event: None, timeout=60) as client:
         client.version(timeout=60)
     yield engine
+    cgroups = list(leaks.cgroup_trees(base / "r"))
     engine.close()
+    assert not [tree for tree in cgroups if tree.exists()], "the engine left cgroups behind"
     assert not leaks.processes(str(engine.state)), "the engine left processes behind"
     assert not leaks.mounts(base), "the engine left mounts behind"
-    for directory in Path("/run/containerd/runc").glob(f"*-{os.getpid()}-*"):
-        directory.rmdir()  # runc leaves a directory for each namespace
 
 
 @pytest.fixture
@@ -105,6 +106,7 @@ def own_daemon(engine: pyctd.Engine, leak: None, base: Path) -> Iterator[Daemon]
     with daemon(directory) as one:
         one.start()
         yield one
+    leaks.remove_cgroups(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 

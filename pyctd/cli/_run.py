@@ -92,8 +92,7 @@ def run(settings: Settings, /, **given: Any) -> int:
         check_input(given["tty"], given["interactive"])
     own = own or (settings.nothing_there() and not detach)
     name = given["name"] or f"run-{uuid.uuid4().hex[:12]}"
-    # Named after the id alone, as runc does it, containers of two namespaces would share it.
-    wanted = _spec(given, cgroups_path=f"/{name}@{settings.space}")
+    wanted = _spec(given)
     with (
         settings.client_or_engine(own) as client,
         forwarded_signals(not detach) as signals,
@@ -113,7 +112,7 @@ def run(settings: Settings, /, **given: Any) -> int:
     return code
 
 
-def _spec(given: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
+def _spec(given: dict[str, Any]) -> dict[str, Any]:
     names = ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpuset_cpus", "cpuset_mems")
     shm = {} if given["shm_size"] is None else {"shm_size": given["shm_size"]}
     return spec.default(
@@ -132,7 +131,6 @@ def _spec(given: dict[str, Any], cgroups_path: str) -> dict[str, Any]:
         cap_drop=given["cap_drop"],
         readonly=given["read_only"],
         pids_limit=given["pids_limit"],
-        cgroups_path=cgroups_path,
         **{name: given[name] for name in names},
         **shm,
     )

@@ -62,7 +62,7 @@ def default(
     """A spec with dockerd's defaults: moby's ``oci.DefaultLinuxSpec()`` and what dockerd adds for every container.
 
     It differs from what ``docker run`` would run: no seccomp, AppArmor or SELinux profile; the network has only ``lo``;
-    the host name is the host's; no /etc/hosts, /etc/hostname, /etc/resolv.conf; the cgroup is runc's choice.
+    the host name is the host's; no /etc/hosts, /etc/hostname, /etc/resolv.conf; the cgroup is the client's choice.
     docs/specs.md has each difference with its reason.
 
     Args:
@@ -102,7 +102,7 @@ def default(
         uts: the namespace of the host name, likewise.
         cgroupns: the namespace of cgroups, likewise; None is dockerd's choice: ``"private"`` with cgroup v2, else
             ``"host"``.
-        cgroups_path: the cgroup; None lets runc take one named after the container's id.
+        cgroups_path: the cgroup; None leaves it to ``new_container``, which takes one that no other container has.
 
     Raises:
         InvalidArgumentError: an argument is malformed, two contradict each other, or there is no such user, group,

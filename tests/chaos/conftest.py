@@ -47,6 +47,7 @@ def place(fault: Fault, base: Path) -> Iterator[Path]:
     yield directory
     fault.leaked += remains(directory)
     leaks.kill_shims(directory)
+    leaks.remove_cgroups(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -55,4 +56,4 @@ def harmed(place: Path, fault: Fault) -> Iterator[pyctd.Engine]:
     """An engine to be harmed, all of whose containers the test deletes."""
     with pyctd.Engine(root=place / "r", state=place / "s") as engine:
         yield engine
-        fault.leaked += [f"bundle {path.name}" for path in (place / "s").glob("bundles/*/*")]
+        fault.leaked += [f"bundle {path.name}" for path in (place / "s").glob("bundles/*/[!.]*")]

@@ -188,10 +188,7 @@ def test_the_cgroup_is_removed(fault: Fault, box: Box) -> None:
     fault.name, fault.tries = "the cgroup is removed", much("CGROUPS", 1)
     for _ in range(fault.tries):
         task, _ = box.start()
-        for directory in set(Cgroup(task.pid).directories.values()):
-            if directory.name == task.container_id:
-                (directory.parent / "cgroup.procs").write_text(str(task.pid))
-                directory.rmdir()
+        Cgroup(task.pid).leave(task.pid)
         assert task.status(timeout=60).status == "running"
         calls = {"stats": task.stats, "pause": task.pause, "pids": task.pids}
         for name, call in calls.items():

@@ -2,7 +2,8 @@
 
 It is this and nothing else: process ids and moments, which become their numbers in the order in which they first
 appear, so that what was the same stays the same; the run's own names (namespace, directories, the daemon's socket);
-the random names that runc and Go give to temporary files and containerd to itself; and the moment of a daemon's death at which gRPC met it.
+containerd's id; the random names that runc and Go give to temporary files; and the moment of a daemon's death at which
+gRPC met it.
 """
 
 from __future__ import annotations

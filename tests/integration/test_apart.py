@@ -118,7 +118,7 @@ def test_a_killed_programs_engine_does_not_block_the_next(
         assert program.stdout
         old = int(program.stdout.readline())
         program.kill()
-    with pyctd.Engine(**directories[1]) as engine, engine.client() as client:
+    with pyctd.Engine(root=directories[1]["root"], state=directories[1]["state"]) as engine, engine.client() as client:
         container = client.replace_container(run_id, default_spec(rootfs), timeout=60)
         task = container.start(timeout=60)
         assert runs(task)

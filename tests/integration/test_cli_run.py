@@ -150,7 +150,6 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
 
 
 def test_a_name_in_two_namespaces_is_two_containers(cli: Cli) -> None:
-    """Their cgroups, too: runc's own is named after the id alone, and what removes one container kills all in it."""
     other = {"CONTAINERD_NAMESPACE": f"{cli.client.namespace}-other"}
     cli.start("same")
     try:

@@ -295,7 +295,7 @@ def test_exec_ids_that_are_none(box: Box, client: pyctd.Client, id: str) -> None
     task, _ = box.start()
     with pytest.raises(pyctd.InvalidArgumentError):
         task.exec(id, pyctd.spec.process(SLEEP), attach_stdio=pyctd.stdio.capture())
-    assert sorted(p.name for p in Path(client.state_dir).iterdir()) == [task.container_id]
+    assert leaks.bundles_of(client) == [task.container_id]
 
 
 def children(pid: int) -> set[int]:

@@ -23,7 +23,7 @@ OCI_VERSION = os.environ.get("OCI_VERSION")
 
 def unique(word: str = "test") -> str:
     """An id that no other test of this run has."""
-    return f"{word}-{os.getpid()}-{next(_numbers)}"  # runc knows containers of other runs by their ids, too
+    return f"{word}-{os.getpid()}-{next(_numbers)}"
 
 
 def default_spec(rootfs: Path, *args: str, **options: Any) -> dict[str, Any]:

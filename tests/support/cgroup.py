@@ -36,6 +36,13 @@ class Cgroup:
         """The controllers that v2 has for this cgroup."""
         return set(self.text("", "cgroup.controllers").split())
 
+    def leave(self, pid: int) -> None:
+        """Moves a process into the root of each hierarchy, and removes these cgroups."""
+        for directory in self.own:
+            root = next(parent for parent in directory.parents if not (parent.parent / "cgroup.procs").exists())
+            (root / "cgroup.procs").write_text(str(pid))
+            directory.rmdir()
+
     def freeze(self) -> None:
         """Stops its processes, without containerd's knowledge."""
         if "freezer" in self.directories:

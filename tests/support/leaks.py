@@ -130,9 +130,9 @@ def runc_states(directory: Path) -> set[str]:
     return {str(path) for path in directory.glob("*/bundles/*/.runc/*/*/*")}
 
 
-def _cgroup_trees(directory: Path) -> Iterator[Path]:
+def cgroup_trees(directory: Path) -> Iterator[Path]:
     """The cgroups of the daemons whose root directory is below directory, a tree in each hierarchy."""
-    for kept in ("*/daemon", "*/*/daemon", "*/*"):
+    for kept in ("daemon", "*/daemon", "*/*/daemon", "*/*"):
         for file in directory.glob(f"{kept}/io.containerd.*introspection*/uuid"):
             for hierarchy in ("", "*/"):
                 yield from Path("/sys/fs/cgroup").glob(f"{hierarchy}pyctd/{file.read_text().strip()}")
@@ -140,12 +140,12 @@ def _cgroup_trees(directory: Path) -> Iterator[Path]:
 
 def cgroups(directory: Path) -> set[str]:
     """The cgroups of containers of the tests' daemons."""
-    return {str(path) for tree in _cgroup_trees(directory) for path in tree.glob("*/*/")}
+    return {str(path) for tree in cgroup_trees(directory) for path in tree.glob("*/*/")}
 
 
 def remove_cgroups(directory: Path) -> None:
     """Removes what the tests' daemons have left of cgroups, as far as nothing runs there."""
-    for tree in _cgroup_trees(directory):
+    for tree in cgroup_trees(directory):
         for cgroup in (*tree.glob("*/*/"), *tree.glob("*/"), tree):
             with contextlib.suppress(OSError):
                 cgroup.rmdir()
