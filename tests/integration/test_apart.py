@@ -99,10 +99,9 @@ def place() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="pyctd-killed-"))
     yield directory
     leaks.kill_shims(directory)
-    eventually(lambda: not leaks.processes(f"{directory}/"), "the end of the shims")
     for mount in leaks.mounts(directory):
         subprocess.run(["umount", "--lazy", mount], check=False)
-    leaks.remove_cgroups(directory)
+    eventually(lambda: leaks.remove_cgroups(directory), "cgroups without processes")
     shutil.rmtree(directory)
 
 

@@ -143,12 +143,13 @@ def cgroups(directory: Path) -> set[str]:
     return {str(path) for tree in cgroup_trees(directory) for path in tree.glob("*/*/")}
 
 
-def remove_cgroups(directory: Path) -> None:
-    """Removes what the tests' daemons have left of cgroups, as far as nothing runs there."""
+def remove_cgroups(directory: Path) -> bool:
+    """Removes what the tests' daemons have left of cgroups, as far as nothing runs there. Tells whether that is all."""
     for tree in cgroup_trees(directory):
         for cgroup in (*tree.glob("*/*/"), *tree.glob("*/"), tree):
             with contextlib.suppress(OSError):
                 cgroup.rmdir()
+    return not any(tree.exists() for tree in cgroup_trees(directory))
 
 
 @dataclass
