@@ -32,7 +32,7 @@ class Client(ClientCore):
         address: the absolute path of containerd's socket.
         namespace: containerd's namespace; dockerd's is ``moby``.
         state_dir: where bundles and FIFOs live, one directory a container, and runc's state; ``/run/pyctd/<namespace>``
-            unless given.
+            unless given. Clients of two daemons need two.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments.
         gaps: whether the backend is also told when events were lost, as ``events`` has it.
         timeout: seconds that connecting may take.

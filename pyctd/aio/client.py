@@ -35,7 +35,7 @@ class Client(ClientCore):
         address: the absolute path of containerd's socket.
         namespace: containerd's namespace; dockerd's is ``moby``.
         state_dir: where bundles and FIFOs live, one directory a container, and runc's state; ``/run/pyctd/<namespace>``
-            unless given.
+            unless given. Clients of two daemons need two.
         backend: takes the events: an object with ``process_event``, or a callable of the same three arguments. A
             coroutine function runs on the event loop that connected the client, and no thread waits for it. Any other
             callable is called on a thread; where it returns an awaitable, that is awaited on the loop.
