@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
+from support import leaks
 
 import pyctd
 
@@ -39,7 +39,7 @@ def test_blocks(
     stand_ins = {"/run/containerd/containerd.sock": engine.address, "--rootfs DIR": f"--rootfs {rootfs}"}
     stand_ins |= {"/var/lib/example": f"{directory}/r", "/run/example": f"{directory}/s"}
     Blocks(document, directory, names, stand_ins).run()
-    for id in os.listdir(client.state_dir) if os.path.exists(client.state_dir) else []:
+    for id in leaks.bundles_of(client):
         pytest.fail(f"{document} leaves container {id}")
 
 
