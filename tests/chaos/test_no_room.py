@@ -93,7 +93,10 @@ def elsewhere(engine: pyctd.Engine, namespace: str) -> Elsewhere:
 
 def test_the_disk_of_the_state_directory_is_full(fault: Fault, elsewhere: Elsewhere, place: Path, rootfs: Path) -> None:
     fault.name, fault.tries = "the state directory's disk is full", much("ROOM", 2)
-    with mounted(place / "d", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=755", "tmpfs"), elsewhere(place / "d") as client:
+    with (
+        mounted(place / "d", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=755", "tmpfs"),
+        elsewhere(place / "d") as client,
+    ):
         suffer(fault, client, rootfs, "no space left on device", full)
 
 
