@@ -106,7 +106,6 @@ def own_daemon(engine: pyctd.Engine, leak: None, base: Path) -> Iterator[Daemon]
     with daemon(directory) as one:
         one.start()
         yield one
-    leaks.remove_cgroups(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 

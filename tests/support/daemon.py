@@ -13,6 +13,7 @@ from typing import Any
 
 import pyctd
 
+from . import leaks
 from .box import eventually
 
 __all__ = ["CONTAINERD_2", "Daemon", "daemon"]
@@ -89,3 +90,4 @@ def daemon(directory: Path) -> Iterator[Daemon]:
         yield one
     finally:
         one.stop(signal.SIGKILL)
+        leaks.remove_cgroups(directory)

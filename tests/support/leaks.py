@@ -132,7 +132,7 @@ def runc_states(directory: Path) -> set[str]:
 
 def cgroup_trees(directory: Path) -> Iterator[Path]:
     """The cgroups of the daemons whose root directory is below directory, a tree in each hierarchy."""
-    for kept in ("daemon", "*/daemon", "*/*/daemon", "*/*"):
+    for kept in ("daemon", "*/daemon", "*/*/daemon", "*", "*/*"):
         for file in directory.glob(f"{kept}/io.containerd.*introspection*/uuid"):
             for hierarchy in ("", "*/"):
                 yield from Path("/sys/fs/cgroup").glob(f"{hierarchy}pyctd/{file.read_text().strip()}")
