@@ -275,6 +275,9 @@ class PumpedIO(ReadyIO):
         with self._lock:
             self._forgotten = True
             over = self._left == 0
+        for pump in self._pumps:
+            if isinstance(pump, Writer):  # which nobody reads any more
+                pump.stop()
         if over:
             self._dio.settle()
 

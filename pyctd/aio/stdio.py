@@ -91,6 +91,9 @@ class LoopIO(ReadyIO):
             self._dio.settle()
 
     async def _settle_at_the_end(self) -> None:
+        self._resolve(None)
+        if self._stdin is not None:  # which nobody reads any more
+            self._stdin.abort()
         if tasks := self._reading | self._writing:
             await asyncio.wait(tasks)
         self._dio.settle()

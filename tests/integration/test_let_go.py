@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -112,3 +114,30 @@ def test_streams_in_the_callers_hands_can_be_read_after_their_task(box: Box) -> 
     container.close()
     del task, hold
     eventually(lambda: alive() == before, "all let go")
+
+
+@pytest.mark.parametrize("source", ["bytes that nobody reads", "a pipe that stays open"])
+def test_the_stdin_of_a_task_that_another_object_deleted_ends_no_other(box: Box, source: str) -> None:
+    container = box.container("/bin/sh", "-c", "sleep 1; cat")
+    before = alive()
+    reading, writing = os.pipe()
+    with open(reading, "rb") as pipe, open(writing, "wb"):
+        if source == "a pipe that stays open":
+            first: pyctd.StdioCallback = pyctd.stdio.files(stdin=pipe)
+        else:
+            first = pyctd.stdio.capture(stdin=bytes(1 << 20))
+        container.start(attach_stdio=first)
+        box.client.load_container(container.id).task().force_delete(timeout=60)
+        out = pyctd.stdio.capture(stdin=b"hello")
+        task = container.start(attach_stdio=out)
+        eventually(lambda: pumping() <= 3, "the end of the first streams")
+        assert task.wait(timeout=60).exit_code == 0
+        assert task.delete(timeout=60).exit_code == 0
+        assert out.stdout == b"hello"
+    del first, task
+    eventually(lambda: alive() == before, "all let go")
+
+
+def pumping() -> int:
+    """How many threads pump; three at most for a process."""
+    return sum(thread.name.startswith("pyctd-std") for thread in threading.enumerate())

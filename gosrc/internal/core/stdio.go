@@ -2,7 +2,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -295,16 +294,13 @@ func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	var closer io.Closer
-	switch {
-	case stream == Stdin && s.dio.Stdin != nil:
+	pipe, err := pipeOf(s.dio, stream)
+	if err != nil {
+		return Result{}, err
+	}
+	closer := pipe.(io.Closer)
+	if stream == Stdin && !s.orphaned.Load() { // else containerd would end the stdin of the next process of that name
 		closer = s.dio.Stdin
-	case stream == Stdout && s.dio.Stdout != nil:
-		closer = s.dio.Stdout
-	case stream == Stderr && s.dio.Stderr != nil:
-		closer = s.dio.Stderr
-	default:
-		return Result{}, invalid(errors.New("the process has no such stream"))
 	}
 	closed := make(chan error, 1)
 	spawn(func() {
