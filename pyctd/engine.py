@@ -99,6 +99,7 @@ class Engine:
     def _temporary_directory(self) -> Path:
         made = Path(tempfile.mkdtemp(prefix="pyctd-"))
         self._temporary.append(made)
+        made.chmod(0o711)  # the root of a container's user namespace has its bundle below
         return made
 
     @property

@@ -59,6 +59,7 @@ def test_exec_ids_stay_in_the_bundle(client: pyctd.Client, box: Box) -> None:
     assert below(around) == before
 
 
+@pytest.mark.usefixtures("reachable")
 @pytest.mark.parametrize("suffix", ["", ".100000.100000"])
 def test_a_bundle_that_is_a_link(client: pyctd.Client, box: Box, outside: Path, run_id: str, suffix: str) -> None:
     link = Path(client.state_dir, run_id + suffix)

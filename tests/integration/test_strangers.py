@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import leaks
@@ -222,6 +223,47 @@ def test_a_directory_deeper_than_python_and_its_descriptors_go(own_engine: pyctd
     subprocess.run([sys.executable, "-c", DEEP, engine.root], check=True)
     engine.close()
     assert not engine.root.exists()
+
+
+def in_a_user_namespace(spec: dict[str, Any]) -> dict[str, Any]:
+    spec["linux"]["namespaces"].append({"type": "user"})
+    spec["linux"].pop("sysctl", None)
+    for kind in ("uidMappings", "gidMappings"):
+        spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    return spec
+
+
+PLANT = """
+mkdir -p "$1/bundles/moby" && chmod 755 "$1" "$1/bundles" "$1/bundles/moby"
+ln -s "$2" "$1/bundles/moby/web.100000.100000"
+"""
+
+
+def test_the_bundle_of_a_user_namespace_is_made_where_only_root_can_write(rootfs: Path, precious: Path) -> None:
+    """libcontainerd would make a directory beside one that the namespace's root may not enter: beside the engine's, in
+    /tmp, where anybody can make it first and put a link in it. libcontainerd would give that root what it leads to."""
+    with pyctd.Engine() as engine, engine.client() as client:
+        beside = engine.state.with_name(f"{engine.state.name}.100000.100000")
+        subprocess.run(["/bin/sh", "-c", PLANT, "sh", beside, precious], check=True, user=NOBODY, group=NOBODY)
+        try:
+            spec = in_a_user_namespace(default_spec(rootfs, "/bin/true"))
+            container = client.new_container("web", spec)
+            assert (precious.stat().st_uid, precious.stat().st_mode & 0o777) == (0, 0o755)
+            assert (engine.state / "bundles" / "moby" / "web.100000.100000").is_dir()
+            assert container.start().wait(timeout=60).exit_code == 0
+        finally:
+            shutil.rmtree(beside)
+
+
+def test_a_state_directory_that_the_root_of_a_user_namespace_may_not_enter(engine: pyctd.Engine, place: Path) -> None:
+    state = place / "closed" / "state"
+    state.parent.mkdir(mode=0o700)
+    with pyctd.Client(engine.address, state_dir=state) as client:
+        spec = in_a_user_namespace(default_spec(place))
+        for call in (client.new_container, client.replace_container):
+            with pytest.raises(pyctd.FailedPreconditionError, match="may not enter"):
+                call(unique("c"), spec)
+    assert [path.name for path in place.iterdir()] == ["closed"]
 
 
 def link(path: Path) -> None:

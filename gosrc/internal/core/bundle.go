@@ -121,7 +121,7 @@ func checkNoLink(path string) error {
 }
 
 // checkNewBundle looks at the places where libcontainerd may put the bundle of a container. For a user namespace it gives
-// what is there to its root; and were there no state directory, it would make another one beside for it.
+// what is there to its root, and follows links.
 func checkNewBundle(path string, spec *specs.Spec) error {
 	if err := checkNoLink(path); err != nil {
 		return err
@@ -133,7 +133,27 @@ func checkNewBundle(path string, spec *specs.Spec) error {
 	if err := checkNoLink(fmt.Sprintf("%s.%d.%d", path, uid, gid)); err != nil {
 		return err
 	}
-	return user.MkdirAllAndChown(filepath.Dir(path), 0o711, 0, 0, user.WithOnlyNew)
+	if err := user.MkdirAllAndChown(filepath.Dir(path), 0o711, 0, 0, user.WithOnlyNew); err != nil {
+		return err
+	}
+	return checkEnterable(filepath.Dir(path))
+}
+
+// checkEnterable refuses a state directory that the root of a user namespace may not enter. libcontainerd would make another
+// one beside the first directory in which that root is stopped, give it to that root, and go on in it as root: whoever can
+// write there decides by a link which directory of the host's becomes that root's.
+func checkEnterable(directory string) error {
+	for path := directory; path != "/"; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			return refused("the root of the user namespace may not enter %q, which is on the way to its bundle: "+
+				"allow others to (chmod o+x), or choose another state directory", path)
+		}
+	}
+	return nil
 }
 
 // rootOf is the id that root has on the host, as libcontainerd reads a mapping.

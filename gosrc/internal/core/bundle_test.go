@@ -23,7 +23,7 @@ func TestABundleIsNamedForItsContainer(t *testing.T) {
 }
 
 func TestALinkInThePlaceOfABundle(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "web")
+	path := filepath.Join(enterable(t), "web")
 	mapped := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 7, Size: 9}, {ContainerID: 0, HostID: 100000, Size: 65536}}
 	spec := &specs.Spec{Linux: &specs.Linux{UIDMappings: mapped, GIDMappings: mapped}}
 	for _, at := range []string{path, path + ".100000.100000"} {
@@ -39,6 +39,40 @@ func TestALinkInThePlaceOfABundle(t *testing.T) {
 		if err := os.Remove(at); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// enterable is a directory that everybody may enter.
+func enterable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path := dir; path != os.TempDir(); path = filepath.Dir(path) {
+		if err := os.Chmod(path, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestAStateDirectoryThatTheRootOfAUserNamespaceMayNotEnter(t *testing.T) {
+	mapped := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+	spec := &specs.Spec{Linux: &specs.Linux{UIDMappings: mapped, GIDMappings: mapped}}
+	above := enterable(t)
+	path := filepath.Join(above, "closed", "state", "web")
+	if err := os.Mkdir(filepath.Join(above, "closed"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkNewBundle(path, spec); kind.Of(err) != kind.FailedPrecondition {
+		t.Fatal(err)
+	}
+	if err := checkNewBundle(path, &specs.Spec{Linux: &specs.Linux{}}); err != nil {
+		t.Fatalf("without a user namespace: %v", err)
+	}
+	if err := os.Chmod(filepath.Join(above, "closed"), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkNewBundle(path, spec); err != nil {
+		t.Fatal(err)
 	}
 }
 

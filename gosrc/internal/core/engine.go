@@ -61,7 +61,7 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 		return Result{}, err // the supervisor would start a daemon first
 	}
 	rootEmpty, rootErr := ownDirectory("root", root, 0o711)
-	stateEmpty, stateErr := ownDirectory("state", state, 0o700)
+	stateEmpty, stateErr := ownDirectory("state", state, 0o711) // the bundles of user namespaces are in it
 	if err := errors.Join(rootErr, stateErr); err != nil {
 		return Result{}, err
 	}
