@@ -44,7 +44,7 @@ func checkOwned(what, path string) error {
 		}
 		info, err := os.Lstat(path)
 		if err != nil { // it does not exist, or can't
-			if above, err := os.Stat(filepath.Dir(path)); err == nil && above.Mode().Perm()&0o002 != 0 {
+			if othersMayWrite(filepath.Dir(path)) {
 				return refused("the %s directory is not safe: other users may make %q", what, path)
 			}
 			return nil
@@ -70,8 +70,7 @@ func checkOwned(what, path string) error {
 			}
 			return check(filepath.Clean(target))
 		}
-		others := info.Mode().Perm()&0o002 != 0 || info.Mode().Perm()&0o020 != 0 && stat.Gid != 0
-		if others && info.Mode()&os.ModeSticky == 0 {
+		if info.Mode()&os.ModeSticky == 0 && othersMayWrite(path) {
 			return refused("the %s directory is not safe: other users may write to %q", what, path)
 		}
 		return nil
@@ -80,8 +79,19 @@ func checkOwned(what, path string) error {
 	if err := check(path); err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+	if othersMayWrite(path) {
 		return refused("the %s directory is not safe: other users may write to %q", what, path)
 	}
 	return nil
+}
+
+// othersMayWrite says whether others than the owner and root's group may make something in a directory, if it exists.
+func othersMayWrite(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o022 == 0 {
+		return false
+	}
+	// With an access control list the bits of the group are the most that any group, and any user in the list, may do.
+	_, err = unix.Getxattr(path, "system.posix_acl_access", nil)
+	return info.Mode().Perm()&0o002 != 0 || info.Sys().(*syscall.Stat_t).Gid != 0 || err == nil
 }

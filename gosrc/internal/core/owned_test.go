@@ -1,0 +1,83 @@
+package core
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pyctd/pyctd/gosrc/internal/kind"
+)
+
+// grant lets one more user write to a directory of root's and its group, by an access control list.
+func grant(directory string, user uint32) error {
+	list := binary.LittleEndian.AppendUint32(nil, 2) // its version
+	for _, entry := range []struct {
+		tag, permissions uint16
+		id               uint32
+	}{{1, 7, ^uint32(0)}, {2, 7, user}, {4, 5, ^uint32(0)}, {16, 7, ^uint32(0)}, {32, 5, ^uint32(0)}} {
+		list = binary.LittleEndian.AppendUint16(list, entry.tag)
+		list = binary.LittleEndian.AppendUint16(list, entry.permissions)
+		list = binary.LittleEndian.AppendUint32(list, entry.id)
+	}
+	return unix.Setxattr(directory, "system.posix_acl_access", list, 0)
+}
+
+func TestADirectoryThatOthersCanWriteToIsNotSafe(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	const user = 65534
+	for name, spoil := range map[string]func(string) error{
+		"everybody":         func(path string) error { return os.Chmod(path, 0o777) },
+		"everybody, sticky": func(path string) error { return os.Chmod(path, 0o777|os.ModeSticky) },
+		"a group":           func(path string) error { return errors.Join(os.Chown(path, 0, user), os.Chmod(path, 0o775)) },
+		"a group, sticky": func(path string) error {
+			return errors.Join(os.Chown(path, 0, user), os.Chmod(path, 0o775|os.ModeSticky))
+		},
+		"a user":         func(path string) error { return grant(path, user) },
+		"a user, sticky": func(path string) error { return errors.Join(os.Chmod(path, 0o755|os.ModeSticky), grant(path, user)) },
+		"another user's": func(path string) error { return os.Chown(path, user, user) },
+		"a link of another's": func(path string) error {
+			return errors.Join(os.Remove(path), os.Symlink("/", path), os.Lchown(path, user, user))
+		},
+		"a link to an unsafe one": func(path string) error { return errors.Join(os.Remove(path), os.Symlink(os.TempDir(), path)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			above := t.TempDir()
+			for _, path := range []string{above, filepath.Join(above, "dir")} {
+				path, err := filepath.Join(path, "dir"), os.Mkdir(filepath.Join(path, "dir"), 0o755)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := checkOwned("state", path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			path := filepath.Join(above, "dir")
+			if err := errors.Join(os.Remove(filepath.Join(path, "dir")), spoil(path)); errors.Is(err, unix.ENOTSUP) {
+				t.Skip(err)
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{path, filepath.Join(path, "new")} {
+				if err := checkOwned("state", path); kind.Of(err) != kind.FailedPrecondition {
+					t.Errorf("%q: %v", path, err)
+				}
+			}
+		})
+	}
+}
+
+func TestADirectoryOfRootsGroupIsSafe(t *testing.T) {
+	path := t.TempDir()
+	if err := os.Chmod(path, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwned("state", filepath.Join(path, "new")); err != nil && os.Getegid() == 0 {
+		t.Fatal(err)
+	}
+}
