@@ -153,7 +153,8 @@ func mountOf(fd int) string {
 	return ""
 }
 
-// unmountBelow takes off what is mounted below a directory. What is mounted on a mount goes with it.
+// unmountBelow takes off what is mounted below a directory. What is mounted on a mount goes with it; where that is shared with
+// another place, as /dev is when a program mounts it here with all below, it stays mounted there.
 func unmountBelow(dir int) {
 	above := readLink(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", dir)) + "/"
 	file, err := os.Open("/proc/self/mountinfo")
@@ -171,7 +172,9 @@ func unmountBelow(dir int) {
 	}
 	for _, below := range found { // in the order in which they were mounted
 		if at, err := openBelow(dir, below); err == nil {
-			_ = unix.Unmount(fmt.Sprintf("/proc/self/fd/%d", at), unix.MNT_DETACH)
+			mounted := fmt.Sprintf("/proc/self/fd/%d", at)
+			_ = unix.Mount("", mounted, "", unix.MS_PRIVATE|unix.MS_REC, "")
+			_ = unix.Unmount(mounted, unix.MNT_DETACH)
 			_ = unix.Close(at)
 		}
 	}

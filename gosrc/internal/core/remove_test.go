@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,6 +106,33 @@ func TestWhatIsMountedInATreeIsUnmountedAndKept(t *testing.T) {
 	}
 	if err := removeTree(directory); err != nil || exists(directory) || !exists(precious+"/file") || !exists(precious+"/below") {
 		t.Fatal(err)
+	}
+}
+
+// As a program does to prepare a root with the host's /dev in it, on a host whose mounts are shared, as systemd makes them.
+func TestWhatIsMountedElsewhereTooStaysMountedThere(t *testing.T) {
+	if os.Getenv("SHARED") == "" {
+		cmd := exec.Command("unshare", "--mount", "--propagation", "shared", os.Args[0], "-test.run", "^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "SHARED=1")
+		if out, err := cmd.CombinedOutput(); err != nil && os.Geteuid() == 0 {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return
+	}
+	directory, precious := removable(t)
+	below := filepath.Join(precious, "below")
+	bindMount(t, precious, precious)
+	bindMount(t, precious, below)
+	bindMount(t, precious, filepath.Join(below, "below"))
+	target := filepath.Join(directory, "a", "mounted")
+	if err := errors.Join(os.Mkdir(target, 0o755), unix.Mount(precious, target, "", unix.MS_BIND|unix.MS_REC, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeTree(directory); err != nil || exists(directory) {
+		t.Fatal(err)
+	}
+	if !exists(filepath.Join(below, "below", "file")) {
+		t.Fatal("unmounted elsewhere")
 	}
 }
 
