@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
@@ -42,57 +43,109 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 }
 
 func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory string, exit bool) error {
-	dir, made, err := prepareCheckpointDir(directory)
+	place, err := prepareCheckpointDir(directory)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer place.close()
 	begun := time.Now()
 	err = task.CreateCheckpoint(ctx, directory, exit)
 	if err != nil {
 		err = withCriuReason(err, begun)
-		if cleared := clearCheckpointDir(dir, made); cleared != nil {
+		if cleared := place.clear(); cleared != nil {
 			log.G(ctx).WithError(cleared).WithField("directory", directory).Warn("failed to clear up after failed checkpoint")
 		}
 	}
 	return err
 }
 
+// A checkpointDir is the directory of a checkpoint. It is cleared by descriptors: by its path, who can write to one above
+// could put another directory of root's in its place.
+type checkpointDir struct {
+	dir  *os.File
+	made []newDirectory
+}
+
+// A newDirectory was made for a checkpoint.
+type newDirectory struct {
+	in   *os.File
+	name string
+}
+
 // prepareCheckpointDir makes the directory as dockerd does before it calls libcontainerd, which finds out too late that
 // there is none: with exit the task has ended by then, and its checkpoint is lost. For the same reason it tries to write.
-func prepareCheckpointDir(directory string) (dir *os.File, made string, err error) {
+func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	if err := checkDirectory("checkpoint", directory); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	dir, err = os.Open(directory)
-	if errors.Is(err, fs.ErrNotExist) {
-		made = firstMissing(directory)
-		if err = os.MkdirAll(directory, 0o700); err == nil {
-			dir, err = os.Open(directory)
-		}
-	}
-	var entries []string
-	if err == nil {
-		entries, err = dir.Readdirnames(-1)
-	}
+	place := &checkpointDir{}
 	defer func() {
 		if err != nil {
-			_ = dir.Close()
-			dir = nil
+			err = errors.Join(err, place.unmake())
+			place.close()
 		}
 	}()
+	if err := place.open(directory); err != nil {
+		return nil, unusable(directory, err)
+	}
+	entries, err := place.dir.Readdirnames(-1)
 	if err != nil {
-		return dir, "", errors.Join(unusable(directory, err), unmake(directory, made))
+		return nil, unusable(directory, err)
 	}
 	if len(entries) > 0 {
-		return dir, "", cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
+		return nil, cerrdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("checkpoint directory %q has files in it, and a checkpoint would mix with them: "+
 			"give one that is empty, or that does not exist yet", directory))
 	}
 	trial, err := os.CreateTemp(directory, ".pyctd-")
 	if err != nil {
-		return dir, "", unusable(directory, err)
+		return nil, unusable(directory, err)
 	}
-	return dir, made, errors.Join(trial.Close(), os.Remove(trial.Name()))
+	return place, errors.Join(trial.Close(), os.Remove(trial.Name()))
+}
+
+// open opens the directory, and makes what is missing of it.
+func (p *checkpointDir) open(path string) (err error) {
+	if p.dir, err = os.Open(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := p.open(filepath.Dir(path)); err != nil {
+		return err
+	}
+	in, name := p.dir, filepath.Base(path)
+	p.dir = nil
+	if err := unix.Mkdirat(int(in.Fd()), name, 0o700); err != nil {
+		_ = in.Close()
+		return &os.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	p.made = append(p.made, newDirectory{in, name})
+	fd, err := unix.Openat(int(in.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	p.dir = os.NewFile(uintptr(fd), path)
+	return nil
+}
+
+func (p *checkpointDir) close() {
+	_ = p.dir.Close()
+	for _, one := range p.made {
+		_ = one.in.Close()
+	}
+}
+
+// clear removes what a failed checkpoint has left: nothing was there before.
+func (p *checkpointDir) clear() error {
+	return errors.Join(emptyDirectory(int(p.dir.Fd())), p.unmake())
+}
+
+// unmake removes the directories that were made, but none that has got something in it meanwhile.
+func (p *checkpointDir) unmake() (err error) {
+	for _, one := range slices.Backward(p.made) { // where one stays, that above can't be removed either
+		if err = unix.Unlinkat(int(one.in.Fd()), one.name, unix.AT_REMOVEDIR); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	return err
 }
 
 func unusable(directory string, err error) error {
@@ -104,37 +157,6 @@ func unusable(directory string, err error) error {
 		return cerrdefs.ErrNotFound.WithMessage(text)
 	}
 	return cerrdefs.ErrInvalidArgument.WithMessage(text)
-}
-
-// firstMissing is the directory that has to be made first, for there to be the one asked for.
-func firstMissing(directory string) string {
-	for {
-		parent := filepath.Dir(directory)
-		if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
-			return directory
-		}
-		directory = parent
-	}
-}
-
-// unmake removes the directories that were made for one, from made down, but none that has got something in it meanwhile.
-func unmake(directory, made string) error {
-	if made == "" {
-		return nil
-	}
-	for ; directory != made; directory = filepath.Dir(directory) {
-		_ = unix.Rmdir(directory) // or else made cannot be removed either
-	}
-	if err := unix.Rmdir(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// clearCheckpointDir removes what a failed checkpoint has left: nothing was there before. It goes by the open directory: by
-// its path, who can write to one above could put another directory of root's in its place.
-func clearCheckpointDir(dir *os.File, made string) error {
-	return errors.Join(emptyDirectory(int(dir.Fd())), unmake(dir.Name(), made))
 }
 
 // restorable refuses what is no checkpoint; libcontainerd would upload anything.

@@ -69,24 +69,26 @@ func TestCriusReasonIsInItsLog(t *testing.T) {
 func TestAFailedCheckpointLeavesNoDirectoryThatWasMadeForIt(t *testing.T) {
 	there := t.TempDir()
 	deep := filepath.Join(there, "a", "b", "c")
-	dir, made, err := prepareCheckpointDir(deep)
-	if err != nil || made != filepath.Join(there, "a") {
-		t.Fatalf("made %q: %v", made, err)
+	place, err := prepareCheckpointDir(deep)
+	if err != nil || len(place.made) != 3 {
+		t.Fatalf("made %v: %v", place, err)
 	}
+	defer place.close()
 	if err := os.WriteFile(filepath.Join(deep, "pages.img"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := clearCheckpointDir(dir, made); err != nil {
+	if err := place.clear(); err != nil {
 		t.Fatal(err)
 	}
-	if dir, made, err = prepareCheckpointDir(there); err != nil || made != "" {
-		t.Fatalf("what was there is left: made %q: %v", made, err)
+	if place, err = prepareCheckpointDir(there); err != nil || len(place.made) != 0 {
+		t.Fatalf("what was there is left: %v: %v", place, err)
 	}
-	if err := clearCheckpointDir(dir, made); err != nil {
+	defer place.close()
+	if err := place.clear(); err != nil {
 		t.Fatal(err)
 	}
 
-	_, _, err = prepareCheckpointDir(filepath.Join(there, "f", strings.Repeat("x", 300), "g"))
+	_, err = prepareCheckpointDir(filepath.Join(there, "f", strings.Repeat("x", 300), "g"))
 	if err == nil {
 		t.Fatal("a name that is too long")
 	}
@@ -98,7 +100,7 @@ func TestAFailedCheckpointLeavesNoDirectoryThatWasMadeForIt(t *testing.T) {
 func TestAFailedCheckpointIsClearedFromTheDirectoryThatItWasMadeIn(t *testing.T) {
 	there := t.TempDir()
 	directory, other := filepath.Join(there, "c"), filepath.Join(there, "other")
-	dir, made, err := prepareCheckpointDir(directory)
+	place, err := prepareCheckpointDir(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,8 @@ func TestAFailedCheckpointIsClearedFromTheDirectoryThatItWasMadeIn(t *testing.T)
 		os.Mkdir(other, 0o700), os.WriteFile(filepath.Join(other, "precious"), nil, 0o600), os.Symlink(other, directory)); err != nil {
 		t.Fatal(err)
 	}
-	_ = clearCheckpointDir(dir, made)
+	_ = place.clear()
+	place.close()
 	if entries, _ := os.ReadDir(directory + "-away"); len(entries) != 0 {
 		t.Errorf("left: %v", entries)
 	}
@@ -115,9 +118,26 @@ func TestAFailedCheckpointIsClearedFromTheDirectoryThatItWasMadeIn(t *testing.T)
 	}
 }
 
+func TestAFailedCheckpointRemovesNoDirectoryOfThatNameElsewhere(t *testing.T) {
+	there := t.TempDir()
+	above, other := filepath.Join(there, "above"), filepath.Join(there, "other")
+	place, err := prepareCheckpointDir(filepath.Join(above, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Join(other, "c"), 0o700), os.Rename(above, above+"-away"), os.Symlink(other, above)); err != nil {
+		t.Fatal(err)
+	}
+	_ = place.clear()
+	place.close()
+	if _, err := os.Stat(filepath.Join(other, "c")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestACheckpointNeedsAnAbsoluteDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, _, err := prepareCheckpointDir("./a/../b")
+	_, err := prepareCheckpointDir("./a/../b")
 	if kind.Of(err) != kind.InvalidArgument || kind.Of(restorable("b")) != kind.InvalidArgument {
 		t.Fatal(err)
 	}
