@@ -209,6 +209,43 @@ func TestWhomAProcessBelongsTo(t *testing.T) {
 	}
 }
 
+// As this process does where it is the first of a container, or a subreaper.
+func TestAnotherUsersProcessThatWasAdoptedIsNoneOfTheEngines(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' processes need root")
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
+	e := &Engine{state: t.TempDir()}
+	out, err := exec.Command("setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c",
+		"sh -c 'while :; do sleep 600; done' --config "+e.state+"/containerd.toml >/dev/null 2>&1 & echo $!").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+	}()
+	p, err := openPeer(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if p.parent() != os.Getpid() || !e.configures(p) {
+		t.Fatal("it does not look like the engine's daemon")
+	}
+	e.endChildren(unix.SIGKILL)
+	if p.ended(0) {
+		t.Fatal("it was killed")
+	}
+}
+
 func TestTheShimIsFoundWhereContainerdFindsIt(t *testing.T) {
 	place := t.TempDir()
 	old := shimDirectories

@@ -102,7 +102,8 @@ func (e *Engine) forgetStranger() {
 // endChildren ends what the supervisor has started.
 func (e *Engine) endChildren(number unix.Signal) {
 	for p := range peers() {
-		if p.parent() == os.Getpid() && e.configures(p) {
+		// This process may have adopted others' processes, too, as the first of a container does.
+		if p.parent() == os.Getpid() && p.trusted() && e.configures(p) {
 			_ = p.signal(number)
 			p.gone(time.Second)
 		}
