@@ -77,6 +77,8 @@ class Engine:
         _check_machine()
         try:
             self.root, self.state = (self._temporary_directory() if one is None else one for one in given)
+            if state is None:
+                self.state.chmod(0o711)  # the root of a container's user namespace has its bundle in it
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
@@ -99,7 +101,6 @@ class Engine:
     def _temporary_directory(self) -> Path:
         made = Path(tempfile.mkdtemp(prefix="pyctd-"))
         self._temporary.append(made)
-        made.chmod(0o711)  # the root of a container's user namespace has its bundle below
         return made
 
     @property

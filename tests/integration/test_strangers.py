@@ -225,6 +225,28 @@ def test_a_directory_deeper_than_python_and_its_descriptors_go(own_engine: pyctd
     assert not engine.root.exists()
 
 
+def readable(path: Path) -> Iterator[Path]:
+    """What other users can read of a directory and all below, whatever its path."""
+    if path.is_dir() and not path.is_symlink():
+        if path.stat().st_mode & 0o001 and path.name != "rootfs":  # that a container's own, which shows nothing else
+            for below in path.iterdir():
+                yield from readable(below)
+    elif path.lstat().st_mode & 0o004 and not path.is_symlink():
+        yield path
+
+
+@pytest.mark.parametrize("mode", [None, 0o755])
+def test_other_users_read_nothing_of_an_engines_directories(place: Path, rootfs: Path, mode: int | None) -> None:
+    """containerd keeps the environment of containers in files that all may read, but for the directories above."""
+    root, state = place / "r", place / "s"
+    for path in (root, state) if mode else ():
+        path.mkdir(mode=mode or 0)
+    with pyctd.Engine(root=root, state=state) as engine, engine.client() as client:
+        task = client.new_container("web", default_spec(rootfs)).start(attach_stdio=pyctd.stdio.capture())
+        assert [*readable(root), *readable(state)] == [state / "containerd.pid"]
+        task.force_delete()
+
+
 def in_a_user_namespace(spec: dict[str, Any]) -> dict[str, Any]:
     spec["linux"]["namespaces"].append({"type": "user"})
     spec["linux"].pop("sysctl", None)
@@ -264,6 +286,25 @@ def test_a_state_directory_that_the_root_of_a_user_namespace_may_not_enter(engin
             with pytest.raises(pyctd.FailedPreconditionError, match="may not enter"):
                 call(unique("c"), spec)
     assert [path.name for path in place.iterdir()] == ["closed"]
+
+
+def test_containerd_is_not_started_again_in_a_directory_that_has_become_another_users(place: Path) -> None:
+    """What cleans /tmp up removes it in the end, and anybody can make another of its name."""
+    root, away = place / "r", place / "away"
+    with pyctd.Engine(root=root, state=place / "s") as engine:
+        pid = engine.pid
+        assert pid
+        root.rename(away)
+        root.mkdir()
+        os.chown(root, NOBODY, NOBODY)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gone(pid))
+        time.sleep(1.5)  # nothing tells of what is not to happen; it is started again after 0.1
+        assert engine.pid is None
+        assert not list(root.iterdir())
+        root.rmdir()
+        away.rename(root)
+        eventually(lambda: engine.pid is not None)
 
 
 def link(path: Path) -> None:

@@ -60,7 +60,7 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // the supervisor would start a daemon first
 	}
-	rootEmpty, rootErr := ownDirectory("root", root, 0o711)
+	rootEmpty, rootErr := ownDirectory("root", root, 0o700)
 	stateEmpty, stateErr := ownDirectory("state", state, 0o711) // the bundles of user namespaces are in it
 	if err := errors.Join(rootErr, stateErr); err != nil {
 		return Result{}, err
@@ -73,6 +73,11 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 			_ = emptyTree(state, anybodys)
 		}
 	}()
+	// Before containerd makes it: versions before 2.1.5 let everybody enter, down to a database that everybody may read.
+	private := filepath.Join(root, "daemon")
+	if err := errors.Join(os.MkdirAll(private, 0o700), os.Chmod(private, 0o700)); err != nil {
+		return Result{}, err
+	}
 	if err := c.containerd.capture(); err != nil {
 		return Result{}, err
 	}
