@@ -110,6 +110,10 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 // that never serves; and if it is not patient, when the daemon has ended, though the supervisor would start another one. When
 // it fails, no daemon is left.
 func (e *Engine) start(ctx context.Context, patient bool) error {
+	// What cleans /tmp up removes old directories, and then another user can make one of that name.
+	if err := errors.Join(checkOwned("root", e.root), checkOwned("state", e.state)); err != nil {
+		return err
+	}
 	e.forgetStranger()
 	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	made := make(chan supervisor.Daemon, 1)
