@@ -17,6 +17,7 @@ import "C"
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -26,6 +27,9 @@ import (
 )
 
 var current atomic.Pointer[core.Core]
+
+// initialising lets one caller at a time make the core: a second core, even one that nobody gets, takes the log over.
+var initialising sync.Mutex
 
 func main() {}
 
@@ -72,16 +76,15 @@ func pyctd_init(callbacks *C.pyctd_ccallbacks, logLevel C.int32_t) (failed C.int
 	if callbacks == nil || callbacks.size < C.sizeof_pyctd_callbacks || callbacks.on_events == nil || callbacks.on_stdio == nil || callbacks.on_io == nil || callbacks.on_log == nil {
 		return C.int32_t(kind.InvalidArgument)
 	}
+	initialising.Lock()
+	defer initialising.Unlock()
 	if current.Load() != nil {
 		return C.int32_t(kind.AlreadyExists)
 	}
 	if err := core.StartPoller(); err != nil {
 		return C.int32_t(kind.Of(err))
 	}
-	// The caller's struct need not outlive this call.
-	if !current.CompareAndSwap(nil, core.New(hostCallbacks{*callbacks}, int32(logLevel))) {
-		return C.int32_t(kind.AlreadyExists)
-	}
+	current.Store(core.New(hostCallbacks{*callbacks}, int32(logLevel))) // the caller's struct need not outlive this call
 	return C.int32_t(kind.OK)
 }
 

@@ -8,6 +8,7 @@ import select
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,37 @@ def test_null_pointers(abi: Abi) -> None:
 def test_init_a_second_time(abi: Abi) -> None:
     callbacks = _callbacks.structure(abi.ffi, abi.lib)
     assert BY_KIND[abi.lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
+
+
+INITIALISERS = """
+import ctypes, sys, threading, time
+lib = ctypes.CDLL(sys.argv[1])
+nothing = ctypes.CFUNCTYPE(None)(lambda: None)
+callbacks = (ctypes.c_void_p * 5)(40, *[ctypes.cast(nothing, ctypes.c_void_p).value] * 4)
+together, answers = threading.Barrier(8), []
+def initialise():
+    together.wait()
+    answers.append(lib.pyctd_init(callbacks, 0))
+threads = [threading.Thread(target=initialise) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+counts = (ctypes.c_uint64 * 4)()
+end = time.monotonic() + 1
+while time.monotonic() < end:  # what Go's runtime starts once ends
+    lib.pyctd_get_counts(counts)
+    if counts[3] <= 3: break
+    time.sleep(0.01)
+print(sorted(answers), counts[3])
+"""
+
+
+def test_init_from_several_threads_at_once() -> None:
+    """One makes what there is one of: the carriers of events and of log records, and whose log it is."""
+    for _ in range(20):
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", INITIALISERS, library()], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{[0, *[4] * 7]} 3\n"
 
 
 def test_the_size_of_the_callbacks(abi: Abi) -> None:
