@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import leaks
@@ -20,10 +19,10 @@ from support.box import Box, default_spec, eventually, unique
 from support.busybox import make_rootfs
 from support.harm import answers, kill_daemon
 from support.proc import gone
+from support.strangers import NOBODY, kept
 
 import pyctd
 
-NOBODY = 65534
 SHIM = "containerd-shim-runc-v2"
 
 
@@ -59,30 +58,6 @@ def real_shim(address: str, cwd: Path, user: int | None = None, program: str | N
 
 def _opens_its_spec(pid: int) -> bool:
     return any("wait_for_partner" in stack.read_text() for stack in Path(f"/proc/{pid}/task").glob("*/stack"))
-
-
-@pytest.fixture
-def place(base: Path) -> Iterator[Path]:
-    """A directory that other users can enter."""
-    base.chmod(0o711)
-    directory = Path(tempfile.mkdtemp(prefix="p", dir=base))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
-    base.chmod(0o700)
-
-
-@pytest.fixture
-def precious(place: Path) -> Path:
-    """A directory of root's that is named as a container might be, with a file in it."""
-    directory = place / "victim"
-    directory.mkdir(mode=0o755)
-    (directory / "file").write_text("precious")
-    return directory
-
-
-def kept(directory: Path) -> bool:
-    return (directory / "file").read_text() == "precious"
 
 
 # -- another user's process ------------------------------------------------------------------------------------------
@@ -198,157 +173,7 @@ def test_containers_of_a_containerd_that_does_not_answer_end_with_the_engine(bas
     assert not list((base / "ns" / "daemon" / "io.containerd.runtime.v2.task").glob("*/*"))
 
 
-# -- directories -----------------------------------------------------------------------------------------------------
-
-
-def test_what_is_mounted_in_an_engines_directory_is_unmounted_and_kept(precious: Path) -> None:
-    engine = pyctd.Engine()
-    for place in (engine.root / "a place", engine.state / "bundles" / "moby" / "b"):
-        place.mkdir(parents=True)
-        subprocess.run(["mount", "--bind", precious, place], check=True)
-    (engine.root / "link").symlink_to(precious)
-    engine.close()
-    assert kept(precious)
-    assert not engine.root.exists()
-    assert not engine.state.exists()
-    assert str(engine.root) not in Path("/proc/self/mountinfo").read_text()
-
-
-DEEP = "import os, sys\nos.chdir(sys.argv[1])\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
-
-
-def test_a_directory_deeper_than_python_and_its_descriptors_go(own_engine: pyctd.Engine) -> None:
-    """As a container can make them in its snapshot."""
-    engine = pyctd.Engine()
-    subprocess.run([sys.executable, "-c", DEEP, engine.root], check=True)
-    engine.close()
-    assert not engine.root.exists()
-
-
-def readable(path: Path) -> Iterator[Path]:
-    """What other users can read of a directory and all below, whatever its path."""
-    if path.is_dir() and not path.is_symlink():
-        if path.stat().st_mode & 0o001 and path.name != "rootfs":  # that a container's own, which shows nothing else
-            for below in path.iterdir():
-                yield from readable(below)
-    elif path.lstat().st_mode & 0o004 and not path.is_symlink():
-        yield path
-
-
-@pytest.mark.parametrize("mode", [None, 0o755])
-def test_other_users_read_nothing_of_an_engines_directories(place: Path, rootfs: Path, mode: int | None) -> None:
-    """containerd keeps the environment of containers in files that all may read, but for the directories above."""
-    root, state = place / "r", place / "s"
-    for path in (root, state) if mode else ():
-        path.mkdir(mode=mode or 0)
-    with pyctd.Engine(root=root, state=state) as engine, engine.client() as client:
-        task = client.new_container("web", default_spec(rootfs)).start(attach_stdio=pyctd.stdio.capture())
-        assert [*readable(root), *readable(state)] == [state / "containerd.pid"]
-        task.force_delete()
-
-
-def in_a_user_namespace(spec: dict[str, Any]) -> dict[str, Any]:
-    spec["linux"]["namespaces"].append({"type": "user"})
-    spec["linux"].pop("sysctl", None)
-    for kind in ("uidMappings", "gidMappings"):
-        spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    return spec
-
-
-PLANT = """
-mkdir -p "$1/bundles/moby" && chmod 755 "$1" "$1/bundles" "$1/bundles/moby"
-ln -s "$2" "$1/bundles/moby/web.100000.100000"
-"""
-
-
-def test_the_bundle_of_a_user_namespace_is_made_where_only_root_can_write(rootfs: Path, precious: Path) -> None:
-    """libcontainerd would make a directory beside one that the namespace's root may not enter: beside the engine's, in
-    /tmp, where anybody can make it first and put a link in it. libcontainerd would give that root what it leads to."""
-    with pyctd.Engine() as engine, engine.client() as client:
-        beside = engine.state.with_name(f"{engine.state.name}.100000.100000")
-        subprocess.run(["/bin/sh", "-c", PLANT, "sh", beside, precious], check=True, user=NOBODY, group=NOBODY)
-        try:
-            spec = in_a_user_namespace(default_spec(rootfs, "/bin/true"))
-            container = client.new_container("web", spec)
-            assert (precious.stat().st_uid, precious.stat().st_mode & 0o777) == (0, 0o755)
-            assert (engine.state / "bundles" / "moby" / "web.100000.100000").is_dir()
-            assert container.start().wait(timeout=60).exit_code == 0
-        finally:
-            shutil.rmtree(beside)
-
-
-def test_a_state_directory_that_the_root_of_a_user_namespace_may_not_enter(engine: pyctd.Engine, place: Path) -> None:
-    state = place / "closed" / "state"
-    state.parent.mkdir(mode=0o700)
-    with pyctd.Client(engine.address, state_dir=state) as client:
-        spec = in_a_user_namespace(default_spec(place))
-        for call in (client.new_container, client.replace_container):
-            with pytest.raises(pyctd.FailedPreconditionError, match="may not enter"):
-                call(unique("c"), spec)
-    assert [path.name for path in place.iterdir()] == ["closed"]
-
-
-def test_containerd_is_not_started_again_in_a_directory_that_has_become_another_users(place: Path) -> None:
-    """What cleans /tmp up removes it in the end, and anybody can make another of its name."""
-    root, away = place / "r", place / "away"
-    with pyctd.Engine(root=root, state=place / "s") as engine:
-        pid = engine.pid
-        assert pid
-        root.rename(away)
-        root.mkdir()
-        os.chown(root, NOBODY, NOBODY)
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: gone(pid))
-        time.sleep(1.5)  # nothing tells of what is not to happen; it is started again after 0.1
-        assert engine.pid is None
-        assert not list(root.iterdir())
-        root.rmdir()
-        away.rename(root)
-        eventually(lambda: engine.pid is not None)
-
-
-def link(path: Path) -> None:
-    path.rmdir()
-    path.symlink_to("/var")
-    os.chown(path, NOBODY, -1, follow_symlinks=False)
-
-
-@pytest.mark.parametrize("what", ["root", "state"])
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: os.chown(path, NOBODY, NOBODY),
-        lambda path: path.chmod(0o777),
-        lambda path: os.chown(path.parent, NOBODY, -1),
-        lambda path: path.parent.chmod(0o777),
-        link,
-    ],
-    ids=["owned", "writable", "parent owned", "parent writable", "link"],
-)
-def test_a_directory_that_another_user_can_change_is_refused(
-    place: Path, what: str, spoil: Callable[[Path], object]
-) -> None:
-    path = place / "above" / "dir"
-    path.mkdir(parents=True, mode=0o700)
-    spoil(path)
-    root, state = (path, place / "good") if what == "root" else (place / "good", path)
-    with pytest.raises(pyctd.FailedPreconditionError, match=f"the {what} directory is not safe: "):
-        pyctd.Engine(root=root, state=state).close()
-
-
-@pytest.mark.parametrize("spoil", [None, link, lambda path: os.chown(path, NOBODY, NOBODY)])
-def test_a_state_directory_of_a_clients_that_another_user_can_change_is_refused(
-    engine: pyctd.Engine, place: Path, spoil: Callable[[Path], object] | None
-) -> None:
-    path = place / "state"
-    path.mkdir()
-    if spoil is None:  # one that is not there yet, but that anybody could make
-        place.chmod(0o1777)
-        path.rmdir()
-    else:
-        spoil(path)
-    with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
-        pyctd.Client(engine.address, state_dir=path / "below").close()
+# -- a containerd and where it is started ----------------------------------------------------------------------------
 
 
 def test_a_shim_in_the_current_directory_is_not_executed(
