@@ -18,6 +18,10 @@ __all__ = ["Fault", "faults", "much", "remains"]
 #: How many times: the environment's CHAOS_<name>, or what suits the normal tests.
 much = functools.partial(soak.much, run="CHAOS")
 
+NOT_OURS = ("/io.containerd.runtime.v2.task/", "/.runc/")
+"""Where containerd and runc have FIFOs of their own. After a start that the daemon's end cut off, containerd deletes its own
+when it starts again; runc's stay, as they do below dockerd's runtime root."""
+
 _PATHS = re.compile(r"/\S*/")
 
 
@@ -75,6 +79,5 @@ def remains(directory: Path) -> list[str]:
     return [
         *(f"process {pid}: {line}" for pid, line in leaks.processes(f"{directory}/").items()),
         *(f"mount {path}" for path in sorted(leaks.mounts(directory))),
-        # containerd's own, of a shim whose start was cut off, it deletes when it starts again.
-        *(f"FIFO {path}" for path in sorted(leaks.fifos(directory)) if "/io.containerd.runtime.v2.task/" not in path),
+        *(f"FIFO {path}" for path in sorted(leaks.fifos(directory)) if not any(part in path for part in NOT_OURS)),
     ]
