@@ -19,8 +19,8 @@ __all__ = ["Fault", "faults", "much", "remains"]
 much = functools.partial(soak.much, run="CHAOS")
 
 NOT_OURS = ("/io.containerd.runtime.v2.task/", "/.runc/")
-"""Where containerd and runc have FIFOs of their own. After a start that the daemon's end cut off, containerd deletes its own
-when it starts again; runc's stay, as they do below dockerd's runtime root."""
+"""FIFOs of containerd and runc themselves. After a start that the daemon's end cut off, containerd deletes its own when
+it starts again; runc's stay, as they do below dockerd's runtime root."""
 
 _PATHS = re.compile(r"/\S*/")
 
