@@ -236,7 +236,11 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	if err := c.Release(h); err != nil {
 		return Result{}, err // somebody else is stopping it
 	}
-	if err = clear(ctx, e.address); err != nil {
+	// Whoever may have made the state directory anew serves the socket in it, and says there what a shim is.
+	if err = checkOwned("state", e.state); err == nil {
+		err = clear(ctx, e.address)
+	}
+	if err != nil {
 		err = fmt.Errorf("failed to delete the containers of the engine: %w", err)
 	}
 	e.stop()
@@ -247,17 +251,25 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	_ = e.launcher.Close()
 	e.endShims()
 	removeCgroups(e.id)
-	left := removeTree(filepath.Join(e.state, "bundles"))
+	left := removeFrom("state", e.state, "bundles")
 	if discardRoot {
-		left = errors.Join(left, removeTree(e.root))
+		left = errors.Join(left, removeFrom("root", e.root, ""))
 	}
 	if discardState {
-		left = errors.Join(left, removeTree(e.state))
+		left = errors.Join(left, removeFrom("state", e.state, ""))
 	}
 	if left != nil {
 		log.L.WithError(left).Warn("an engine leaves something behind")
 	}
 	return Result{}, err
+}
+
+// removeFrom removes what is below a directory of an engine, or all of it, unless that has become another user's.
+func removeFrom(what, directory, below string) error {
+	if err := checkOwned(what, directory); err != nil {
+		return err
+	}
+	return removeTree(filepath.Join(directory, below))
 }
 
 // await connects to a daemon that serves, be it one that is yet to be started again.

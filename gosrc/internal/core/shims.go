@@ -103,6 +103,10 @@ type shimBundle struct{ namespace, id, program string }
 
 // shimBundles finds those that the engine's containerd has left.
 func (e *Engine) shimBundles() (found []shimBundle) {
+	if err := checkOwned("state", e.state); err != nil {
+		log.L.WithError(err).Warn("failed to look for what shims have left")
+		return nil
+	}
 	top := filepath.Join(e.state, tasksDirectory)
 	for _, namespace := range identifiersIn(top) {
 		for _, id := range identifiersIn(filepath.Join(top, namespace)) {
@@ -143,7 +147,7 @@ func (b shimBundle) clean(e *Engine) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		entry.WithError(err).WithField("output", strings.TrimSpace(string(out))).Warn("failed to clean up after a shim")
 	}
-	if err := errors.Join(removeTree(path), removeTree(filepath.Join(e.root, tasksDirectory, b.namespace, b.id))); err != nil {
+	if err := errors.Join(removeTree(path), removeFrom("root", e.root, filepath.Join(tasksDirectory, b.namespace, b.id))); err != nil {
 		entry.WithError(err).Warn("failed to remove what a shim has left")
 	}
 }
