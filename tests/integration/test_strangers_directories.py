@@ -168,3 +168,49 @@ def test_a_state_directory_of_a_clients_that_another_user_can_change_is_refused(
         spoil(path)
     with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
         pyctd.Client(engine.address, state_dir=path / "below").close()
+
+
+PLANT_BUNDLES = """
+mkdir "$1" && ln -s "$2" "$1/bundles"
+"""
+
+
+def test_no_bundle_is_made_or_removed_in_a_directory_that_has_become_another_users(place: Path, rootfs: Path) -> None:
+    state, elsewhere = place / "t" / "s", place / "elsewhere"
+    state.parent.mkdir()
+    state.parent.chmod(0o1777)  # as /tmp
+    place.chmod(0o711)
+    state.mkdir()
+    with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
+        container = client.new_container("web", default_spec(rootfs))
+        kept_file = elsewhere / "moby" / "web" / "file"
+        kept_file.parent.mkdir(parents=True)
+        kept_file.write_text("precious")
+        state.rename(place / "away")
+        subprocess.run(["/bin/sh", "-c", PLANT_BUNDLES, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
+        try:
+            for call in (container.delete, container.start, lambda: client.new_container("new", default_spec(rootfs))):
+                with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
+                    call()
+            assert [path.name for path in (elsewhere / "moby").iterdir()] == ["web"]
+            assert kept(kept_file.parent)
+        finally:
+            (state / "bundles").unlink()
+            state.rmdir()
+            (place / "away").rename(state)
+
+
+def test_an_engine_executes_nothing_that_a_directory_names_that_has_become_another_users(place: Path) -> None:
+    state, executed = place / "s", place / "executed"
+    engine = pyctd.Engine(root=place / "r", state=state)
+    state.rename(place / "away")
+    bundle = state / "daemon" / "io.containerd.runtime.v2.task" / "moby" / "web"
+    bundle.mkdir(parents=True)
+    program = state / "program"
+    program.write_text(f"#!/bin/sh\n: > {executed}\n")
+    program.chmod(0o755)
+    (bundle / "shim-binary-path").write_text(str(program))
+    os.chown(state, NOBODY, NOBODY)
+    with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
+        engine.close()
+    assert not executed.exists()

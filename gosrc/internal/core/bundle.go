@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ func noteBundle(ctx context.Context, method string, request, reply any, conn *gr
 	case *containersapi.GetContainerResponse:
 		into.path = reply.GetContainer().GetLabels()[remote.DockerContainerBundlePath]
 		if into.strict && into.path != "" {
-			into.refused = checkBundleName(into.id, into.path)
+			into.refused = checkBundle(into.id, into.path)
 			return into.refused
 		}
 	case *containersapi.CreateContainerResponse:
@@ -82,12 +83,12 @@ func withBundle(ctx context.Context, into *bundleOf) context.Context {
 
 var userSuffix = regexp.MustCompile(`^\.[0-9]+\.[0-9]+$`)
 
-// checkBundleName refuses a label that libcontainerd can't have written: it names a bundle for its container, and for a
-// user namespace for the user and group of its root, too.
-func checkBundleName(id, path string) error {
+// checkBundle refuses a label that libcontainerd can't have written: it names a bundle for its container, and for a user
+// namespace for the user and group of its root, too. It also refuses a bundle in a directory that is not safe.
+func checkBundle(id, path string) error {
 	suffix, named := strings.CutPrefix(filepath.Base(path), id)
 	if filepath.IsAbs(path) && filepath.Clean(path) == path && named && (suffix == "" || userSuffix.MatchString(suffix)) {
-		return nil
+		return checkStateDir(filepath.Dir(path))
 	}
 	return refused("the label %s of container %q says that its bundle is %q, which libcontainerd has not made", remote.DockerContainerBundlePath, id, path)
 }
@@ -98,7 +99,7 @@ func refused(format string, args ...any) error {
 
 // checkFIFOs refuses a place for a process's FIFOs where something else is: its streams would go there.
 func (ctr *Container) checkFIFOs(process string) error {
-	if err := checkBundleName(ctr.id, ctr.bundle); err != nil {
+	if err := checkBundle(ctr.id, ctr.bundle); err != nil {
 		return err
 	}
 	if err := checkNoLink(ctr.bundle); err != nil {
@@ -113,6 +114,15 @@ func (ctr *Container) checkFIFOs(process string) error {
 	return nil
 }
 
+// checkStateDir refuses a directory of bundles that another user could change. It is called before each use: what cleans
+// /tmp up removes old directories, and then another user can make one of that name.
+func checkStateDir(path string) error {
+	if os.Geteuid() != 0 { // others can't reach a daemon whose bundles are root's
+		return nil
+	}
+	return checkOwned("state", path)
+}
+
 func checkNoLink(path string) error {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSymlink {
 		return refused("the bundle %q is a symbolic link", path)
@@ -123,7 +133,7 @@ func checkNoLink(path string) error {
 // checkNewBundle looks at the places where libcontainerd may put the bundle of a container. For a user namespace it gives
 // what is there to its root, and follows links.
 func checkNewBundle(path string, spec *specs.Spec) error {
-	if err := checkNoLink(path); err != nil {
+	if err := errors.Join(checkStateDir(filepath.Dir(path)), checkNoLink(path)); err != nil {
 		return err
 	}
 	uid, gid := rootOf(spec.Linux.UIDMappings), rootOf(spec.Linux.GIDMappings)

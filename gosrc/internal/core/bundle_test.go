@@ -16,7 +16,7 @@ func TestABundleIsNamedForItsContainer(t *testing.T) {
 		"": false, "web": false, "/": false, "/etc": false, "/run/web/": false, "/run/web/..": false, "/run/../web": false,
 		"/run/web2": false, "/run/web.1": false, "/run/web.1.": false, "/run/web.a.b": false, "/run/web.1.2/x": false,
 	} {
-		if err := checkBundleName("web", path); (err == nil) != good || err != nil && kind.Of(err) != kind.FailedPrecondition {
+		if err := checkBundle("web", path); (err == nil) != good || err != nil && kind.Of(err) != kind.FailedPrecondition {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
@@ -40,6 +40,31 @@ func TestALinkInThePlaceOfABundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestABundleInAStateDirectoryThatHasBecomeAnotherUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	state := t.TempDir()
+	path := filepath.Join(state, "web")
+	spec := &specs.Spec{Linux: &specs.Linux{}}
+	ctr := &Container{id: "web", bundle: path}
+	check := func(want kind.Kind) {
+		t.Helper()
+		for name, err := range map[string]error{
+			"new": checkNewBundle(path, spec), "there": checkBundle("web", path), "FIFOs": ctr.checkFIFOs("web"),
+		} {
+			if kind.Of(err) != want {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	check(kind.OK)
+	if err := os.Chown(state, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	check(kind.FailedPrecondition)
 }
 
 // enterable is a directory that everybody may enter.
