@@ -1,6 +1,8 @@
 package core
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,10 +18,14 @@ func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 	if err := checkDirectory(what, path); err != nil {
 		return false, err
 	}
-	if err := os.MkdirAll(path, mode); err != nil {
-		return false, err
+	path = filepath.Clean(path)
+	missing := func(missing string) error {
+		if err := os.Mkdir(missing, mode); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil // another user may have made it first: its owner is checked next
 	}
-	if err := checkOwned(what, path); err != nil {
+	if err := walkOwned(what, path, missing); err != nil {
 		return false, err
 	}
 	entries, err := os.ReadDir(path)
@@ -29,25 +35,37 @@ func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 // checkOwned refuses a directory that another user owns, or may write to, or could replace in one above or by a link. One
 // that does not exist is to be made later, by this user or by nobody.
 func checkOwned(what, path string) error {
+	return walkOwned(what, filepath.Clean(path), func(missing string) error {
+		if othersMayWrite(filepath.Dir(missing)) {
+			return refused("the %s directory is not safe: other users may make %q", what, missing)
+		}
+		return nil
+	})
+}
+
+// walkOwned is checkOwned, but what does not exist is given to missing, which may make it: all above has been checked by then.
+func walkOwned(what, path string, missing func(path string) error) error {
 	owners := []int{0, os.Geteuid()}
 	// In a user namespace, as under rootlesskit, what belongs to the root user of the host has this owner.
 	if ids, err := os.ReadFile("/proc/self/uid_map"); err == nil && !slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
 		owners = append(owners, 65534)
 	}
-	left := 40 // links, as many as the kernel follows
-	var check func(path string) error
-	check = func(path string) error {
-		if path != "/" {
-			if err := check(filepath.Dir(path)); err != nil {
+	const separator = string(filepath.Separator)
+	directory := separator // has no link in it, so that Join gives its parent for ".."
+	left := 40             // links, as many as the kernel follows
+	for names := strings.Split(path, separator); len(names) > 0; {
+		path := filepath.Join(directory, names[0])
+		names = names[1:]
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := missing(path); err != nil {
 				return err
 			}
+			info, err = os.Lstat(path)
 		}
-		info, err := os.Lstat(path)
 		if err != nil { // it does not exist, or can't
-			if othersMayWrite(filepath.Dir(path)) {
-				return refused("the %s directory is not safe: other users may make %q", what, path)
-			}
-			return nil
+			directory = path
+			continue
 		}
 		stat := info.Sys().(*syscall.Stat_t)
 		if !slices.Contains(owners, int(stat.Uid)) {
@@ -61,26 +79,19 @@ func checkOwned(what, path string) error {
 			if err != nil {
 				return err
 			}
-			if !filepath.IsAbs(target) {
-				real, err := filepath.EvalSymlinks(filepath.Dir(path))
-				if err != nil {
-					return err
-				}
-				target = filepath.Join(real, target)
+			if filepath.IsAbs(target) {
+				directory = separator
 			}
-			return check(filepath.Clean(target))
+			names = slices.Concat(strings.Split(target, separator), names)
+			continue
 		}
 		if info.Mode()&os.ModeSticky == 0 && othersMayWrite(path) {
 			return refused("the %s directory is not safe: other users may write to %q", what, path)
 		}
-		return nil
+		directory = path
 	}
-	path = filepath.Clean(path)
-	if err := check(path); err != nil {
-		return err
-	}
-	if othersMayWrite(path) {
-		return refused("the %s directory is not safe: other users may write to %q", what, path)
+	if othersMayWrite(directory) {
+		return refused("the %s directory is not safe: other users may write to %q", what, directory)
 	}
 	return nil
 }

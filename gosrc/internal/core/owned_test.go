@@ -81,3 +81,44 @@ func TestADirectoryOfRootsGroupIsSafe(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestALinkIsFollowedAsTheKernelFollowsIt(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	above := t.TempDir()
+	theirs := filepath.Join(above, "theirs")
+	if err := errors.Join(os.MkdirAll(filepath.Join(theirs, "app"), 0o755), os.MkdirAll(filepath.Join(theirs, "state"), 0o755),
+		os.Mkdir(filepath.Join(above, "state"), 0o755),
+		os.Chown(filepath.Join(theirs, "state"), 65534, 65534),
+		os.Symlink(filepath.Join(theirs, "app"), filepath.Join(above, "current")),
+		os.Symlink("current/../state", filepath.Join(above, "link")),
+		os.Symlink(filepath.Join(above, "current")+"/../state", filepath.Join(above, "abs")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "abs"} {
+		path := above + "/" + name
+		real, _ := filepath.EvalSymlinks(path)
+		if err := checkOwned("state", path); kind.Of(err) != kind.FailedPrecondition {
+			t.Errorf("%s is %s: %v", name, real, err)
+		}
+	}
+}
+
+func TestNoDirectoryIsMadeInAnotherUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	above := t.TempDir()
+	elsewhere, theirs := filepath.Join(above, "elsewhere"), filepath.Join(above, "theirs")
+	if err := errors.Join(os.Mkdir(elsewhere, 0o700), os.Mkdir(theirs, 0o755), os.Symlink(elsewhere, filepath.Join(theirs, "link")),
+		os.Chown(theirs, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ownDirectory("state", filepath.Join(theirs, "link", "a", "b"), 0o711)
+	entries, _ := os.ReadDir(elsewhere)
+	if len(entries) != 0 || err == nil {
+		t.Errorf("made %v: %v", entries, err)
+	}
+}
