@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.box import Box, eventually
+from support.box import Box, SlowIO, eventually
 from support.programs import Programs
 
 import pyctd
@@ -303,3 +303,23 @@ def test_a_stdio_callback_that_calls_back_from_many_processes_at_once(box: Box, 
     for thread in threads:
         thread.join()
     assert len(versions) == 10
+
+
+def test_an_io_whose_client_is_closed_while_its_callback_runs_is_closed(
+    box: Box, make_client: Callable[..., pyctd.Client]
+) -> None:
+    client = make_client()
+    closed = threading.Event()
+
+    class Noting(SlowIO):
+        def close(self) -> None:
+            closed.set()
+
+    def callback(dio: pyctd.DirectIO) -> pyctd.IO:
+        client.close()
+        return Noting(dio)
+
+    with pytest.raises(pyctd.ClosedError):
+        client.new_container("c", box.spec("/bin/true")).start(attach_stdio=callback, timeout=60)
+    assert closed.wait(10)
+    make_client().load_container("c").delete()

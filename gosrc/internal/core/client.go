@@ -123,11 +123,16 @@ func (cl *Client) close() {
 		return
 	}
 	cl.closed = true
-	streams := cl.streams
+	var streams []*stdio
+	for s := range cl.streams {
+		if s.taken { // else attach sees to them
+			streams = append(streams, s)
+		}
+	}
 	cl.streams = nil
 	cl.mu.Unlock()
 	cl.cancel()
-	for s := range streams {
+	for _, s := range streams {
 		s.detach()
 	}
 	spawn(func() {

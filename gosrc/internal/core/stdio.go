@@ -44,6 +44,7 @@ type stdio struct {
 	client *Client
 	owner  string // the container's id
 	made   bool   // its process is; guarded by the client's lock
+	taken  bool   // the callback has returned an IO; likewise
 	cookie uint64
 	spare  *spare
 	handle uint64
@@ -89,6 +90,16 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 		}
 		switch answer {
 		case StdioAttached:
+			cl.mu.Lock()
+			s.taken = true
+			open = !cl.closed
+			cl.mu.Unlock()
+			if !open { // the client was closed while the callback ran, when there was no IO to close yet
+				s.detach()
+				if end == nil {
+					return nil, kind.ErrClosed // nobody reads what a new process would write
+				}
+			}
 			streams = s
 			return s, nil
 		case StdioNone:

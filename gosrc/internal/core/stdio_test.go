@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -21,16 +22,23 @@ type answering struct {
 	recorder
 	answer StdioAnswer
 	calls  *[]IOCall
+	during *func() // what happens while the callback runs
 }
 
-func (a answering) Stdio(uint64, uint64, *DirectIO) StdioAnswer { return a.answer }
+func (a answering) Stdio(uint64, uint64, *DirectIO) StdioAnswer { (*a.during)(); return a.answer }
 func (a answering) IO(_ uint64, call IOCall)                    { *a.calls = append(*a.calls, call) }
 
 // attached has a client attach streams, and returns its IO, the DirectIO's directory, and what was called on the other side.
 func attached(t *testing.T, answer StdioAnswer, end context.CancelFunc) (cio.IO, string, *[]IOCall) {
 	t.Helper()
-	calls := &[]IOCall{}
-	cl := &Client{core: New(answering{answer: answer, calls: calls}, 0), streams: map[*stdio]struct{}{}}
+	return attachedDuring(t, answer, end, func(*Client, *[]IOCall) {})
+}
+
+func attachedDuring(t *testing.T, answer StdioAnswer, end context.CancelFunc, during func(*Client, *[]IOCall)) (cio.IO, string, *[]IOCall) {
+	t.Helper()
+	calls, act := &[]IOCall{}, func() {}
+	cl := &Client{core: New(answering{answer: answer, calls: calls, during: &act}, 0), streams: map[*stdio]struct{}{}}
+	act = func() { during(cl, calls) }
 	cl.ctx, cl.cancel = context.WithCancel(t.Context())
 	t.Cleanup(cl.cancel)
 	directory := t.TempDir()
@@ -59,6 +67,27 @@ func TestCloseIsTheLastCallOfAnIO(t *testing.T) {
 	_ = io.Close()
 	if want := []IOCall{IOCancel, IOClose}; !slices.Equal(*calls, want) {
 		t.Fatalf("called %v, not %v", *calls, want)
+	}
+}
+
+func TestAnIOIsClosedWhoseClientWasClosedWhileItsCallbackRan(t *testing.T) {
+	ended := false
+	_, directory, calls := attachedDuring(t, StdioAttached, func() { ended = true }, func(cl *Client, calls *[]IOCall) {
+		daemon, err := containerd.New("", containerd.WithServices())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cl.daemon = daemon
+		cl.close()
+		if len(*calls) != 0 {
+			t.Errorf("called before there is an IO: %v", *calls)
+		}
+	})
+	if want := []IOCall{IOClose}; !slices.Equal(*calls, want) || !ended {
+		t.Errorf("called %v, not %v; ended: %v", *calls, want, ended)
+	}
+	if fifos, err := os.ReadDir(directory); err != nil || len(fifos) != 3 {
+		t.Errorf("left are %v: %v", fifos, err)
 	}
 }
 
