@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/identifiers"
 	cerrdefs "github.com/containerd/errdefs"
@@ -72,10 +73,10 @@ func (p *Process) undoExec(ctx context.Context) {
 	err := p.moby.Kill(ctx, syscall.SIGKILL)
 	if err == nil || cerrdefs.IsNotFound(err) { // it may have ended by itself
 		if _, err = receive(ctx, p.exited); err == nil {
-			_, err = p.moby.Delete(ctx)
+			err = p.deleteEnded(ctx)
 		}
 	}
-	if err != nil {
+	if err != nil && !cerrdefs.IsNotFound(err) {
 		log.G(ctx).WithError(err).WithField("container", p.container.id).Error("failed to delete an abandoned exec")
 	}
 }
@@ -108,4 +109,19 @@ func (cl *Client) queuesExecs(ctx context.Context) bool {
 	var major, minor int
 	_, err := fmt.Sscanf(strings.TrimPrefix(*known, "v"), "%d.%d", &major, &minor)
 	return err == nil && major == 1 && minor <= 6
+}
+
+// deleteEnded deletes an exec that has ended. While its task is paused containerd says that the exec is, too, and refuses.
+func (p *Process) deleteEnded(ctx context.Context) error {
+	for {
+		_, err := p.moby.Delete(ctx)
+		if !cerrdefs.IsFailedPrecondition(err) {
+			return err
+		}
+		select {
+		case <-time.After(retryWait):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

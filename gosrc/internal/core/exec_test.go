@@ -13,7 +13,9 @@ import (
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
 	containerd "github.com/containerd/containerd/v2/client"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/libcontainerd"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
@@ -141,5 +143,33 @@ func TestAnExecThatWaitsForItsTurnHasADeadline(t *testing.T) {
 	}
 	if service.started.Load() != execsAtOnce {
 		t.Error("the late one has started after all")
+	}
+}
+
+// refusals is an exec of libcontainerd's whose Delete answers with one error after another.
+type refusals struct {
+	libcontainerdtypes.Process
+	errs []error
+}
+
+func (r *refusals) Delete(context.Context) (*containerd.ExitStatus, error) {
+	err := r.errs[0]
+	r.errs = r.errs[1:]
+	return nil, err
+}
+
+func TestAnEndedExecIsDeletedOnceItsTaskIsPausedNoMore(t *testing.T) {
+	paused := cerrdefs.ErrFailedPrecondition
+	for _, last := range []error{nil, cerrdefs.ErrNotFound} {
+		moby := &refusals{errs: []error{paused, paused, last}}
+		if err := (&Process{moby: moby}).deleteEnded(t.Context()); err != last || len(moby.errs) != 0 {
+			t.Errorf("got %v, with %v left", err, moby.errs)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	moby := &refusals{errs: []error{paused, paused}}
+	if err := (&Process{moby: moby}).deleteEnded(ended); err != paused {
+		t.Errorf("after its time: %v", err)
 	}
 }
