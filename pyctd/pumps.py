@@ -328,7 +328,7 @@ class PumpedIO(ReadyIO):
         """``IO.close``: stops the pumps and closes the streams."""
         for pump in self._pumps:
             pump.stop()
-        _join(self._pumps, GRACE)  # whoever attaches to the streams next is then their only reader
+        _join(self._pumps, GRACE)  # so that the next client to attach is their only reader
         taken = [pump.stream for pump in self._pumps]
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None and stream not in taken:

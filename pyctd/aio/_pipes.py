@@ -222,7 +222,7 @@ class Input(asyncio.WriteTransport):
         self.writer: asyncio.StreamWriter = asyncio.StreamWriter(self, self._protocol, None, loop)
 
     async def live(self, calls: StreamCalls, terminal: bool) -> None:
-        """From the opening of the FIFO to its end, which containerd is told of unless a terminal reads it."""
+        """From the opening of the FIFO to its end. Tells containerd of the end, unless a terminal reads the FIFO."""
         self._terminal = terminal
         pipe: Pipe | None = None
         try:

@@ -19,7 +19,7 @@ KEYS = b"\x10\x11"
 
 
 class Left(BaseException):
-    """Whoever sat at the terminal has left; what runs runs on. Raised on the main thread, whatever that waits for.
+    """The person at the terminal has left; the container runs on. Raised on the main thread, whatever it waits for.
 
     Attributes:
         exit_code: what the program ends with.

@@ -66,7 +66,7 @@ def console_size(tty: bool) -> os.terminal_size | None:
 
 
 def check_input(tty: bool, interactive: bool) -> None:
-    """Refuses to type what is no terminal's on a process's terminal, in docker's words and with its exit code."""
+    """Refuses a stdin that is not a terminal for a process that has one, in docker's words and with its exit code."""
     if tty and interactive and not os.isatty(0):
         raise NoTerminalError("the input device is not a TTY")
 

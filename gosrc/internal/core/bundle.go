@@ -150,8 +150,8 @@ func checkNewBundle(path string, spec *specs.Spec) error {
 }
 
 // checkEnterable refuses a state directory that the root of a user namespace may not enter. libcontainerd would make another
-// one beside the first directory in which that root is stopped, give it to that root, and go on in it as root: whoever can
-// write there decides by a link which directory of the host's becomes that root's.
+// one beside the first directory in which that root is stopped, give it to that root, and go on in it as root. A user who
+// can write there could choose, by a link, which directory of the host becomes that root's.
 func checkEnterable(directory string) error {
 	for path := directory; path != "/"; path = filepath.Dir(path) {
 		info, err := os.Stat(path)

@@ -236,7 +236,7 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	if err := c.Release(h); err != nil {
 		return Result{}, err // somebody else is stopping it
 	}
-	// Whoever may have made the state directory anew serves the socket in it, and says there what a shim is.
+	// A user who has made the state directory anew serves the socket in it, and chooses there what a shim is.
 	if err = checkOwned("state", e.state); err == nil {
 		err = clear(ctx, e.address)
 	}
