@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
@@ -209,7 +210,7 @@ class Client(ClientCore):
         error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
         while self._running and self._loop.is_closed():
             token, result = self._running.popitem()
-            discard(result)
+            discard(_never_begun(result) if isinstance(result, asyncio.Task) else result)
             self._settle(token, error)
 
     async def close(self) -> None:
@@ -224,3 +225,11 @@ class Client(ClientCore):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _never_begun(task: asyncio.Task[object]) -> Awaitable[object] | None:
+    """The coroutine of a task that the loop made and never ran, as it does with what arrives while it closes."""
+    coroutine = task.get_coro()
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        return coroutine
+    return None

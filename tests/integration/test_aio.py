@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import gc
 import inspect
 import subprocess
 import sys
@@ -529,6 +530,29 @@ def test_a_loop_that_ends_before_its_client_is_closed(case: Case) -> None:
         container.delete()
     eventually(lambda: client.handler_errors == 3, "create cancelled, start and exit without a loop")
     asyncio.run(client.close())
+
+
+def test_a_handler_that_its_loop_never_began_warns_of_nothing(case: Case) -> None:
+    """An event that arrives while its loop closes gets a task, and no turn."""
+    loop = asyncio.new_event_loop()
+
+    async def handler(id: str, event: EventType, info: EventInfo) -> None:
+        raise AssertionError("the loop is closed")
+
+    client = loop.run_until_complete(case.client(backend=handler))
+    with case.engine.client(case.namespace) as other:
+        container = other.new_container("c", case.spec())
+        task = container.start()
+        eventually(lambda: client._running, "an event for the handler")
+        loop.call_soon(loop.stop)
+        loop.run_forever()  # one turn, which makes the handler's task
+        assert all(isinstance(one, asyncio.Task) for one in client._running.values())
+        loop.close()
+        eventually(lambda: client.handler_errors >= 1, "a handler without a loop")
+        task.force_delete()
+        container.delete()
+    asyncio.run(client.close())
+    gc.collect()  # which finds the tasks, and would warn of their coroutines
 
 
 def test_asyncio_is_loaded_when_it_is_asked_for() -> None:
