@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from functools import reduce
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_each_row_is_true(go: str, names: list[str], test: str) -> None:
         if rest and rest[0] in getattr(thing, "__dataclass_fields__", {}):
             continue
         if rest and not hasattr(thing, rest[0]):
-            assert f"        {rest[0]}: " in (thing.__doc__ or ""), (
+            assert f"    {rest[0]}: " in (inspect.getdoc(thing) or ""), (
                 f"{name} is neither a member nor a documented attribute"
             )
             continue

@@ -8,6 +8,7 @@ them, every field set. They stand for what one machine can't show: all controlle
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 import subprocess
@@ -78,7 +79,7 @@ def test_every_field_is_documented_and_has_a_zero(version: str) -> None:
     for cls in classes(MODULES[version]):
         assert dataclasses.is_dataclass(cls)
         assert not hasattr(cls(), "__dict__")
-        documented = re.findall(r"^ {8}(\w+): \S", cls.__doc__ or "", re.MULTILINE)
+        documented = re.findall(r"^ {4}(\w+): \S", inspect.getdoc(cls) or "", re.MULTILINE)
         assert documented == [field.name for field in dataclasses.fields(cls)], cls
         for name, hint in typing.get_type_hints(cls).items():
             zero = zeros[hint] if hint in zeros else () if typing.get_origin(hint) is tuple else None
