@@ -84,6 +84,7 @@ class ClientCore:
         self._handler_errors = 0
         self._connected: _native.Handle | None = None
         self._warned = False
+        self._engine: object = None  # the client keeps it: a collected engine would take its containerd down
         self._cookie = next(_cookies)
         _host.receivers[self._cookie] = self
 

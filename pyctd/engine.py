@@ -127,7 +127,9 @@ class Engine:
         timeout: float | None = None,
     ) -> Client:
         """A client of this engine, whose bundles live in the engine's own state directory; the rest is ``Client``'s."""
-        return Client(self.address, namespace, self.bundles(namespace), backend, gaps=gaps, timeout=timeout)
+        client = Client(self.address, namespace, self.bundles(namespace), backend, gaps=gaps, timeout=timeout)
+        client._engine = self
+        return client
 
     def bundles(self, namespace: str) -> Path | None:
         """Where the bundles of a namespace live; None is a client's own choice, with a containerd that ran already.

@@ -79,7 +79,10 @@ class Engine:
         timeout: float | None = None,
     ) -> Client:
         """A client of this engine, to be connected; its bundles live in the engine's own state directory."""
-        return Client(self.address, namespace, self._started.bundles(namespace), backend, gaps=gaps, timeout=timeout)
+        bundles = self._started.bundles(namespace)
+        client = Client(self.address, namespace, bundles, backend, gaps=gaps, timeout=timeout)
+        client._engine = self._started
+        return client
 
     async def close(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Engine.close``."""

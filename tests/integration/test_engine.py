@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -144,6 +146,26 @@ def test_an_engine_that_was_not_closed_warns_and_is_closed(base: Path) -> None:
     with pytest.warns(ResourceWarning, match="unclosed <Engine"):
         pyctd.Engine(root=base / "ur", state=base / "us")
     eventually(lambda: not leaks.processes(str(base / "us")))
+
+
+def test_a_client_keeps_its_engine(base: Path) -> None:
+    def test() -> None:
+        with pyctd.Engine(root=base / "kept", state=base / "kept-s").client() as client:
+            gc.collect()
+            assert client.version().version
+
+    with pytest.warns(ResourceWarning, match="unclosed <Engine"):
+        test()
+
+
+def test_an_awaited_client_keeps_its_engine(base: Path) -> None:
+    async def test() -> None:
+        async with (await pyctd.aio.Engine(root=base / "kept", state=base / "kept-s").start()).client() as client:
+            gc.collect()
+            assert (await client.version()).version
+
+    with pytest.warns(ResourceWarning, match="unclosed <Engine"):
+        asyncio.run(test())
 
 
 def test_a_close_that_can_not_begin_leaves_the_engine_open(
