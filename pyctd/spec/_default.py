@@ -14,6 +14,7 @@ from ._namespaces import HOST, PRIVATE, cgroup_default, namespaces
 from ._process import ConsoleSize, Env, Rlimits, process
 from ._resources import resources, swap_is_limited
 from ._user import User
+from ._userns import Mappings, user_namespace
 
 __all__ = ["default"]
 
@@ -57,6 +58,8 @@ def default(
     ipc: str = PRIVATE,
     uts: str = PRIVATE,
     cgroupns: str | None = None,
+    uid_mappings: Mappings = (),
+    gid_mappings: Mappings = (),
     cgroups_path: str | None = None,
 ) -> dict[str, Any]:
     """A spec with dockerd's defaults: moby's ``oci.DefaultLinuxSpec()`` and what dockerd adds for every container.
@@ -102,6 +105,10 @@ def default(
         uts: the namespace of the host name, likewise.
         cgroupns: the namespace of cgroups, likewise; None is dockerd's choice: ``"private"`` with cgroup v2, else
             ``"host"``.
+        uid_mappings: the user ids of a user namespace, as ranges ``(container_id, host_id, size)`` or
+            ``options.IDMapping``; none: the host's user namespace. The files of the root belong to ids of the host, as
+            ``options.new_snapshot`` shifts them.
+        gid_mappings: its group ids, likewise.
         cgroups_path: the cgroup; None leaves it to ``new_container``, which takes one that no other container has.
 
     Raises:
@@ -147,7 +154,10 @@ def default(
     linux = spec["linux"]
     modes = {"network": network, "pid": pid, "ipc": ipc, "uts": uts, "cgroupns": cgroupns or cgroup_default()}
     linux["namespaces"] = namespaces(linux["namespaces"], modes)
-    if network == PRIVATE and (sysctls := _sysctls()):
+    linux |= (users := user_namespace(uid_mappings, gid_mappings, modes))
+    if users:
+        linux["namespaces"].append({"type": "user"})
+    if network == PRIVATE and (sysctls := _sysctls(mapped=bool(users))):
         linux["sysctl"] = sysctls
     for node, rule in map(device, devices):
         linux.setdefault("devices", []).append(node)
@@ -176,10 +186,10 @@ def _with_shm_size(mounts: list[dict[str, Any]], size: int) -> list[dict[str, An
     return mounts
 
 
-def _sysctls() -> dict[str, str]:
-    """dockerd's, but for those that the kernel does not have, or that a user namespace forbids."""
+def _sysctls(mapped: bool) -> dict[str, str]:
+    """dockerd's, except those that this kernel lacks, and the one that fails in a user namespace."""
     with open("/proc/self/uid_map") as file:
-        mapped = file.read().split() != ["0", "0", "4294967295"]
+        mapped = mapped or file.read().split() != ["0", "0", "4294967295"]
     return {
         name: value
         for name, value in _SYSCTLS.items()

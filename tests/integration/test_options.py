@@ -36,8 +36,8 @@ def image(ctr: Ctr, box: Box, tmp_path: Path) -> Iterator[str]:
     ctr("images", "rm", "--sync", name)
 
 
-def in_snapshot(box: Box, *args: str) -> dict[str, Any]:
-    spec = box.spec(*args)
+def in_snapshot(box: Box, *args: str, **keywords: Any) -> dict[str, Any]:
+    spec = box.spec(*args, **keywords)
     spec["root"] = {"path": "rootfs", "readonly": False}
     return spec
 
@@ -150,11 +150,8 @@ def test_new_snapshot_of_an_id_in_use(box: Box, image: str) -> None:
 @pytest.mark.usefixtures("reachable")
 def test_new_snapshot_with_shifted_owners(box: Box, image: str) -> None:
     shift = [options.IDMapping(0, 100000, 65536)]
-    spec = in_snapshot(box, "/bin/sh", "-c", "stat -c '%u %g' /bin; cat /proc/self/uid_map")
-    spec["linux"]["namespaces"].append({"type": "user"})
-    del spec["linux"]["sysctl"]  # what dockerd leaves out of user namespaces, too
-    for kind in ("uidMappings", "gidMappings"):
-        spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    script = "stat -c '%u %g' /bin; cat /proc/self/uid_map"
+    spec = in_snapshot(box, "/bin/sh", "-c", script, uid_mappings=shift, gid_mappings=shift)
     option = options.new_snapshot("root", image, uid_mappings=shift, gid_mappings=shift)
     container = make(box, options.snapshotter(SNAPSHOTTER), option, spec=spec)
     task = container.start(attach_stdio=(out := pyctd.stdio.capture()))

@@ -66,12 +66,11 @@ def test_other_users_read_nothing_of_an_engines_directories(place: Path, rootfs:
         task.force_delete()
 
 
-def in_a_user_namespace(spec: dict[str, Any]) -> dict[str, Any]:
-    spec["linux"]["namespaces"].append({"type": "user"})
-    spec["linux"].pop("sysctl", None)
-    for kind in ("uidMappings", "gidMappings"):
-        spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    return spec
+MAPPED = [(0, 100000, 65536)]
+
+
+def in_a_user_namespace(rootfs: Path, *args: str) -> dict[str, Any]:
+    return default_spec(rootfs, *args, uid_mappings=MAPPED, gid_mappings=MAPPED)
 
 
 PLANT = """
@@ -87,7 +86,7 @@ def test_the_bundle_of_a_user_namespace_is_made_where_only_root_can_write(rootfs
         beside = engine.state.with_name(f"{engine.state.name}.100000.100000")
         subprocess.run(["/bin/sh", "-c", PLANT, "sh", beside, precious], check=True, user=NOBODY, group=NOBODY)
         try:
-            spec = in_a_user_namespace(default_spec(rootfs, "/bin/true"))
+            spec = in_a_user_namespace(rootfs, "/bin/true")
             container = client.new_container("web", spec)
             assert (precious.stat().st_uid, precious.stat().st_mode & 0o777) == (0, 0o755)
             assert (engine.state / "bundles" / "moby" / "web.100000.100000").is_dir()
@@ -100,7 +99,7 @@ def test_a_state_directory_that_the_root_of_a_user_namespace_may_not_enter(engin
     state = place / "closed" / "state"
     state.parent.mkdir(mode=0o700)
     with pyctd.Client(engine.address, state_dir=state) as client:
-        spec = in_a_user_namespace(default_spec(place))
+        spec = in_a_user_namespace(place)
         for call in (client.new_container, client.replace_container):
             with pytest.raises(pyctd.FailedPreconditionError, match="may not enter"):
                 call(unique("c"), spec)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyctd
+from pyctd.options import IDMapping
 from pyctd.spec import _caps, _moby
 from pyctd.spec._given import spec_json
 
@@ -278,6 +279,9 @@ def test_resources_are_converted_as_in_dockerd() -> None:
     assert pyctd.spec.resources(pids_limit=0) == {"pids": {"limit": -1}}
 
 
+MAPPED = [(0, 100000, 65536)]
+
+
 def test_namespaces() -> None:
     def kinds(**modes: Any) -> dict[str, str]:
         spec = pyctd.spec.default("/", ["a"], **({"cgroupns": "host"} | modes))
@@ -292,6 +296,17 @@ def test_namespaces() -> None:
     assert "sysctl" not in pyctd.spec.default("/", ["a"], host_network=True)["linux"]
     shm = [m for m in pyctd.spec.default("/", ["a"], ipc="host")["mounts"] if m["destination"] == "/dev/shm"]
     assert shm == [pyctd.spec.bind("/dev/shm", "/dev/shm")]
+
+
+def test_a_user_namespace() -> None:
+    linux = pyctd.spec.default("/", ["a"], uid_mappings=MAPPED, gid_mappings=[IDMapping(0, 1000, 1), (1, 5000, 9)])[
+        "linux"
+    ]
+    assert {"type": "user"} in linux["namespaces"]
+    assert linux["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    assert [one["hostID"] for one in linux["gidMappings"]] == [1000, 5000]
+    assert "net.ipv4.ping_group_range" not in linux["sysctl"]
+    assert "uidMappings" not in pyctd.spec.default("/", ["a"])["linux"]
 
 
 def test_devices() -> None:
@@ -337,6 +352,15 @@ def test_devices() -> None:
         ({"pids_limit": 1.5}, "pids_limit must be"),
         ({"pids_limit": "5"}, "pids_limit must be"),
         ({"host_network": True, "network": "/proc/1/ns/net"}, "contradicts"),
+        ({"uid_mappings": [(0, 100000, 65536)]}, "both uid_mappings and gid_mappings"),
+        ({"gid_mappings": [(0, 100000, 65536)]}, "both uid_mappings and gid_mappings"),
+        ({"uid_mappings": MAPPED, "gid_mappings": [(0, 100000)]}, "gid_mappings must be ranges"),
+        ({"uid_mappings": ["0:100000:65536"], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
+        ({"uid_mappings": [(0, 100000, 0)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
+        ({"uid_mappings": [(0, 2**32 - 2, 2)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
+        ({"uid_mappings": [(0, True, 2)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
+        ({"uid_mappings": MAPPED, "gid_mappings": MAPPED, "host_network": True}, "can't be shared"),
+        ({"uid_mappings": MAPPED, "gid_mappings": MAPPED, "pid": "host"}, "can't be shared"),
         ({"network": "bridge"}, 'network must be "private", "host" or the path'),
         ({"cgroupns": "none"}, "cgroupns must be"),
         ({"hostname": "box", "uts": "host"}, "hostname needs a namespace"),
