@@ -16,7 +16,7 @@ from typing import Any
 
 from . import _arguments, _host, _native, _operations
 from .errors import ClosedError, InvalidArgumentError
-from .events import BY_NUMBER, Backend, Event, EventInfo, EventStreamCore, meant_for
+from .events import BY_NUMBER, Event, EventInfo, EventStreamCore, meant_for
 from .types import to_datetime
 
 __all__ = ["RUNC_SHIM", "ClientCore", "check_address", "discard"]
@@ -74,7 +74,7 @@ class ClientCore:
         )
         if backend is not None and not callable(getattr(backend, "process_event", backend)):
             raise InvalidArgumentError(f"backend must be a callable or have process_event: {backend!r}")
-        self._handler: Callable[..., Any] | None = backend.process_event if isinstance(backend, Backend) else backend
+        self._handler: Callable[..., Any] | None = getattr(backend, "process_event", backend)
         # Whether it can be seen to be one; what else returns a coroutine shows that when it is called.
         self._is_coroutine_function = self._handler is not None and _is_coroutine_function(self._handler)
         self._gaps = _arguments.flag("gaps", gaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -67,6 +68,7 @@ class Programs:
             encoding="utf-8",
             dimensions=(rows, columns),
             cwd="/",
+            env={**os.environ, "PYTHON_COLORS": "0"},  # of tracebacks, since CPython 3.13
         )
         try:
             yield program
