@@ -186,6 +186,13 @@ func (ctr *Container) restore(ctx, long context.Context, directory string, withS
 		return nil, "", err
 	}
 	defer leave()
+	home, err := ctr.homeOf(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if home != "" {
+		long = intoCgroup(long, home)
+	}
 	wait, stop := ctr.client.left.expect(ctr.id)
 	defer stop()
 	task, err := ctr.moby.NewTask(long, directory, withStdin, stdio)

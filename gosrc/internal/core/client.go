@@ -11,6 +11,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	contentproxy "github.com/containerd/containerd/v2/core/content/proxy"
 	"github.com/containerd/containerd/v2/core/events/proxy"
 	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/identifiers"
@@ -92,13 +93,14 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	if err := checkStateDir(stateDir); err != nil {
 		return Result{}, err
 	}
-	events := newReadyEvents()
+	events, uploads := newReadyEvents(), &uploads{}
 	daemon, err := connect(ctx, address, containerd.WithDefaultNamespace(namespace),
-		containerd.WithServices(containerd.WithEventService(events)))
+		containerd.WithServices(containerd.WithEventService(events), containerd.WithContentStore(uploads)))
 	if err != nil {
 		return Result{}, err
 	}
 	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
+	uploads.Store = contentproxy.NewContentStore(daemon.Conn())
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, namespace: namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
