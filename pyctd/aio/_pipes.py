@@ -184,13 +184,16 @@ class _Writing(asyncio.StreamReaderProtocol):
         super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
         self.lost: asyncio.Future[None] = loop.create_future()
         self.full = False
+        self._held = False  # the writer is, by a buffer that was full
 
     def pause_writing(self) -> None:
         self.full = True
-        super().pause_writing()
+        if not self._held:
+            self._held = True
+            super().pause_writing()
 
     def resume_writing(self) -> None:
-        self.full = False
+        self.full = self._held = False
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -250,11 +253,12 @@ class Input(asyncio.WriteTransport):
         if self._aborted:
             self.abort()
             return
-        if self._protocol.full:
-            self._protocol.resume_writing()
+        held, self._protocol.full = self._protocol.full, False
         if self._early:
             transport.write(self._early)
             self._early = bytearray()
+        if held and not self._protocol.full:  # else the transport resumes it, when it has written enough
+            self._protocol.resume_writing()
         if self._closing:
             self._close(transport)
 

@@ -14,8 +14,9 @@ from typing import Any
 import pexpect
 
 PRELUDE = """\
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, warnings
 import pyctd
+warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)  # CPython 3.12 says so of every fork
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 address, namespace, state_dir, rootfs, *rest = sys.argv[1:]
 def connect(**options):

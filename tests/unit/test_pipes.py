@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 from support.case import Loops
 
-from pyctd.aio._pipes import Pipe
+from pyctd.aio._pipes import Input, Pipe
 
 
 def test_a_pipe_closes_its_descriptor_once() -> None:
@@ -78,3 +79,37 @@ def test_loops_close_nothing_but_the_pipe(loops: Loops, kind: str, mode: str, tm
         loop.close()
     assert not Probe.closed_too
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("size", [100_000, 1 << 20])
+def test_drain_waits_for_what_was_written_before_the_process_opened_its_stdin(
+    loops: Loops, kind: str, size: int
+) -> None:
+    if kind not in loops:
+        pytest.skip(f"{kind} can not be installed here")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stdin = Input(loop)
+        stdin.write(bytes(size))
+        draining = asyncio.ensure_future(stdin.writer.drain())
+        await asyncio.sleep(0)
+        read, write = os.pipe()
+        transport, _ = await loop.connect_write_pipe(lambda: stdin._protocol, Pipe(write, "wb"))
+        stdin._opened(transport)
+        try:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if size > 2 * 65536:  # a pipe's, and what asyncio buffers without holding the writer up
+                assert not draining.done()
+            with open(read, "rb", closefd=False) as end:
+                await asyncio.to_thread(end.read, size)
+            await draining
+        finally:
+            os.close(read)
+            stdin.abort()
+            await stdin._protocol.lost
+
+    with contextlib.closing(loops[kind]()) as loop:
+        loop.run_until_complete(main())
