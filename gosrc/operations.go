@@ -78,6 +78,21 @@ func pyctd_container_delete(queue C.pyctd_handle, timeout C.int64_t, container C
 	})
 }
 
+//export pyctd_container_info
+func pyctd_container_info(queue C.pyctd_handle, timeout C.int64_t, container C.pyctd_handle) C.int64_t {
+	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
+		return c.ContainerInfo(ctx, uint64(container))
+	})
+}
+
+//export pyctd_container_set_labels
+func pyctd_container_set_labels(queue C.pyctd_handle, timeout C.int64_t, container C.pyctd_handle, labels *C.pyctd_cchar, labelsLen C.size_t) C.int64_t {
+	changes := blob(labels, labelsLen)
+	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
+		return c.SetLabels(ctx, uint64(container), changes)
+	})
+}
+
 //export pyctd_process_kill
 func pyctd_process_kill(queue C.pyctd_handle, timeout C.int64_t, process C.pyctd_handle, signal C.int32_t) C.int64_t {
 	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {

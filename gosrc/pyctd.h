@@ -221,7 +221,7 @@ int64_t pyctd_client_load_container(pyctd_handle queue, int64_t timeout_ns, pyct
 /* containerd's own Containers, of which libcontainerd has nothing. filters: a JSON array of strings in containerd's syntax,
  * of which a container must match one; empty is none, and all containers. data: a JSON array of {"id": …, "labels": {…},
  * "image": …, "runtime": …, "snapshotter": …, "snapshot_key": …, "sandbox_id": …, "created_at": [sec, nsec],
- * "updated_at": [sec, nsec], "spec": {…} or null}. */
+ * "updated_at": [sec, nsec], "spec": {…} or null, "extensions": {name: {"type_url": …, "value": base64}}}. */
 int64_t pyctd_client_containers(pyctd_handle queue, int64_t timeout_ns, pyctd_handle client, const char *filters,
                                 size_t filters_len);
 /* NewContainer, or libcontainerd.ReplaceContainer when replace is not 0. spec: an OCI runtime spec as JSON.
@@ -243,6 +243,13 @@ int64_t pyctd_container_new_task(pyctd_handle queue, int64_t timeout_ns, pyctd_h
 /* Task, or AttachTask when stdio_cookie is not 0. value: the task's handle, code: its pid. */
 int64_t pyctd_container_task(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container, uint64_t stdio_cookie);
 int64_t pyctd_container_delete(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container);
+/* containerd's Container.Info, of which libcontainerd has nothing. data: an object as in pyctd_client_containers. */
+int64_t pyctd_container_info(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container);
+/* containerd's Container.SetLabels. labels: a JSON object of the labels to set; an empty value removes a label, and the
+ * others stay. PYCTD_INVALID_ARGUMENT for another value of the label that has libcontainerd's bundle. data: all labels, a
+ * JSON object. */
+int64_t pyctd_container_set_labels(pyctd_handle queue, int64_t timeout_ns, pyctd_handle container, const char *labels,
+                                   size_t labels_len);
 
 /* -- Process: the handle is a task's or an exec's ---------------------------------------------------------------- */
 

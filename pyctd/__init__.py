@@ -29,7 +29,7 @@ from .errors import (
 from .events import Backend, Event, EventInfo, EventStream, EventType
 from .process import Process
 from .task import Task
-from .types import ContainerInfo, ExitStatus, ProcessInfo, ProcessStatus, Stats, Status, Summary, Version
+from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, ProcessStatus, Stats, Status, Summary, Version
 
 if TYPE_CHECKING:
     from . import aio, metrics
@@ -68,6 +68,7 @@ __all__ = [
     "EventStream",
     "EventType",
     "ExitStatus",
+    "Extension",
     "FailedPreconditionError",
     "ForkedError",
     "InternalError",

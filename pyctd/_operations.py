@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from ._native import Completion, Handle, Operation
 from .errors import InvalidArgumentError
 from .options import Option
 from .spec._given import SpecLike, process_json, resources_json, spec_json
-from .types import ContainerInfo, ExitStatus, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, Stats, Status, Summary, Version, to_datetime
 
 if TYPE_CHECKING:
     import signal as signals
@@ -64,9 +65,11 @@ def load_container(client: Handle, id: str) -> Operation[Handle]:
 
 
 def _container_info(item: dict[str, Any]) -> ContainerInfo:
-    return ContainerInfo(
-        **(item | {"created_at": to_datetime(*item["created_at"]), "updated_at": to_datetime(*item["updated_at"])})
-    )
+    times = {name: to_datetime(*item[name]) for name in ("created_at", "updated_at")}
+    extensions = {
+        name: Extension(one["type_url"], binascii.a2b_base64(one["value"])) for name, one in item["extensions"].items()
+    }
+    return ContainerInfo(**(item | times | {"extensions": extensions}))
 
 
 def containers(client: Handle, filters: Sequence[str]) -> Operation[list[ContainerInfo]]:
@@ -140,6 +143,17 @@ def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
 
 def container_delete(container: Handle) -> Operation[None]:
     return Operation("container_delete", (container,), _nothing)
+
+
+def container_info(container: Handle) -> Operation[ContainerInfo]:
+    return Operation("container_info", (container,), lambda done: _container_info(from_json(done.data)))
+
+
+def container_set_labels(container: Handle, labels: Mapping[str, str]) -> Operation[dict[str, str]]:
+    data = to_json("labels", labels)
+    if not all(isinstance(text, str) for item in labels.items() for text in item):
+        raise InvalidArgumentError("labels must map strings to strings")
+    return Operation("container_set_labels", (container, data), lambda done: from_json(done.data))
 
 
 # -- Process ---------------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from . import _attachments, _native, _operations
 from .directio import StdioCallback
 from .task import Task
+from .types import ContainerInfo
 
 __all__ = ["Container", "ContainerCore"]
 
@@ -120,3 +122,27 @@ class Container(ContainerCore):
             NotFoundError: it is gone already.
         """
         _native.run(_operations.container_delete(self._handle), timeout)
+
+    def info(self, *, timeout: float | None = None) -> ContainerInfo:
+        """What containerd stores of the container now: its spec, labels, extensions and more (Go: containerd's
+        ``Container.Info``; libcontainerd has none).
+
+        Raises:
+            NotFoundError: the container is deleted.
+        """
+        return _native.run(_operations.container_info(self._handle), timeout)
+
+    def set_labels(self, labels: Mapping[str, str], *, timeout: float | None = None) -> dict[str, str]:
+        """Sets labels and returns all that the container has then (Go: containerd's ``Container.SetLabels``;
+        libcontainerd has none).
+
+        Args:
+            labels: the labels to add or to change. An empty value removes a label. Labels that are not named stay.
+            timeout: seconds that it may take.
+
+        Raises:
+            InvalidArgumentError: a label is longer than containerd allows (4096 bytes with its name), or it is
+                ``com.docker/engine.bundle.path``, which belongs to libcontainerd, with another value.
+            NotFoundError: the container is deleted.
+        """
+        return _native.run(_operations.container_set_labels(self._handle, labels), timeout)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from .metrics import Metrics
 
-__all__ = ["ContainerInfo", "ExitStatus", "ProcessInfo", "ProcessStatus", "Stats", "Status", "Summary", "Version"]
+__all__ = [
+    "ContainerInfo",
+    "ExitStatus",
+    "Extension",
+    "ProcessInfo",
+    "ProcessStatus",
+    "Stats",
+    "Status",
+    "Summary",
+    "Version",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -24,6 +34,22 @@ class Version(NamedTuple):
     revision: str
 
 
+class Extension(NamedTuple):
+    """A value that a client stores with a container, as protobuf's ``Any``; see ``pyctd.options.extension``.
+
+    Attributes:
+        type_url: the name of its type.
+        value: the value itself, encoded: as JSON where ``options.extension`` was given a mapping.
+    """
+
+    type_url: str
+    value: bytes
+
+    def __repr__(self) -> str:
+        """Without the value, which may be secret."""
+        return f"Extension(type_url={self.type_url!r}, value=<{len(self.value)} bytes>)"
+
+
 class ContainerInfo(NamedTuple):
     """What containerd stores of a container, as its ``containers.Container``.
 
@@ -38,6 +64,7 @@ class ContainerInfo(NamedTuple):
         created_at: when it was made, in UTC; None when containerd does not say.
         updated_at: when its record was last changed, in UTC; likewise.
         spec: its OCI runtime spec; None where what is stored is no JSON.
+        extensions: what clients store with it, by name.
     """
 
     id: str
@@ -50,11 +77,13 @@ class ContainerInfo(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     spec: Mapping[str, Any] | None
+    extensions: Mapping[str, Extension]
 
     def __repr__(self) -> str:
         """Without the spec, whose environment may be secret: what is printed is soon in a log."""
-        fields = (f"{name}={value!r}" for name, value in zip(self._fields[:-1], self, strict=False))
-        return f"ContainerInfo({', '.join(fields)}, spec={None if self.spec is None else '...'})"
+        shown = self._asdict() | ({} if self.spec is None else {"spec": ...})
+        fields = (f"{name}={'...' if value is ... else repr(value)}" for name, value in shown.items())
+        return f"ContainerInfo({', '.join(fields)})"
 
 
 class ExitStatus(NamedTuple):

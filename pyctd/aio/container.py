@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from .. import _attachments, _operations
 from ..container import ContainerCore
 from ..directio import StdioCallback
+from ..types import ContainerInfo
 from ._loop import run
 from .task import Task
 
@@ -68,3 +70,11 @@ class Container(ContainerCore):
     async def delete(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Container.delete`` (Go: ``Container.Delete``)."""
         await run(_operations.container_delete(self._handle), timeout)
+
+    async def info(self, *, timeout: float | None = None) -> ContainerInfo:
+        """As ``pyctd.Container.info`` (Go: containerd's ``Container.Info``)."""
+        return await run(_operations.container_info(self._handle), timeout)
+
+    async def set_labels(self, labels: Mapping[str, str], *, timeout: float | None = None) -> dict[str, str]:
+        """As ``pyctd.Container.set_labels`` (Go: containerd's ``Container.SetLabels``)."""
+        return await run(_operations.container_set_labels(self._handle, labels), timeout)

@@ -5,6 +5,7 @@ rich is loaded where a terminal asks for it, and not before: a pipe need not wai
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -50,6 +51,8 @@ def as_json(value: Any) -> Any:
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return value.isoformat() if isinstance(value, datetime) else value
 
 

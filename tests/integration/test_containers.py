@@ -1,4 +1,4 @@
-"""``Client.containers``: containerd's own list, in both faces."""
+"""``Client.containers`` and ``Container.info``: what containerd stores, in both faces."""
 
 from __future__ import annotations
 
@@ -91,3 +91,87 @@ def test_containers_of_a_closed_client(engine: pyctd.Engine, namespace: str) -> 
     client.close()
     with pytest.raises(pyctd.ClosedError):
         client.containers()
+
+
+# -- one container -----------------------------------------------------------------------------------------------------
+
+BUNDLE = "com.docker/engine.bundle.path"
+
+
+def test_info_is_what_containerd_stores_now(box: Box, client: pyctd.Client, run_id: str) -> None:
+    box.ids.append(run_id)
+    opts = [
+        pyctd.options.labels({"role": "db"}),
+        pyctd.options.image_name("busybox:1"),
+        pyctd.options.extension("com.example.notes", {"owner": "grüße"}, type_url="example/notes"),
+        pyctd.options.extension("raw", b"\0secret"),
+    ]
+    container = client.new_container(run_id, box.spec("/bin/true"), opts=opts)
+    info = container.info(timeout=60)
+    assert info == client.containers(timeout=60)[0] == client.load_container(run_id).info()
+    assert info.spec == Ctr(client.address, client.namespace).container(run_id)["Spec"]
+    assert (info.id, info.image, info.runtime) == (run_id, "busybox:1", "io.containerd.runc.v2")
+    assert info.extensions == {
+        "com.example.notes": pyctd.Extension("example/notes", '{"owner": "grüße"}'.encode()),
+        "raw": pyctd.Extension("raw", b"\0secret"),
+    }
+    assert "secret" not in repr(info), "what is printed is soon in a log"
+    container.set_labels({"role": "web"})
+    later = container.info()
+    assert later.labels["role"] == "web"
+    assert later.updated_at
+    assert info.updated_at
+    assert later.updated_at > info.updated_at
+
+
+def test_labels_are_set_changed_and_removed(box: Box, client: pyctd.Client, run_id: str) -> None:
+    box.ids.append(run_id)
+    container = client.new_container(
+        run_id, box.spec(), opts=[pyctd.options.labels({"a": "1", "b": "2", "c.d/e": "3"})]
+    )
+    before = container.info()
+    own = {name: value for name, value in before.labels.items() if name not in ("a", "b", "c.d/e")}
+    assert BUNDLE in own
+    assert container.set_labels({"b": "", "c.d/e": "4", "new": "grüße"}) == {
+        **own, "a": "1", "c.d/e": "4", "new": "grüße"
+    }  # fmt: skip
+    assert container.set_labels({}) == container.info().labels, "an update of nothing changes nothing"
+    assert container.set_labels(container.info().labels) == container.info().labels, "its bundle's among them"
+    after = container.info()
+    assert (after.spec, after.image, after.extensions) == (before.spec, before.image, before.extensions)
+    with pytest.raises(pyctd.InvalidArgumentError):
+        container.set_labels({"long": "x" * 5000})
+    container.start().force_delete()
+    container.delete()
+
+
+def test_the_label_that_libcontainerd_deletes_by_can_not_be_changed(box: Box) -> None:
+    container = box.container()
+    for path in ("/", ""):
+        with pytest.raises(pyctd.InvalidArgumentError, match=f"label {BUNDLE} belongs to libcontainerd"):
+            container.set_labels({"a": "b", BUNDLE: path})
+    assert "a" not in container.info().labels
+
+
+def test_info_and_labels_of_a_deleted_container(box: Box) -> None:
+    container = box.container()
+    container.delete()
+    with pytest.raises(pyctd.NotFoundError) as caught:
+        container.info()
+    assert (caught.value.call, caught.value.container_id) == ("Container.info", container.id)
+    with pytest.raises(pyctd.NotFoundError):
+        container.set_labels({"a": "b"})
+
+
+def test_info_and_labels_awaited(box: Box, client: pyctd.Client) -> None:
+    container = box.container()
+
+    async def main() -> tuple[dict[str, str], pyctd.ContainerInfo]:
+        async with pyctd.aio.Client(client.address, client.namespace, client.state_dir, timeout=60) as other:
+            same = await other.load_container(container.id)
+            return await same.set_labels({"a": "b"}, timeout=60), await same.info(timeout=60)
+
+    labels, info = asyncio.run(main())
+    assert labels["a"] == "b"
+    assert info == container.info()
+    assert info.labels == labels

@@ -29,6 +29,8 @@ def late_calls(
             "task": (),
             "attach_task": (pyctd.stdio.null(),),
             "delete": (),
+            "info": (),
+            "set_labels": ({"late": "label"},),
         },
         task: {
             "start": (),

@@ -235,6 +235,7 @@ class Texts:
             "resources": lambda: self._json(
                 {"pids": {"limit": 50}, "cpu": {"shares": 2}, "memory": {"limit": 1 << 26}, "unified": {"a": "b"}}
             ),
+            "labels": lambda: self._json({"a": "b", "": "", "com.docker/engine.bundle.path": f"{scratch}/victim"}),
             "spec": self._hostile_spec,
             "process": lambda: self._json(
                 {"args": ["/bin/true"], "cwd": "/", "env": ["A=b"], "user": {"uid": 0, "gid": 0}, "terminal": False}

@@ -144,6 +144,8 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "container_new_task": (None, 0, 0, 0, 0),
     "container_task": (0,),
     "container_delete": (),
+    "container_info": (),
+    "container_set_labels": (None, 0),
     "process_kill": (9,),
     "process_resize": (80, 24),
     "process_delete": (),

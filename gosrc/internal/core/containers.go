@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/libcontainerd/remote"
 )
 
-// containerInfo is what containerd stores of a container, as pyctd_client_containers answers with it.
+// containerInfo is what containerd stores of a container, as pyctd_client_containers and pyctd_container_info answer.
 type containerInfo struct {
 	ID          string            `json:"id"`
 	Labels      map[string]string `json:"labels"`
@@ -21,6 +24,65 @@ type containerInfo struct {
 	CreatedAt   [2]int64          `json:"created_at"`
 	UpdatedAt   [2]int64          `json:"updated_at"`
 	Spec        json.RawMessage   `json:"spec"`
+
+	Extensions map[string]anyValue `json:"extensions"`
+}
+
+// anyValue is a protobuf Any.
+type anyValue struct {
+	TypeURL string `json:"type_url"`
+	Value   []byte `json:"value"`
+}
+
+// ContainerInfo is containerd's Container.Info, of which libcontainerd has none.
+func (c *Core) ContainerInfo(ctx context.Context, h uint64) (Result, error) {
+	_, stored, err := c.stored(ctx, h)
+	if err != nil {
+		return Result{}, err
+	}
+	info, err := stored.Info(ctx, containerd.WithoutRefreshedMetadata)
+	if err != nil {
+		return Result{}, err
+	}
+	return asJSON(infoOf(info))
+}
+
+// SetLabels is containerd's Container.SetLabels. labels: a JSON object; an empty value removes a label, as in containerd.
+func (c *Core) SetLabels(ctx context.Context, h uint64, data []byte) (Result, error) {
+	var labels map[string]string
+	if err := parseObject("labels", data, &labels); err != nil {
+		return Result{}, err
+	}
+	ctr, stored, err := c.stored(ctx, h)
+	if err != nil {
+		return Result{}, err
+	}
+	// libcontainerd removes the directory that this label names.
+	if path, given := labels[remote.DockerContainerBundlePath]; given && path != ctr.bundle {
+		return Result{}, cerrdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("label %s belongs to libcontainerd and can't be changed", remote.DockerContainerBundlePath))
+	}
+	if len(labels) == 0 { // containerd takes an update that names no field for one of all fields
+		labels, err = stored.Labels(ctx)
+	} else {
+		labels, err = stored.SetLabels(ctx, labels)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return asJSON(labels)
+}
+
+// stored is containerd's own object of a container, fresh from the daemon: libcontainerd hides the one that it has.
+func (c *Core) stored(ctx context.Context, h uint64) (*Container, containerd.Container, error) {
+	ctr, err := c.container(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	stored, err := ctr.client.daemon.LoadContainer(ctx, ctr.id)
+	return ctr, stored, err
 }
 
 // Containers is containerd's own list, of which libcontainerd has none. filters: a JSON array in containerd's syntax;
@@ -63,6 +125,10 @@ func infoOf(stored containers.Container) containerInfo {
 	}
 	if info.Labels == nil {
 		info.Labels = map[string]string{}
+	}
+	info.Extensions = make(map[string]anyValue, len(stored.Extensions))
+	for name, extension := range stored.Extensions {
+		info.Extensions[name] = anyValue{extension.GetTypeUrl(), extension.GetValue()}
 	}
 	// Clients keep OCI specs as JSON, but containerd takes anything.
 	if stored.Spec != nil && json.Valid(stored.Spec.GetValue()) {

@@ -16,7 +16,7 @@ func TestInfoOfARecordWithLittleInIt(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		const want = `{"id":"a","labels":{},"image":"","runtime":"","snapshotter":"","snapshot_key":"","sandbox_id":"",` +
-			`"created_at":[5,7],"updated_at":[0,0],"spec":null}`
+			`"created_at":[5,7],"updated_at":[0,0],"spec":null,"extensions":{}}`
 		if got := string(result.Data); got != want {
 			t.Errorf("spec is %s: got %s", name, got)
 		}

@@ -347,19 +347,15 @@ func (c *Core) Pids(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	type info struct {
-		TypeURL string `json:"type_url"`
-		Value   []byte `json:"value"`
-	}
 	type process struct {
-		Pid  uint32 `json:"pid"`
-		Info *info  `json:"info"`
+		Pid  uint32    `json:"pid"`
+		Info *anyValue `json:"info"`
 	}
 	out := make([]process, len(processes))
 	for i, p := range processes {
 		out[i].Pid = p.Pid
 		if p.Info != nil {
-			out[i].Info = &info{p.Info.GetTypeUrl(), p.Info.GetValue()}
+			out[i].Info = &anyValue{p.Info.GetTypeUrl(), p.Info.GetValue()}
 		}
 	}
 	return asJSON(out)
