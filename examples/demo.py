@@ -55,7 +55,7 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     container = client.new_container("stay", pyctd.spec.default(rootfs, ["/bin/sleep", "600"]))
     task = container.start()
     out = pyctd.stdio.capture(stdin=b"written by python\n")
-    upper = task.exec("upper", pyctd.spec.process(["/bin/tr", "a-z", "A-Z"]), attach_stdio=out)
+    upper = task.exec("upper", pyctd.spec.process_of(container.info(), ["/bin/tr", "a-z", "A-Z"]), attach_stdio=out)
     print(f"exit code: {upper.wait(timeout=30).exit_code}, stdout: {out.stdout!r}")
     upper.delete()
 

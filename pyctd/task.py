@@ -93,7 +93,10 @@ class Task(Process):
 
         Args:
             process_id: an identifier of containerd's, not in use in this task.
-            spec: an OCI ``process`` object, as a mapping, JSON text or a file's path; see ``pyctd.spec.process``.
+            spec: an OCI ``process`` object, as a mapping, JSON text or a file's path. As in Go, the process takes
+                nothing from the container. ``pyctd.spec.process_of`` makes what ``docker exec`` would run, with the
+                container's user, environment and limits. A bare ``pyctd.spec.process`` is root with dockerd's default
+                capabilities, whatever the container runs as.
             with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: it runs without streams.
             timeout: seconds to wait for the start. An exec that takes longer, or that Ctrl-C interrupts, is killed and

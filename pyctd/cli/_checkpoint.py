@@ -9,7 +9,7 @@ import click
 
 from ..errors import InvalidArgumentError, NotFoundError
 from ._output import show_json, working
-from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
+from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
 from ._streams import check_input, exit_code, forwarded_signals, kept, streams
 from ._values import container_argument
 
@@ -52,7 +52,7 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
     """
     with settings.client() as client, forwarded_signals(not detach) as signals:
         info = info_of(client, container)
-        tty = bool(process_of(info).get("terminal"))
+        tty = bool(init_process(info).get("terminal"))
         if not detach:
             check_input(tty, interactive)
         loaded_container = client.load_container(info.id)

@@ -13,9 +13,7 @@ import click
 from .. import spec
 from ..directio import IO, DirectIO
 from ..errors import Error, StdioError
-from ..task import Task
-from ..types import ContainerInfo
-from ._settings import Settings, info_of, pass_settings, process_of, shared
+from ._settings import Settings, info_of, init_process, pass_settings, shared
 from ._streams import check_input, console_size, exit_code, forwarded_signals, streams
 from ._values import container_argument, environment
 
@@ -52,7 +50,16 @@ def exec(settings: Settings, /, **given: Any) -> int:
     with settings.client() as client, forwarded_signals(not given["detach"]) as signals:
         info = info_of(client, given["container"])
         task = client.load_container(info.id).task()
-        wanted = _process(info, task, given)
+        wanted = spec.process_of(
+            info,
+            given["command"],
+            cwd=given["workdir"],
+            env=environment(given["env"]),
+            terminal=given["tty"],
+            console_size=console_size(given["tty"]),
+            user=given["user"],
+            rootfs=f"/proc/{task.pid}/root",  # the root as the container has it, wherever it comes from
+        )
         own = None if given["detach"] else streams(given["tty"], given["interactive"], signals)
         process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], own)
         if own is None:
@@ -62,32 +69,6 @@ def exec(settings: Settings, /, **given: Any) -> int:
             process.delete()
         own.check()
     return code
-
-
-def _process(info: ContainerInfo, task: Task, given: dict[str, Any]) -> dict[str, Any]:
-    """What to run: the container's own process with other arguments, as dockerd has it."""
-    tty, variables = given["tty"], environment(given["env"])
-    # The root as the container has it, wherever it comes from, to look the user up in.
-    user = {} if given["user"] is None else {"user": given["user"], "rootfs": f"/proc/{task.pid}/root"}
-    size = console_size(tty)
-    wanted = spec.process(
-        given["command"], cwd=given["workdir"] or "/", env=variables, terminal=tty, console_size=size, **user
-    )
-    own = process_of(info)
-    if not own:
-        return wanted
-    own.pop("consoleSize", None)
-    if size is not None:
-        own["consoleSize"] = wanted["consoleSize"]
-    own |= {"args": wanted["args"], "terminal": tty}
-    before = dict(item.partition("=")[::2] for item in own.get("env", []))
-    added = ({"TERM": "xterm"} if tty and "TERM" not in before else {}) | variables
-    own["env"] = [f"{name}={value}" for name, value in (before | added).items()]
-    if given["workdir"] is not None:
-        own["cwd"] = wanted["cwd"]
-    if given["user"] is not None:
-        own["user"] = wanted["user"]
-    return own
 
 
 @click.command()
@@ -104,7 +85,7 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
     """
     with settings.client() as client, forwarded_signals(sig_proxy) as signals:
         info = info_of(client, container)
-        tty = bool(process_of(info).get("terminal"))
+        tty = bool(init_process(info).get("terminal"))
         check_input(tty, stdin)
         own = streams(tty, stdin)
 

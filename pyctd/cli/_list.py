@@ -15,7 +15,7 @@ from ..client import Client
 from ..errors import FailedPreconditionError, NotFoundError
 from ._errors import report
 from ._output import ago, as_json, show_json, show_table
-from ._settings import Settings, info_of, loaded, pass_settings, process_of, shared
+from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
 from ._values import container_argument, containers_argument
 
 __all__ = ["inspect", "ps", "top"]
@@ -59,7 +59,7 @@ def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str,
             status = task["status"] if task else "created"
             if not everything and status in ("exited", "created"):
                 continue
-            command = process_of(info).get("args") or []
+            command = init_process(info).get("args") or []
             kept = {"id": info.id, "image": info.image, "runtime": info.runtime, "labels": info.labels}
             told = {"status": "created", "pid": None, "exit_code": None, "exit_time": None} | (task or {})
             found.append(kept | told | {"created_at": info.created_at, "command": command})

@@ -19,7 +19,7 @@ from ..engine import Engine
 from ..errors import DeadlineExceededError, NotFoundError, UnavailableError
 from ..types import ContainerInfo
 
-__all__ = ["DEFAULT_ADDRESS", "Settings", "info_of", "loaded", "pass_settings", "process_of", "shared"]
+__all__ = ["DEFAULT_ADDRESS", "Settings", "info_of", "init_process", "loaded", "pass_settings", "shared"]
 
 DEFAULT_ADDRESS = "/run/containerd/containerd.sock"
 CONNECT_TIMEOUT = 20.0
@@ -151,7 +151,7 @@ def info_of(client: Client, id: str) -> ContainerInfo:
     raise _missing(client, id)
 
 
-def process_of(info: ContainerInfo) -> dict[str, Any]:
+def init_process(info: ContainerInfo) -> dict[str, Any]:
     """The ``process`` of a container's spec; empty where it has none that can be read."""
     return dict((info.spec or {}).get("process") or {})
 

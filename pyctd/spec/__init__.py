@@ -8,7 +8,7 @@ schema before it goes to Go.
 from ._default import default
 from ._given import SpecLike
 from ._mounts import bind, tmpfs
-from ._process import process
+from ._process import process, process_of
 from ._resources import resources
 
-__all__ = ["SpecLike", "bind", "default", "process", "resources", "tmpfs"]
+__all__ = ["SpecLike", "bind", "default", "process", "process_of", "resources", "tmpfs"]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidArgumentError
+from ..types import ContainerInfo
 from . import _caps, _moby
-from ._user import User, resolved
+from ._user import User, gids, resolved
 
-__all__ = ["ConsoleSize", "Env", "Rlimits", "process"]
+__all__ = ["ConsoleSize", "Env", "Rlimits", "process", "process_of"]
 
 Env = Mapping[str, str] | Sequence[str]
 Rlimits = Mapping[str, int | tuple[int, int]]
 ConsoleSize = tuple[int, int]
 
 _RLIMIT_MAX = 2**64 - 1
+_TERM = "xterm"
 
 
 def process(
@@ -35,7 +38,7 @@ def process(
     no_new_privileges: bool = False,
     rootfs: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """The ``process`` part of a spec, which is also what ``Task.exec`` takes, with dockerd's default capabilities.
+    """The ``process`` part of a spec, with dockerd's defaults; ``process_of`` takes a container's own for an exec.
 
     Args:
         args: the command and its arguments.
@@ -69,7 +72,7 @@ def process(
         "terminal": terminal,
         "user": resolved(user, additional_gids, None if rootfs is None else os.fspath(rootfs)),
         "args": list(args),
-        "env": _environment(env, {"TERM": "xterm"} if terminal else {}),
+        "env": _listed({"PATH": _moby.path()} | ({"TERM": _TERM} if terminal else {}) | _variables(env)),
         "cwd": cwd,
         "capabilities": {kind: _caps.tweaked(names, cap_add, cap_drop) for kind, names in basics.items()},
     }
@@ -82,6 +85,69 @@ def process(
     return wanted
 
 
+def process_of(
+    container: ContainerInfo | Mapping[str, Any],
+    args: Sequence[str],
+    *,
+    cwd: str | None = None,
+    env: Env = (),
+    terminal: bool = False,
+    console_size: ConsoleSize | None = None,
+    user: User | None = None,
+    additional_gids: Sequence[int] = (),
+    rootfs: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """The process that ``docker exec`` would run in a container, for ``Task.exec``: the container's own process with
+    other arguments.
+
+    It has the container's user and groups, environment, working directory, capabilities, limits, no_new_privileges,
+    OOM score, and AppArmor and SELinux labels.
+
+    Args:
+        container: what ``Container.info`` returns, or the container's spec as a mapping.
+        args: the command and its arguments.
+        cwd: the working directory; the container's unless given.
+        env: variables on top of the container's, as a mapping or as ``NAME=value`` strings.
+        terminal: whether the process gets a terminal, whatever the container has.
+        console_size: the terminal's size, as ``process`` takes it; the container's unless given.
+        user: who runs it, as ``process`` takes it; the container's user and groups unless given.
+        additional_gids: further groups, by number.
+        rootfs: the root to look users up in, such as ``f"/proc/{task.pid}/root"``. Unless given it is the spec's, where
+            that is an absolute path; a container with a snapshot has a relative one.
+
+    Raises:
+        InvalidArgumentError: an argument is malformed, there is no such user or group, or the container's spec has no
+            process.
+    """
+    found = container.spec if isinstance(container, ContainerInfo) else container
+    if not isinstance(found, Mapping) or not isinstance(found.get("process"), Mapping):
+        if isinstance(container, ContainerInfo):
+            raise InvalidArgumentError(f"the spec of container {container.id!r} has no process")
+        raise InvalidArgumentError(
+            f"container must be what Container.info() returns, or a spec with a process, not {type(container).__name__}"
+        )
+    own: dict[str, Any] = copy.deepcopy(dict(found["process"]))
+    given = process(args, cwd="/" if cwd is None else cwd, terminal=terminal, console_size=console_size)
+    variables = dict(item.partition("=")[::2] for item in own.get("env") or ())
+    if terminal:
+        variables.setdefault("TERM", _TERM)
+    else:
+        own.pop("consoleSize", None)
+        if own.get("terminal") and variables.get("TERM") == _TERM:  # it came with the container's terminal
+            del variables["TERM"]
+    own |= {name: given[name] for name in ("args", "terminal", "consoleSize") if name in given}
+    own["env"] = _listed(variables | _variables(env))
+    if cwd is not None:
+        own["cwd"] = cwd
+    if user is not None:
+        root = rootfs or dict(found.get("root") or {}).get("path") or ""
+        own["user"] = resolved(user, additional_gids, os.fspath(root) if os.path.isabs(root) else None)
+    elif additional_gids:
+        before = own.get("user") or {"uid": 0, "gid": 0}
+        own["user"] = {**before, "additionalGids": [*before.get("additionalGids", ()), *gids(additional_gids)]}
+    return own
+
+
 def _console_size(size: ConsoleSize, terminal: bool) -> dict[str, int]:
     if not terminal:
         raise InvalidArgumentError("console_size needs a terminal: set terminal=True")
@@ -90,7 +156,11 @@ def _console_size(size: ConsoleSize, terminal: bool) -> dict[str, int]:
     return {"width": size[0], "height": size[1]}
 
 
-def _environment(env: Env, defaults: dict[str, str]) -> list[str]:
+def _listed(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def _variables(env: Env) -> dict[str, str]:
     if isinstance(env, Mapping):
         for name, value in env.items():
             if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
@@ -98,14 +168,12 @@ def _environment(env: Env, defaults: dict[str, str]) -> list[str]:
                 raise InvalidArgumentError(
                     f"env must map names without = to strings, not {shown!r} to {type(value).__name__}"
                 )
-        given = dict(env)
-    elif isinstance(env, str) or not all(isinstance(item, str) and item.find("=") > 0 for item in env):
+        return dict(env)
+    if isinstance(env, str) or not all(isinstance(item, str) and item.find("=") > 0 for item in env):
         raise InvalidArgumentError(
             f'env must be a mapping, or a list of strings such as "NAME=value", not {type(env).__name__}'
         )
-    else:
-        given = {name: value for name, _, value in (item.partition("=") for item in env)}
-    return [f"{name}={value}" for name, value in ({"PATH": _moby.path()} | defaults | given).items()]
+    return {name: value for name, _, value in (item.partition("=") for item in env)}
 
 
 def _rlimit(name: str, limit: int | tuple[int, int]) -> dict[str, Any]:

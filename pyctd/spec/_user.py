@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["User", "resolved"]
+__all__ = ["User", "gids", "resolved"]
 
 User = str | int | tuple[int, int]
 
@@ -51,10 +51,15 @@ def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> 
         raise _unknown("user", name, rootfs, "etc/passwd")
     if group:
         gid, groups = _group(group, names, rootfs), []
-    for more in additional_gids:
-        if isinstance(more, bool) or not isinstance(more, int) or not 0 <= more <= _ID_MAX:
-            raise InvalidArgumentError(f"additional_gids must be numbers from 0 to {_ID_MAX}, not {more!r}")
-    return {"uid": number, "gid": gid, "additionalGids": [gid, *groups, *additional_gids]}
+    return {"uid": number, "gid": gid, "additionalGids": [gid, *groups, *gids(additional_gids)]}
+
+
+def gids(numbers: Sequence[int]) -> Sequence[int]:
+    """Further groups, checked. Raises InvalidArgumentError."""
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _ID_MAX:
+            raise InvalidArgumentError(f"additional_gids must be numbers from 0 to {_ID_MAX}, not {number!r}")
+    return numbers
 
 
 def _text(user: User) -> str:

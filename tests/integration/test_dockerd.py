@@ -7,11 +7,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import docker, leaks
 from support.box import Box, eventually
 from support.docker import Dockerd
+from support.show import SHOW
 
 import pyctd
 
@@ -72,6 +74,43 @@ def test_its_container_is_seen_and_used(dockerd: Dockerd, neighbour: pyctd.Clien
     task.close()
     assert healthy(dockerd, "neighbour")
     assert dockerd.inspect(id)["State"]["Running"]
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ([], {}),
+        (["-u", "5:6", "-w", "/bin", "-e", "A=a", "-e", "B=b"], {"user": "5:6", "cwd": "/bin", "env": ["A=a", "B=b"]}),
+        (["-t"], {"terminal": True}),
+    ],
+    ids=["as it is", "with options", "with a terminal"],
+)
+@pytest.mark.parametrize("terminal", [(), ("-t",)], ids=["", "in a container with a terminal"])
+def test_process_of_is_what_its_exec_runs(
+    dockerd: Dockerd, neighbour: pyctd.Client, terminal: tuple[str, ...], options: list[str], given: dict[str, Any]
+) -> None:
+    container = [
+        *("-u", "1000:2000", "-e", "A=container", "-w", "/tmp", "--hostname", "box", "--oom-score-adj", "500"),
+        *("--cap-drop", "ALL", "--cap-add", "KILL", "--security-opt", "no-new-privileges", "--ulimit", "core=64:128"),
+    ]
+    if "-u" not in options:
+        container += ["--group-add", "3000"]  # which dockerd alone knows, where the exec has another user
+    id = dockerd("run", "-d", *terminal, "--network", "none", *container, "busybox", "sleep", "600")
+    command = ["/bin/sh", "-c", SHOW]
+    by_docker = dockerd("exec", *options, id, *command)
+    loaded = neighbour.load_container(id)
+    task = loaded.task()
+    out = pyctd.stdio.capture()
+    spec = pyctd.spec.process_of(loaded.info(), command, rootfs=f"/proc/{task.pid}/root", **given)
+    process = task.exec("neighbour", spec, attach_stdio=out)
+    assert process.wait(timeout=60).exit_code == 0
+    with contextlib.suppress(pyctd.NotFoundError):  # dockerd deletes it, too
+        process.delete(timeout=60)
+    assert out.wait()
+    assert out.stdout.decode().split() == by_docker.split()
+    assert "NoNewPrivs:" in by_docker
+    process.close()
+    task.close()
 
 
 def test_its_events_are_heard(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
