@@ -69,7 +69,8 @@ typedef struct {
     int32_t nsec;
     char *data;        /* UTF-8: Go's err.Error() when kind is not OK, else the operation's payload or NULL; */
     size_t len;        /* the caller frees it with pyctd_free */
-    char *detail;      /* UTF-8: what an error's text does not tell, such as the reason in CRIU's log, or NULL; */
+    char *detail;      /* UTF-8: what an error's text does not tell, such as the reason in CRIU's log, or what an
+                        * operation tells beside its payload, or NULL; */
     size_t detail_len; /* the caller frees it with pyctd_free */
 } pyctd_completion;
 
@@ -256,10 +257,11 @@ int64_t pyctd_container_set_labels(pyctd_handle queue, int64_t timeout_ns, pyctd
 int64_t pyctd_process_kill(pyctd_handle queue, int64_t timeout_ns, pyctd_handle process, int32_t signal);
 int64_t pyctd_process_resize(pyctd_handle queue, int64_t timeout_ns, pyctd_handle process, uint32_t width,
                              uint32_t height);
-/* code, sec, nsec: the exit status. */
+/* code, sec, nsec: the exit status; detail: as in pyctd_process_wait. */
 int64_t pyctd_process_delete(pyctd_handle queue, int64_t timeout_ns, pyctd_handle process);
 /* Completes when the process has exited, however often the daemon restarts meanwhile. code, sec, nsec: the exit
- * status; data: its error's text, if it has one. */
+ * status; data: its error's text, if it has one; detail: {"oom_killed": …}, of a task, whether the kernel has killed any of
+ * its processes for want of memory; NULL where that is not known. */
 int64_t pyctd_process_wait(pyctd_handle queue, int64_t timeout_ns, pyctd_handle process);
 /* CloseIO with WithStdinCloser. */
 int64_t pyctd_process_close_stdin(pyctd_handle queue, int64_t timeout_ns, pyctd_handle process);

@@ -184,9 +184,9 @@ def signal_number(signal: int | str | signals.Signals) -> int:
 
 
 def _exit_status(done: Completion) -> ExitStatus:
-    return ExitStatus(
-        done.code, to_datetime(done.sec, done.nsec), done.data.decode() or None, done.sec * 10**9 + done.nsec
-    )
+    at, at_ns = to_datetime(done.sec, done.nsec), done.sec * 10**9 + done.nsec
+    oom_killed = from_json(done.detail)["oom_killed"] if done.detail else None
+    return ExitStatus(done.code, at, done.data.decode() or None, at_ns, oom_killed)
 
 
 def _status(done: Completion) -> Status:

@@ -94,12 +94,18 @@ class ExitStatus(NamedTuple):
         exited_at: when, in UTC, to the microsecond; None when containerd does not say.
         error: the text of ``ExitStatus.Error()``, or None.
         exited_at_ns: when, in nanoseconds since the epoch; 0 when containerd does not say.
+        oom_killed: of a task, whether the kernel killed a process in it because memory ran out, as docker's
+            ``OOMKilled``: the init process or another one, at any time since the start. It is True once the ``oom``
+            event has come, and else what the cgroup counts when the task has ended. None where neither is known: of an
+            exec, since the kernel counts for the whole container; of a task that was deleted before it was asked; and
+            with a shim whose metrics do not say.
     """
 
     exit_code: int
     exited_at: datetime | None
     error: str | None = None
     exited_at_ns: int = 0
+    oom_killed: bool | None = None
 
 
 ProcessStatus = Literal["unknown", "created", "running", "paused", "pausing", "stopped"]

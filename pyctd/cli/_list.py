@@ -12,13 +12,17 @@ from typing import Any
 import click
 
 from ..client import Client
-from ..errors import FailedPreconditionError, NotFoundError
+from ..errors import Error, FailedPreconditionError, NotFoundError
+from ..task import Task
 from ._errors import report
 from ._output import ago, as_json, show_json, show_table
 from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
 from ._values import container_argument, containers_argument
 
 __all__ = ["inspect", "ps", "top"]
+
+OOM_TIMEOUT = 2.0
+"""Seconds for what is known of a task that has ended."""
 
 
 def _task_of(client: Client, id: str) -> dict[str, Any] | None:
@@ -35,7 +39,15 @@ def _task_of(client: Client, id: str) -> dict[str, Any] | None:
         "pid": None if ended else task.pid,
         "exit_code": status.exit_status if ended else None,
         "exit_time": as_json(status.exit_time),
+        "oom_killed": _oom_killed(task) if ended else None,
     }
+
+
+def _oom_killed(task: Task) -> bool | None:
+    try:
+        return task.wait(timeout=OOM_TIMEOUT).oom_killed
+    except Error:  # it is gone meanwhile, or containerd is slow: the rest is worth showing
+        return None
 
 
 @click.command()
@@ -61,10 +73,12 @@ def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str,
                 continue
             command = init_process(info).get("args") or []
             kept = {"id": info.id, "image": info.image, "runtime": info.runtime, "labels": info.labels}
-            told = {"status": "created", "pid": None, "exit_code": None, "exit_time": None} | (task or {})
+            told = {"status": "created", "pid": None, "exit_code": None, "exit_time": None, "oom_killed": None} | (
+                task or {}
+            )
             found.append(kept | told | {"created_at": info.created_at, "command": command})
             if task and status == "exited":
-                status = f"exited ({task['exit_code']})"
+                status = f"exited ({task['exit_code']}{', oom' if task['oom_killed'] else ''})"
             pid = str(task["pid"] or "-") if task else "-"
             rows.append([info.id, status, pid, ago(info.created_at), info.image or "-", shlex.join(command)])
     if settings.json:

@@ -147,7 +147,13 @@ def test_inspect(cli: Cli) -> None:
     assert told["spec"] == stored["Spec"]
     assert told["labels"] == stored["Labels"]
     task = cli.client.load_container("web").task()
-    assert told["task"] == {"status": "running", "pid": task.pid, "exit_code": None, "exit_time": None}
+    assert told["task"] == {
+        "status": "running",
+        "pid": task.pid,
+        "exit_code": None,
+        "exit_time": None,
+        "oom_killed": None,
+    }
     code, out, err = cli("inspect", "none", "web")
     assert (code, [one["id"] for one in json.loads(out)]) == (1, ["web"])
     assert err.startswith(NO_SUCH.format(cli.client.namespace))

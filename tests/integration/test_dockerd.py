@@ -113,6 +113,18 @@ def test_process_of_is_what_its_exec_runs(
     task.close()
 
 
+def test_it_agrees_that_memory_ran_out(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
+    """dockerd by the event; pyctd too, since dockerd deletes the task as soon as it has ended."""
+    limits = ("--memory", "16m", "--memory-swap", "16m")
+    script = "sleep 2; tail /dev/zero; sleep 1; exit 3"
+    id = dockerd("run", "-d", "--network", "none", *limits, "busybox", "sh", "-c", script)
+    task = neighbour.load_container(id).task()
+    status = task.wait(timeout=60)
+    eventually(lambda: dockerd.inspect(id)["State"]["Status"] == "exited")
+    assert (status.exit_code, status.oom_killed) == (3, dockerd.inspect(id)["State"]["OOMKilled"]) == (3, True)
+    task.close()
+
+
 def test_its_events_are_heard(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
     with neighbour.events() as events:
         id = run(dockerd, "sleep", "600")

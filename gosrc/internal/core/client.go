@@ -186,6 +186,9 @@ func (cl *Client) tell(event Event) error {
 	defer func() { _ = cl.order.Unlock(event.ContainerID) }()
 	if event.Origin != Recovered {
 		event.Origin = cl.census.see(event)
+		if libcontainerdtypes.EventType(event.Type) == libcontainerdtypes.EventOOM {
+			cl.noteOOM(event.ContainerID)
+		}
 	} else if !cl.census.claim(&event) {
 		return nil
 	}

@@ -74,6 +74,8 @@ type Result struct {
 	Value uint64
 	At    time.Time
 	Data  []byte
+
+	Detail []byte
 }
 
 // Core owns everything that a process has: handles, operations in flight, events under way.

@@ -84,7 +84,7 @@ func (c *Core) withTimeout(ns int64) (context.Context, context.CancelFunc) {
 func outcome(op int64, work func() (Result, error)) queue.Completion {
 	result, err := protect(work)
 	if err == nil {
-		return queue.Completion{Op: op, Kind: kind.OK, Code: result.Code, Value: result.Value, At: result.At, Data: result.Data}
+		return queue.Completion{Op: op, Kind: kind.OK, Code: result.Code, Value: result.Value, At: result.At, Data: result.Data, Detail: result.Detail}
 	}
 	done := queue.Completion{Op: op, Kind: kind.Of(err), Data: utf8(err.Error())}
 	var detailed interface{ Detail() string }

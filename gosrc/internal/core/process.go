@@ -2,14 +2,11 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	// Stats decodes only what is registered.
-	_ "github.com/containerd/cgroups/v3/cgroup1/stats"
-	_ "github.com/containerd/cgroups/v3/cgroup2/stats"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/log"
@@ -38,20 +35,24 @@ type Process struct {
 	cancel    context.CancelFunc
 	armed     sync.Once
 	exited    chan struct{}
+	settled   chan struct{}         // closed after exited, once it is known whether it ran out of memory, or won't be
 	status    containerd.ExitStatus // once exited is closed
 	waitErr   error
-	restores  bool         // its start is CRIU's work
-	unpacked  atomic.Value // a directory, see leftovers
+	oomKilled atomic.Pointer[bool] // nil where it is not known
+	restores  bool                 // its start is CRIU's work
+	unpacked  atomic.Value         // a directory, see leftovers
 }
 
 func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
-	p := &Process{container: ctr, moby: moby, exited: make(chan struct{})}
+	p := &Process{container: ctr, moby: moby, exited: make(chan struct{}), settled: make(chan struct{})}
 	p.pid.Store(moby.Pid())
 	p.ctx, p.cancel = context.WithCancel(ctr.client.ctx)
 	return p
 }
 
 func (p *Process) close() { p.cancel() }
+
+func (p *Process) isTask() bool { _, ok := p.moby.(libcontainerdtypes.Task); return ok }
 
 func (p *Process) name() processName { return processName{p.container.id, p.moby.(embedded).ID()} }
 
@@ -88,9 +89,13 @@ func (c *Core) onTask(h uint64, method func(libcontainerdtypes.Task) error) (Res
 func (p *Process) arm() {
 	p.armed.Do(func() {
 		spawn(func() {
-			defer close(p.exited)
+			defer close(p.settled)
 			if p.status, p.waitErr = protect(p.await); p.waitErr == nil {
 				p.tellCensus(&p.status)
+			}
+			close(p.exited)
+			if p.waitErr == nil {
+				p.learnOOM(p.ctx)
 			}
 		})
 	})
@@ -137,13 +142,13 @@ func (c *Core) WaitProcess(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	p.arm()
-	if _, err := receive(ctx, p.exited); err != nil && !p.ended(ctx) {
+	if _, err := receive(ctx, p.settled); err != nil && !p.ended(ctx) {
 		return Result{}, err
 	}
 	if p.waitErr != nil {
 		return Result{}, p.waitErr
 	}
-	return exitResult(&p.status), nil
+	return p.exitResult(&p.status)
 }
 
 // lookTimeout bounds the look at a process when the wait for it has run out of time.
@@ -161,16 +166,22 @@ func (p *Process) ended(ctx context.Context) bool {
 	if err != nil || status.Status != containerd.Stopped {
 		return false
 	}
-	_, err = receive(look, p.exited)
+	if _, err = receive(look, p.exited); err == nil {
+		_, _ = receive(look, p.settled)
+	}
 	return err == nil
 }
 
-func exitResult(status *containerd.ExitStatus) Result {
+func (p *Process) exitResult(status *containerd.ExitStatus) (Result, error) {
 	result := Result{Code: status.ExitCode(), At: status.ExitTime()}
 	if err := status.Error(); err != nil {
 		result.Data = []byte(err.Error())
 	}
-	return result
+	var err error
+	if killed := p.oomKilled.Load(); killed != nil {
+		result.Detail, err = json.Marshal(map[string]bool{"oom_killed": *killed})
+	}
+	return result, err
 }
 
 // Kill is Process.Kill.
@@ -198,9 +209,10 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	var streams []*stdio
-	if _, ok := p.moby.(libcontainerdtypes.Task); ok {
+	if p.isTask() {
 		streams = p.container.client.streamsOf(p.container.id)
 	}
+	p.learnOOMBeforeDelete(ctx)
 	status, err := p.moby.Delete(ctx)
 	if err != nil {
 		return Result{}, err
@@ -208,7 +220,7 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	p.tellCensus(status)
 	p.discard()
 	orphan(streams)
-	return exitResult(status), nil
+	return p.exitResult(status)
 }
 
 // CloseStdin is CloseIO, as libcontainerd's own stdin sends it on Close.
