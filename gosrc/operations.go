@@ -192,6 +192,14 @@ func pyctd_task_exec(queue C.pyctd_handle, timeout C.int64_t, task C.pyctd_handl
 	})
 }
 
+//export pyctd_task_load_process
+func pyctd_task_load_process(queue C.pyctd_handle, timeout C.int64_t, task C.pyctd_handle, id *C.pyctd_cchar, idLen C.size_t) C.int64_t {
+	name := text(id, idLen)
+	return start(queue, timeout, func(c *core.Core, ctx context.Context) (core.Result, error) {
+		return c.LoadProcess(ctx, uint64(task), name)
+	})
+}
+
 //export pyctd_task_update_resources
 func pyctd_task_update_resources(queue C.pyctd_handle, timeout C.int64_t, task C.pyctd_handle, resources *C.pyctd_cchar, resourcesLen C.size_t) C.int64_t {
 	update := blob(resources, resourcesLen)

@@ -275,7 +275,8 @@ int64_t pyctd_task_pause(pyctd_handle queue, int64_t timeout_ns, pyctd_handle ta
 int64_t pyctd_task_resume(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task);
 /* data: {"type": the metrics' type, "metrics": {…}}; sec, nsec: when they were read. */
 int64_t pyctd_task_stats(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task);
-/* data: [{"pid": …, "info": null or {"type_url": …, "value": base64}}, …] */
+/* data: [{"pid": …, "info": null or {"type_url": …, "value": base64}, "exec_id": null or …}, …]; runc's shim tells which
+ * process an exec has started. */
 int64_t pyctd_task_pids(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task);
 /* data: a JSON array of objects, empty ones on Linux. */
 int64_t pyctd_task_summary(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task);
@@ -283,6 +284,9 @@ int64_t pyctd_task_force_delete(pyctd_handle queue, int64_t timeout_ns, pyctd_ha
 /* spec: an OCI runtime spec's process object as JSON. value: the process's handle, code: its pid. */
 int64_t pyctd_task_exec(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *id, size_t id_len,
                         const char *spec, size_t spec_len, int32_t with_stdin, uint64_t stdio_cookie);
+/* containerd's Task.LoadProcess, of which libcontainerd has nothing: an exec that containerd knows, whoever has started it,
+ * without its streams. value: the process's handle, code: its pid. */
+int64_t pyctd_task_load_process(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *id, size_t id_len);
 /* resources: an OCI runtime spec's linux.resources object as JSON. */
 int64_t pyctd_task_update_resources(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *resources,
                                     size_t resources_len);

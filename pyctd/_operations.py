@@ -269,6 +269,10 @@ def exec(
     return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}", id=process_id)
 
 
+def load_process(task: Handle, process_id: str) -> Operation[tuple[Handle, int]]:
+    return Operation("task_load_process", (task, _arguments.text("process_id", process_id)), _process, id=process_id)
+
+
 def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
     return Operation("task_update_resources", (task, resources_json(resources)), _nothing)
 

@@ -58,7 +58,7 @@ class Task(Process):
     def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
         """The processes inside the task, its execs' too, by their ids on the host (Go: ``Task.Pids``).
 
-        A task that has ended has none.
+        ``exec_id`` tells which of them an exec has started. A task that has ended has none.
 
         Raises:
             NotFoundError: the task is deleted.
@@ -68,7 +68,8 @@ class Task(Process):
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
         """What the runtime tells of each process (Go: ``Task.Summary``); nothing, of a task that has ended.
 
-        runc's shim tells nothing, so that this fails on Linux while the task has processes: :meth:`pids` has those.
+        runc's shim tells nothing of the init process, so that this fails on Linux while the task runs: :meth:`pids` has
+        its processes.
 
         Raises:
             NotFoundError: the task is deleted.
@@ -114,6 +115,26 @@ class Task(Process):
         with _attachments.attaching(attach_stdio) as attachment:
             operation = _operations.exec(self._handle, process_id, spec, with_stdin, attachment)
             made = _native.run(operation, timeout)
+        return Process(process_id, self.container_id, made, attachment)
+
+    def load_process(self, process_id: str, *, timeout: float | None = None) -> Process:
+        """An exec that containerd knows, whoever has started it, such as this program before its restart (Go:
+        containerd's ``Task.LoadProcess``; libcontainerd has none).
+
+        It can be waited for, killed and deleted. Its streams are not attached: they stay with the program that has
+        started it, and end with that one. :meth:`pids` has the ids of the execs that run (``ProcessInfo.exec_id``).
+        containerd has no list of those that have ended; they are found here by their ids until they are deleted.
+
+        Args:
+            process_id: the exec's id.
+            timeout: seconds that it may take.
+
+        Raises:
+            NotFoundError: there is no such exec, or the task is deleted.
+            InvalidArgumentError: the id is malformed, or is the task's own.
+        """
+        with _attachments.attaching(None, existing=True) as attachment:
+            made = _native.run(_operations.load_process(self._handle, process_id), timeout)
         return Process(process_id, self.container_id, made, attachment)
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:

@@ -131,11 +131,14 @@ class ProcessInfo(NamedTuple):
 
     Attributes:
         pid: its process id on the host.
-        info: what the shim tells of it, as ``{"type_url": str, "value": base64}``; None from runc's shim.
+        info: what the shim tells of it, as ``{"type_url": str, "value": base64}``. runc's shim tells the exec that has
+            started a process, and nothing of any other.
+        exec_id: the id of that exec, for ``Task.load_process``; None for other processes.
     """
 
     pid: int
     info: Mapping[str, Any] | None = None
+    exec_id: str | None = None
 
 
 class Stats(NamedTuple):

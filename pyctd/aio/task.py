@@ -59,6 +59,12 @@ class Task(Process):
             made = await run(_operations.exec(self._handle, process_id, spec, with_stdin, attachment), timeout)
         return Process(process_id, self.container_id, made, attachment)
 
+    async def load_process(self, process_id: str, *, timeout: float | None = None) -> Process:
+        """As ``pyctd.Task.load_process`` (Go: containerd's ``Task.LoadProcess``)."""
+        with _attachments.attaching(None, existing=True) as attachment:
+            made = await run(_operations.load_process(self._handle, process_id), timeout)
+        return Process(process_id, self.container_id, made, attachment)
+
     async def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
         """As ``pyctd.Task.update_resources`` (Go: ``Task.UpdateResources``)."""
         await run(_operations.update_resources(self._handle, resources), timeout)

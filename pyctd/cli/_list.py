@@ -25,22 +25,23 @@ OOM_TIMEOUT = 2.0
 """Seconds for what is known of a task that has ended."""
 
 
-def _task_of(client: Client, id: str) -> dict[str, Any] | None:
+def _task_of(client: Client, id: str, *, with_execs: bool = False) -> dict[str, Any] | None:
     """A container's task, as JSON has it; None without one. Raises NotFoundError when the container is gone."""
     container = client.load_container(id)
     try:
         task = container.task()
         status = task.status()
+        ended = status.status == "stopped"
+        execs = [process.exec_id for process in task.pids() if process.exec_id] if with_execs and not ended else []
     except NotFoundError:
         return None
-    ended = status.status == "stopped"
     return {
         "status": "exited" if ended else status.status,
         "pid": None if ended else task.pid,
         "exit_code": status.exit_status if ended else None,
         "exit_time": as_json(status.exit_time),
         "oom_killed": _oom_killed(task) if ended else None,
-    }
+    } | ({"exec_ids": execs} if with_execs else {})
 
 
 def _oom_killed(task: Task) -> bool | None:
@@ -95,12 +96,12 @@ def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str,
 @containers_argument()
 @pass_settings
 def inspect(settings: Settings, /, containers: tuple[str, ...]) -> int:
-    """Show what containerd stores of containers, with their specs and tasks, as JSON."""
+    """Show what containerd stores of containers, with their specs, tasks and running execs, as JSON."""
     found = []
     with settings.client() as client:
         for id in containers:
             try:
-                found.append(as_json(info_of(client, id)) | {"task": _task_of(client, id)})
+                found.append(as_json(info_of(client, id)) | {"task": _task_of(client, id, with_execs=True)})
             except NotFoundError as error:
                 report(error, settings, id)
     show_json(found)

@@ -153,6 +153,7 @@ def test_inspect(cli: Cli) -> None:
         "exit_code": None,
         "exit_time": None,
         "oom_killed": None,
+        "exec_ids": [],
     }
     code, out, err = cli("inspect", "none", "web")
     assert (code, [one["id"] for one in json.loads(out)]) == (1, ["web"])

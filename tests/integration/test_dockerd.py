@@ -113,6 +113,23 @@ def test_process_of_is_what_its_exec_runs(
     task.close()
 
 
+def test_its_execs_are_found(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
+    id = run(dockerd, "sleep", "600")
+    dockerd("exec", "-d", id, "sleep", "601")
+    task = neighbour.load_container(id).task()
+    (found,) = [process for process in task.pids() if process.exec_id]
+    assert dockerd.inspect(id)["ExecIDs"] == [found.exec_id]
+    assert found.exec_id
+    process = task.load_process(found.exec_id)
+    assert process.pid == found.pid
+    process.kill("KILL")
+    assert process.wait(timeout=60).exit_code == 137
+    eventually(lambda: not dockerd.inspect(id)["ExecIDs"])
+    process.close()
+    task.close()
+    assert healthy(dockerd)
+
+
 def test_it_agrees_that_memory_ran_out(dockerd: Dockerd, neighbour: pyctd.Client) -> None:
     """dockerd by the event; pyctd too, since dockerd deletes the task as soon as it has ended."""
     limits = ("--memory", "16m", "--memory-swap", "16m")

@@ -41,6 +41,7 @@ def late_calls(
             "summary": (),
             "force_delete": (),
             "exec": ("late", process),
+            "load_process": ("late",),
             "update_resources": ({"pids": {"limit": 9}},),
             "create_checkpoint": (directory,),
             "kill": (9,),

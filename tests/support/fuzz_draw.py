@@ -96,6 +96,7 @@ MAKES = {
     "pyctd_container_new_task": "task",
     "pyctd_container_task": "task",
     "pyctd_task_exec": "process",
+    "pyctd_task_load_process": "process",
     "pyctd_engine_start": "engine",
 }
 

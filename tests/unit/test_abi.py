@@ -159,6 +159,7 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "task_pids": (),
     "task_summary": (),
     "task_force_delete": (),
+    "task_load_process": (None, 0),
     "task_exec": (None, 0, None, 0, 0, 0),
     "task_update_resources": (None, 0),
     "task_create_checkpoint": (None, 0, 0),

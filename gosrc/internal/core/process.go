@@ -349,30 +349,6 @@ func statsResult(stats *libcontainerdtypes.Stats) (Result, error) {
 	return result, err
 }
 
-// Pids is Task.Pids.
-func (c *Core) Pids(ctx context.Context, h uint64) (Result, error) {
-	task, _, err := c.task(h)
-	if err != nil {
-		return Result{}, err
-	}
-	processes, err := task.Pids(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	type process struct {
-		Pid  uint32    `json:"pid"`
-		Info *anyValue `json:"info"`
-	}
-	out := make([]process, len(processes))
-	for i, p := range processes {
-		out[i].Pid = p.Pid
-		if p.Info != nil {
-			out[i].Info = &anyValue{p.Info.GetTypeUrl(), p.Info.GetValue()}
-		}
-	}
-	return asJSON(out)
-}
-
 // Summary is Task.Summary.
 func (c *Core) Summary(ctx context.Context, h uint64) (Result, error) {
 	task, _, err := c.task(h)
