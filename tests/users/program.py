@@ -78,9 +78,18 @@ def run(client: pyctd.Client, rootfs: str | os.PathLike[str], args: Sequence[str
     return assert_type(out.stdout, bytes)
 
 
-def look(task: pyctd.Task) -> int:
-    process = task.exec("look", spec.process(["/bin/ps"]), attach_stdio=stdio.lines(print, print))
+def look(container: pyctd.Container, task: pyctd.Task) -> int:
+    info = container.info(timeout=1)
+    assert_type(info, pyctd.ContainerInfo)
+    assert_type(info.extensions["notes"].value, bytes)
+    assert_type(container.set_labels({"a": "b"}), dict[str, str])
+    wanted = spec.process_of(info, ["/bin/ps"], env={"A": "b"}, user="nobody", terminal=True, console_size=(80, 24))
+    assert_type(wanted, dict[str, Any])
+    process = task.exec("look", wanted, attach_stdio=stdio.lines(print, print))
     assert_type(process, pyctd.Process)
+    assert_type([one.exec_id for one in task.pids()], list[str | None])
+    assert_type(task.load_process("look", timeout=1), pyctd.Process)
+    assert_type(task.wait().oom_killed, bool | None)
     task.update_resources(spec.resources(memory=1 << 26))
     task.update_resources({"memory": {"limit": 1 << 26}})
     assert_type(task.pids(), list[pyctd.ProcessInfo])
@@ -124,6 +133,9 @@ async def awaited() -> None:
         task = await container.start(attach_stdio=stdio.null())
         assert_type(task, pyctd.aio.Task)
         assert_type(await asyncio.wait_for(task.wait(), 5), pyctd.ExitStatus)
+        assert_type(await container.info(), pyctd.ContainerInfo)
+        assert_type(await container.set_labels({"a": "b"}), dict[str, str])
+        assert_type(await task.load_process("look"), pyctd.aio.Process)
         async with client.events() as events:
             async for event in events:
                 assert_type(event, pyctd.Event)
@@ -144,7 +156,7 @@ def failure() -> pyctd.Error:
     return pyctd.UnknownError("none")
 
 
-def slips(client: pyctd.Client, task: pyctd.Task, waiter: pyctd.aio.Task) -> Any:
+def slips(client: pyctd.Client, container: pyctd.Container, task: pyctd.Task, waiter: pyctd.aio.Task) -> Any:
     client.new_container(1, {})  # type: ignore[arg-type]
     client.events(event=5)  # type: ignore[arg-type]
     task.kill(None)  # type: ignore[arg-type]
@@ -156,6 +168,8 @@ def slips(client: pyctd.Client, task: pyctd.Task, waiter: pyctd.aio.Task) -> Any
         return None
     if failure().reason == "gone":  # type: ignore[comparison-overlap]
         return None
+    container.set_labels({"a": 1})  # type: ignore[dict-item]
+    spec.process_of(container, ["/bin/ps"])  # type: ignore[arg-type]
     task.wait().exitcode  # type: ignore[attr-defined]
     waiter.wait().exit_code  # type: ignore[attr-defined]
     return task.nothing()  # type: ignore[attr-defined]
