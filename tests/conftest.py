@@ -147,10 +147,11 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     left = leaks.settle(before, base, 1 if failed else leaks.SETTLE)
     if left:
         leaks.kill_shims(base)
-        for fifo in leaks.fifos(base):
+        files = leaks.Files.below(base)
+        for fifo in files.fifos:
             with contextlib.suppress(FileNotFoundError):  # containerd's own, which go with their task
                 os.unlink(fifo)
-        for bundle in leaks.bundles(base):
+        for bundle in files.bundles:
             shutil.rmtree(bundle, ignore_errors=True)
     if leaks.descriptors().total() > leaks.TOO_MANY:  # soon all tests would fail, and none would tell why
         pytest.exit(f"{request.node.nodeid} has left too much behind: {'; '.join(left)}", returncode=1)

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyctd
@@ -102,22 +102,59 @@ def mounts(directory: Path) -> set[str]:
     return {line.split()[4] for line in lines if line.split()[4].startswith(f"{directory}/")}
 
 
-def fifos(directory: Path) -> set[str]:
-    found = set()
-    for place, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(place, name)
+@dataclass
+class Files:
+    """What a test may leave below a directory. One walk finds it all, for there is one before and after each test.
+
+    Attributes:
+        fifos: the FIFOs.
+        bundles: the containers' directories in every state directory of the tests.
+        runc_states: what runc keeps of containers in every state directory of the tests.
+        uuids: the files in which daemons keep their uuids.
+    """
+
+    fifos: set[str] = field(default_factory=set)
+    bundles: set[str] = field(default_factory=set)
+    runc_states: set[str] = field(default_factory=set)
+    uuids: list[str] = field(default_factory=list)
+
+    @classmethod
+    def below(cls, directory: Path) -> Files:
+        found = cls()
+        places = [os.fspath(directory)]
+        start = len(places[0]) + 1
+        while places:
             try:
-                if stat.S_ISFIFO(os.lstat(path).st_mode):
-                    found.add(path)
-            except FileNotFoundError:
-                continue
-    return found
+                with os.scandir(places.pop()) as listing:
+                    entries = list(listing)
+            except OSError:
+                continue  # it is gone
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    places.append(entry.path)
+                elif _is_fifo(entry):
+                    found.fifos.add(entry.path)
+                match entry.path[start:].split("/"):
+                    case [_, "bundles", _, name] if not name.startswith("."):
+                        found.bundles.add(entry.path)
+                    case [_, "bundles", _, ".runc", _, _, _]:
+                        found.runc_states.add(entry.path)
+                    case [*_, plugin, "uuid"] if plugin.startswith("io.containerd.") and "introspection" in plugin:
+                        found.uuids.append(entry.path)
+        return found
 
 
-def bundles(directory: Path) -> set[str]:
-    """The containers' directories in every state directory of the tests."""
-    return {str(path) for path in directory.glob("*/bundles/*/[!.]*")}
+def _is_fifo(entry: os.DirEntry[str]) -> bool:
+    if entry.is_file(follow_symlinks=False) or entry.is_symlink():  # which the listing has told already
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode)
+    return False
+
+
+def fifos(directory: Path) -> set[str]:
+    """The FIFOs below directory."""
+    return Files.below(directory).fifos
 
 
 def bundles_of(client: pyctd.Client) -> list[str]:
@@ -125,22 +162,41 @@ def bundles_of(client: pyctd.Client) -> list[str]:
     return sorted(path.name for path in Path(client.state_dir).glob("[!.]*"))
 
 
-def runc_states(directory: Path) -> set[str]:
-    """What runc keeps of containers in every state directory of the tests."""
-    return {str(path) for path in directory.glob("*/bundles/*/.runc/*/*/*")}
-
-
 def cgroup_trees(directory: Path) -> Iterator[Path]:
     """The cgroups of the daemons whose root directory is below directory, a tree in each hierarchy."""
-    for kept in ("daemon", "*/daemon", "*/*/daemon", "*", "*/*"):
-        for file in directory.glob(f"{kept}/io.containerd.*introspection*/uuid"):
-            for hierarchy in ("", "*/"):
-                yield from Path("/sys/fs/cgroup").glob(f"{hierarchy}pyctd/{file.read_text().strip()}")
+    return _trees(Files.below(directory).uuids)
 
 
-def cgroups(directory: Path) -> set[str]:
-    """The cgroups of containers of the tests' daemons."""
-    return {str(path) for tree in cgroup_trees(directory) for path in tree.glob("*/*/")}
+def _trees(files: list[str]) -> Iterator[Path]:
+    uuids = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):  # a daemon that is gone
+            uuids.append(Path(file).read_text().strip())
+    mounted = "/sys/fs/cgroup"
+    for hierarchy in (mounted, *_directories(mounted)) if uuids else ():
+        for uuid in uuids:
+            tree = Path(hierarchy, "pyctd", uuid)
+            if tree.is_dir():
+                yield tree
+
+
+def _directories(directory: Path | str) -> list[str]:
+    """Those in a directory, as the listing tells without a look at each file; none where it is gone."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
+
+
+def _cgroups(uuids: list[str]) -> set[str]:
+    """The cgroups of containers of the tests' daemons. Namespaces have cgroups until their daemon ends: hundreds in the
+    end, most of which have nothing below them, which the kernel tells by their links."""
+    found: set[str] = set()
+    for tree in _trees(uuids):
+        for namespace in _directories(tree):
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(namespace).st_nlink > 2:
+                    found.update(_directories(namespace))
+    return found
 
 
 def remove_cgroups(directory: Path) -> bool:
@@ -165,6 +221,7 @@ class Snapshot:
         gc.collect()
         counts = _native.counts()._asdict()
         counts["handles"] -= queues()
+        files = Files.below(directory)
         return cls(
             counts,
             descriptors(),
@@ -172,10 +229,10 @@ class Snapshot:
                 "Python threads": threads(),
                 "shims": {f"{pid}: {line}" for pid, line in shims(directory).items()},
                 "mounts": mounts(directory),
-                "FIFOs": fifos(directory),
-                "bundles": bundles(directory),
-                "runc's states": runc_states(directory),
-                "cgroups": cgroups(directory),
+                "FIFOs": files.fifos,
+                "bundles": files.bundles,
+                "runc's states": files.runc_states,
+                "cgroups": _cgroups(files.uuids),
             },
         )
 
