@@ -103,6 +103,15 @@ func pyctd_shutdown(timeout C.int64_t) (failed C.int32_t) {
 	return C.int32_t(kind.OK)
 }
 
+//export pyctd_undone
+func pyctd_undone(timeout C.int64_t) (failed C.int32_t) {
+	defer guard(&failed, C.int32_t(kind.Internal))
+	if c := current.Load(); c != nil && !c.Undone(time.Duration(timeout)) {
+		return C.int32_t(kind.DeadlineExceeded)
+	}
+	return C.int32_t(kind.OK)
+}
+
 //export pyctd_get_counts
 func pyctd_get_counts(out *C.pyctd_counts) {
 	var none struct{}

@@ -180,6 +180,9 @@ int32_t pyctd_set_log_level(int32_t log_level);
 /* Closes every client, cancels every operation, and waits at most timeout_ns for their goroutines. Engines are not
  * stopped (their daemons end with the process): stop them before. 0, or PYCTD_DEADLINE_EXCEEDED. */
 int32_t pyctd_shutdown(int64_t timeout_ns);
+/* Waits at most timeout_ns until every call that was cut off, whose work goes on, is done or undone: for the end of a
+ * program, before pyctd_shutdown. 0, or PYCTD_DEADLINE_EXCEEDED. */
+int32_t pyctd_undone(int64_t timeout_ns);
 void pyctd_get_counts(pyctd_counts *out);
 /* Frees data of a pyctd_completion; NULL is fine. */
 void pyctd_free(char *data);

@@ -36,8 +36,7 @@ PROMPT = 0.05
 within a tenth of a second."""
 
 LATE = 30.0
-"""Seconds that a thread waits for that when the call did not hear of it. The interpreter's end waits for the thread, so
-that Go's clean-up is not cut off."""
+"""Seconds that a thread waits for that when the call did not hear of it. The interpreter's end waits for the thread."""
 
 SIGNAL_SLICE = 0.2
 """Seconds after which a call on the main thread looks for a signal that it was not woken by."""

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import threading
+import time
 from typing import Any, NamedTuple
 
 from .. import errors
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 SHUTDOWN_GRACE_NS = 500_000_000
+UNDO = 10.0
+"""Seconds that the interpreter's end waits for Go to undo what was cut off: a daemon that hangs never answers."""
+UNDO_SLICE_NS = 100_000_000
 NEEDED_DESCRIPTORS = 16
 NEEDED_MIB = 2500
 """Of address space, where that is limited. Go reserves 1,000 at once and uses few; each thread takes up to 136 more."""
@@ -199,10 +203,22 @@ def match_log_level() -> None:
 @atexit.register
 def _shutdown() -> None:
     use = usable()
-    state.closed = True
-    if use:
-        state.lib.pyctd_py_own(0)
-        state.lib.pyctd_shutdown(SHUTDOWN_GRACE_NS)
+    try:
+        if use:
+            _see_undone()
+    finally:
+        state.closed = True
+        if use:
+            state.lib.pyctd_py_own(0)
+            state.lib.pyctd_shutdown(SHUTDOWN_GRACE_NS)
+
+
+def _see_undone() -> None:
+    """Waits until what was cut off is undone, which the end of the process would leave half done. Ctrl-C ends the wait,
+    which is why it comes in slices."""
+    until = time.monotonic() + UNDO
+    while state.lib.pyctd_undone(UNDO_SLICE_NS) and time.monotonic() < until:
+        pass
 
 
 def counts() -> Counts:

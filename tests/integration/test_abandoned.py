@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.box import Box, eventually
 from support.case import Case
+from support.programs import Programs
 
 import pyctd
 from pyctd import aio
@@ -94,6 +96,45 @@ def test_a_start_on_its_own_task_goes_on(
     (tmp_path / "go").touch()
     eventually(lambda: task.status().status == "running", "the start")
     task.force_delete(timeout=60)
+
+
+STARTING = """
+with connect() as client:
+    client.new_container(rest[0], spec("/bin/sleep", "600"), runtime_options={"BinaryName": rest[1]}).start()
+"""
+
+
+@pytest.mark.parametrize("when", ["before start", "after start"])
+def test_a_program_that_ctrl_c_ends_undoes_its_start_first(
+    box: Box, run_id: str, slow_runc: Callable[[str], dict[str, str]], tmp_path: Path, programs: Programs, when: str
+) -> None:
+    box.ids.append(run_id)
+    with programs.popen(STARTING, run_id, slow_runc(when)["BinaryName"]) as program:
+        eventually((tmp_path / "begun").exists)
+        program.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.wait(2)
+        (tmp_path / "go").touch()
+        assert program.communicate(timeout=60)[1].endswith("KeyboardInterrupt\n")
+    assert gone(box.client.load_container(run_id, timeout=60))
+
+
+def test_a_further_ctrl_c_ends_a_program_that_undoes_its_start(
+    box: Box, run_id: str, slow_runc: Callable[[str], dict[str, str]], tmp_path: Path, programs: Programs
+) -> None:
+    box.ids.append(run_id)
+    with programs.popen(STARTING, run_id, slow_runc("before start")["BinaryName"]) as program:
+        eventually((tmp_path / "begun").exists)
+
+        def ended() -> bool:
+            program.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(1)
+            return program.returncode is not None
+
+        eventually(ended, "the end of the program")
+        (tmp_path / "go").touch()
+        program.communicate(timeout=60)
 
 
 def test_starts_with_short_deadlines_leave_no_task(box: Box) -> None:

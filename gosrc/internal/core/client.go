@@ -49,7 +49,6 @@ type Client struct {
 	deaf    atomic.Bool            // nobody takes its events
 	version atomic.Pointer[string] // the daemon's, once an exec has asked for it
 
-	undoings undoings
 }
 
 // connect dials a daemon as dockerd does.

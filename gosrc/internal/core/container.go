@@ -41,7 +41,7 @@ func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, with
 		return Result{}, err
 	}
 	key := processName{ctr.id, ctr.id}
-	if err := ctr.client.undoings.wait(ctx, key); err != nil {
+	if err := ctr.client.undone(ctx, key); err != nil {
 		return Result{}, err
 	}
 	if err := ctr.checkFIFOs(ctr.id); err != nil {
@@ -175,7 +175,7 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 			return Result{}, err
 		}
 	}
-	if err := ctr.client.undoings.wait(ctx, processName{ctr.id, ctr.id}); err != nil {
+	if err := ctr.client.undone(ctx, processName{ctr.id, ctr.id}); err != nil {
 		return Result{}, err
 	}
 	leave, err := ctr.client.enterBundle(ctx, ctr.id)

@@ -96,6 +96,8 @@ type Core struct {
 	bundles     gates // by path
 	execs       gates // by the container's bundle
 
+	undoings undoings
+
 	dispatcher dispatcher
 	containerd containerdOutput
 }

@@ -58,7 +58,7 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	}
 	var replaced []*stdio
 	if request.Replace {
-		if err := cl.undoings.wait(ctx, processName{request.ID, request.ID}); err != nil {
+		if err := cl.undone(ctx, processName{request.ID, request.ID}); err != nil {
 			return Result{}, err
 		}
 		replaced = cl.streamsOf(request.ID)

@@ -30,7 +30,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 		}
 	}
 	key := processName{p.container.id, id}
-	if err := p.container.client.undoings.wait(ctx, key); err != nil {
+	if err := p.container.client.undone(ctx, key); err != nil {
 		return Result{}, err
 	}
 	if err := p.container.checkFIFOs(id); err != nil {

@@ -132,7 +132,7 @@ func TestAnExecThatWaitsForItsTurnHasADeadline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.container.client.undoings.wait(t.Context(), processName{"x", "late"}); err != nil {
+	if err := p.container.client.undone(t.Context(), processName{"x", "late"}); err != nil {
 		t.Fatal(err)
 	}
 	close(service.let)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/containerd/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
@@ -59,7 +61,7 @@ func seeThrough[T any](ctx context.Context, cl *Client, key processName, fate st
 	}
 	out, err := receive(ctx, done)
 	if err != nil {
-		abandoned <- cl.undoings.begin(key)
+		abandoned <- cl.core.undoings.begin(undoing{cl, key})
 		return out.made, fmt.Errorf("%w: %s", err, fate)
 	}
 	return out.made, out.err
@@ -76,54 +78,84 @@ func (cl *Client) outlasting(ctx context.Context) (context.Context, context.Canc
 	return long, func() { stop(); cancel() }
 }
 
-// undoings are the abandoned calls that have not been undone yet, by the process that they make. The zero value is ready
-// for use.
+// An undoing is an abandoned call by the process that it makes.
+type undoing struct {
+	client  *Client
+	process processName
+}
+
+// undoings are the abandoned calls that have not been undone yet. The zero value is ready for use.
 type undoings struct {
 	mu      sync.Mutex
-	pending map[processName][]chan struct{}
+	pending map[undoing][]chan struct{}
 }
 
 // begin notes one; the caller calls what it returns at its end.
-func (u *undoings) begin(key processName) (end func()) {
+func (u *undoings) begin(one undoing) (end func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	done := make(chan struct{})
 	if u.pending == nil {
-		u.pending = map[processName][]chan struct{}{}
+		u.pending = map[undoing][]chan struct{}{}
 	}
-	u.pending[key] = append(u.pending[key], done)
+	u.pending[one] = append(u.pending[one], done)
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		close(done)
-		left := slices.DeleteFunc(u.pending[key], func(one chan struct{}) bool { return one == done })
-		if u.pending[key] = left; len(left) == 0 {
-			delete(u.pending, key)
+		left := slices.DeleteFunc(u.pending[one], func(other chan struct{}) bool { return other == done })
+		if u.pending[one] = left; len(left) == 0 {
+			delete(u.pending, one)
 		}
 	}
 }
 
-// wait returns when nothing of key's is left to undo, so that a process can be started again after its start was
-// abandoned.
-func (u *undoings) wait(ctx context.Context, key processName) error {
+// next is closed at the end of one that is wanted; nil if there is none.
+func (u *undoings) next(wanted func(undoing) bool) <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for one, pending := range u.pending {
+		if wanted(one) {
+			return pending[0]
+		}
+	}
+	return nil
+}
+
+// wait returns when no undoing that is wanted is left.
+func (u *undoings) wait(ctx context.Context, wanted func(undoing) bool) error {
 	for {
-		next := u.next(key)
+		next := u.next(wanted)
 		if next == nil {
 			return nil
 		}
 		if _, err := receive(ctx, next); err != nil {
-			return fmt.Errorf("%w: an abandoned start of %q is still being undone", err, key.process)
+			return err
 		}
 	}
 }
 
-func (u *undoings) next(key processName) <-chan struct{} {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if pending := u.pending[key]; len(pending) > 0 {
-		return pending[0]
+// undone returns when nothing of a process is left to undo, so that it can be started again after its start was abandoned.
+func (cl *Client) undone(ctx context.Context, process processName) error {
+	err := cl.core.undoings.wait(ctx, func(one undoing) bool { return one == undoing{cl, process} })
+	if err != nil {
+		return fmt.Errorf("%w: an abandoned start of %q is still being undone", err, process.process)
 	}
 	return nil
+}
+
+// Undone waits at most timeout until no abandoned call is left to undo, and tells whether none is. What only a daemon could
+// undo that has gone is not waited for.
+func (c *Core) Undone(timeout time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return c.undoings.wait(ctx, func(one undoing) bool { return one.client.connected() }) == nil
+}
+
+// connected tells whether the daemon can be reached; one that is made of services, without a connection, always can.
+func (cl *Client) connected() bool {
+	conn, _ := cl.daemon.Conn().(*grpc.ClientConn)
+	return conn == nil || conn.GetState() == connectivity.Ready
 }
 
 // receive takes one value from a channel, or ctx's error. A value that is there already wins over a context that has

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
@@ -57,22 +59,22 @@ func TestAnAbandonedCallGoesOnAndIsUndone(t *testing.T) {
 		t.Fatalf("the caller got %v", err)
 	}
 	again := make(chan error, 1)
-	go func() { again <- cl.undoings.wait(t.Context(), key) }()
-	if err := cl.undoings.wait(t.Context(), processName{"a", "other"}); err != nil {
+	go func() { again <- cl.undone(t.Context(), key) }()
+	if err := cl.undone(t.Context(), processName{"a", "other"}); err != nil {
 		t.Fatal(err)
 	}
 	close(proceed)
 	late, stop := context.WithTimeout(t.Context(), time.Millisecond)
 	defer stop()
-	if err := cl.undoings.wait(late, key); kind.Of(err) != kind.DeadlineExceeded {
+	if err := cl.undone(late, key); kind.Of(err) != kind.DeadlineExceeded {
 		t.Fatalf("before it is undone the wait answers %v", err)
 	}
 	close(undo)
 	if made := within(t, undone); made != "made" {
 		t.Fatalf("undone was %q", made)
 	}
-	if err := within(t, again); err != nil || len(cl.undoings.pending) != 0 {
-		t.Fatalf("after it was undone: %v, %v", err, cl.undoings.pending)
+	if err := within(t, again); err != nil || len(cl.core.undoings.pending) != 0 {
+		t.Fatalf("after it was undone: %v, %v", err, cl.core.undoings.pending)
 	}
 }
 
@@ -175,5 +177,31 @@ func TestAShutdownBesideCallsEndsThem(t *testing.T) {
 		if n := c.Counts().Operations; n != 0 {
 			t.Fatalf("%d operations left", n)
 		}
+	}
+}
+
+func TestTheEndOfAProgramWaitsForWhatIsUndone(t *testing.T) {
+	cl := lonely(t)
+	cl.daemon, _ = containerd.New("", containerd.WithServices(containerd.WithTaskClient(slowStarts{})))
+	if !cl.core.Undone(0) {
+		t.Fatal("something is to be undone before any call")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	proceed, undo := make(chan struct{}), make(chan struct{})
+	_, err := seeThrough(ctx, cl, processName{"a", "a"}, "it is undone", func(context.Context) (int, error) {
+		cancel()
+		<-proceed
+		return 0, nil
+	}, func(context.Context, int) { <-undo })
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the caller got %v", err)
+	}
+	close(proceed)
+	if cl.core.Undone(time.Millisecond) {
+		t.Fatal("the wait does not see what is undone")
+	}
+	close(undo)
+	if !cl.core.Undone(bound) {
+		t.Fatal("the wait does not end")
 	}
 }
