@@ -77,8 +77,6 @@ class Engine:
         _check_machine()
         try:
             self.root, self.state = (self._temporary_directory() if one is None else one for one in given)
-            if state is None:
-                self.state.chmod(0o711)  # the root of a container's user namespace has its bundle in it
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
@@ -99,9 +97,11 @@ class Engine:
         _running.add(self)
 
     def _temporary_directory(self) -> Path:
-        made = Path(tempfile.mkdtemp(prefix="pyctd-"))
-        self._temporary.append(made)
-        return made
+        """A path for one. Go makes it once it has checked the directories above: in one that others may write to, another
+        user could replace it with a link."""
+        path = Path(tempfile.gettempdir(), f"pyctd-{os.urandom(6).hex()}")
+        self._temporary.append(path)
+        return path
 
     @property
     def pid(self) -> int | None:

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import stat
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,7 +157,8 @@ def test_modes_of_an_engine(base: Path) -> None:
     with pyctd.Engine() as engine:
         assert (mode(engine.root), mode(engine.state)) == ("drwx------ 0", "drwx--x--x 0")
         assert mode(engine.state / "containerd.toml")[:10] == "-rw-------"
-    with pyctd.Engine(root=base / "mr", state=base / "ms") as engine:
+    given = Path(tempfile.mkdtemp(prefix="m", dir=base))
+    with pyctd.Engine(root=given / "r", state=given / "s") as engine:
         assert (mode(engine.root), mode(engine.state)) == ("drwx------ 0", "drwx--x--x 0")
         assert mode(Path(engine.address))[7:10] == "---"
 

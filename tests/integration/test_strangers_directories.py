@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,41 @@ def test_other_users_read_nothing_of_an_engines_directories(place: Path, rootfs:
         task = client.new_container("web", default_spec(rootfs)).start(attach_stdio=pyctd.stdio.capture())
         assert [*readable(root), *readable(state)] == [state / "containerd.pid"]
         task.force_delete()
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_other_users_write_nothing_of_an_engines_directories(place: Path, rootfs: Path) -> None:
+    """With the program's own umask containerd would let everybody write to config.json, hooks included, where the root of
+    a user namespace and its group may enter."""
+    root, state = place / "r", place / "s"
+    with pyctd.Engine(root=root, state=state) as engine, engine.client() as client:
+        task = client.new_container("web", in_a_user_namespace(rootfs)).start()
+        found = [path for directory in (root, state) for path in directory.rglob("*") if "rootfs" not in path.parts]
+        assert state / "daemon" / "io.containerd.runtime.v2.task" / "moby" / "web" / "config.json" in found
+        writable = {path.name for path in found if path.lstat().st_mode & 0o002 and not path.is_symlink()}
+        assert writable <= {"bootstrap.json"}  # which containerd 2 gives that mode whatever the umask is
+        task.force_delete()
+
+
+def test_no_temporary_directory_is_made_where_others_could_replace_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its making and a chmod they would put a link in its place."""
+    temporary = place / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = temporary.stat().st_mtime_ns
+    with pytest.raises(pyctd.FailedPreconditionError, match="the root directory is not safe: "):
+        pyctd.Engine()
+    assert temporary.stat().st_mtime_ns == before
 
 
 MAPPED = [(0, 100000, 65536)]

@@ -20,10 +20,14 @@ func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 	}
 	path = filepath.Clean(path)
 	missing := func(missing string) error {
-		if err := os.Mkdir(missing, mode); !errors.Is(err, fs.ErrExist) {
-			return err
+		err := os.Mkdir(missing, mode)
+		switch {
+		case err == nil:
+			return os.Chmod(missing, mode) // whatever the umask is
+		case errors.Is(err, fs.ErrExist):
+			return nil // another user may have made it first: its owner is checked next
 		}
-		return nil // another user may have made it first: its owner is checked next
+		return err
 	}
 	if err := walkOwned(what, path, missing); err != nil {
 		return false, err

@@ -19,7 +19,8 @@ import (
 // newLauncher makes what the supervisor is to execute: a script that executes containerd with a PATH of its own, in the root
 // directory. The supervisor takes both from this process. But Go's environment can't be changed without C's, which other
 // threads may be reading; and containerd prefers a shim that it finds in its working directory, where this process may
-// be in one that everybody can write to. The script is in memory, since no directory is sure to let a file be executed.
+// be in one that everybody can write to. The umask is the one that dockerd has: with none containerd lets everybody write
+// to the specs in its bundles, hooks included. The script is in memory, since no directory is sure to let a file be executed.
 func newLauncher(program, path string) (*os.File, error) {
 	const executable = 0x10 // MFD_EXEC, of Linux 6.3
 	fd, err := unix.MemfdCreate("containerd", unix.MFD_CLOEXEC|executable)
@@ -31,7 +32,7 @@ func newLauncher(program, path string) (*os.File, error) {
 	}
 	writer := os.NewFile(uintptr(fd), "containerd")
 	defer writer.Close() // what is open for writing can't be executed
-	if _, err := fmt.Fprintf(writer, "#!/bin/sh\ncd / && export PATH=%s && exec %s \"$@\"\n", quoted(path), quoted(program)); err != nil {
+	if _, err := fmt.Fprintf(writer, "#!/bin/sh\ncd / && umask 022 && export PATH=%s && exec %s \"$@\"\n", quoted(path), quoted(program)); err != nil {
 		return nil, err
 	}
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
