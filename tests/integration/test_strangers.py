@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +198,112 @@ def test_a_process_that_has_the_number_of_an_earlier_containerd_is_let_be(base: 
         with pyctd.Engine(root=base / "ir", state=base / "is") as engine:
             assert engine.pid not in (None, process.pid)
         assert process.poll() is None
+
+
+MEMORY = """
+import pathlib, resource, sys, pyctd
+base, number = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+with pyctd.Engine(root=base / "r", state=base / "s") as engine:
+    assert engine.pid != number
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_the_command_line_of_another_users_process_is_not_read(place: Path) -> None:
+    """It may have any length, and its memory may be a file whose server never answers."""
+    (place / "s").mkdir()
+    size = 512 << 20
+    endless = [sys.executable, "-m", "support.endless", str(size)]
+    with subprocess.Popen(endless, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        if process.stdout.readline() != "0\n":
+            pytest.skip("the kernel is built without CONFIG_CHECKPOINT_RESTORE")
+        (place / "s" / "containerd.pid").write_text(str(process.pid))
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY, place, str(process.pid)], stdout=subprocess.PIPE, timeout=60, check=True
+        )
+        process.kill()
+    assert int(done.stdout) << 10 < size
+
+
+IN_A_PID_NAMESPACE = """
+echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid
+"$2" -c 'import os, sys, pyctd
+assert os.getpid() == int(sys.argv[1])
+with pyctd.Engine(root=sys.argv[2] + "/r", state=sys.argv[2] + "/s") as engine: print(engine.pid)' "$1" "$3"
+"""
+
+OPEN = """
+import os, sys
+os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+while os.open(sys.argv[1], os.O_RDONLY) < 99: pass
+sys.stdin.read()
+"""
+
+
+def test_nothing_of_another_users_is_executed_under_a_proc_of_another_pid_namespace(place: Path) -> None:
+    """There a process of that user's may have the program's own number."""
+    theirs = place / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    evil = theirs / "evil"
+    evil.write_text(f"#!/bin/sh\n: >{theirs}/executed\n")
+    evil.chmod(0o755)
+    with subprocess.Popen([sys.executable, "-c", OPEN, evil, str(NOBODY)], stdin=subprocess.PIPE) as process:
+        eventually(lambda: Path(f"/proc/{process.pid}/fd/99").exists())
+        done = subprocess.run(
+            [
+                "unshare",
+                "--pid",
+                "--fork",
+                "sh",
+                "-c",
+                IN_A_PID_NAMESPACE,
+                "sh",
+                str(process.pid),
+                sys.executable,
+                place,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        process.kill()
+    assert not (theirs / "executed").exists()
+    assert "FailedPreconditionError: /proc is another pid namespace's" in done.stderr
+
+
+def test_a_process_that_gets_the_number_of_a_containerd_that_stops_slowly_is_let_be() -> None:
+    engine = pyctd.Engine()
+    number = engine.pid
+    assert number
+    os.kill(number, signal.SIGSTOP)
+
+    def close() -> None:
+        with contextlib.suppress(pyctd.Error):
+            engine.close(timeout=0.1)
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    time.sleep(2)  # the supervisor would have looked after it by now
+    os.kill(number, signal.SIGKILL)
+    eventually(lambda: gone(number) and not Path(f"/proc/{number}").exists())
+    with successor(number) as process:
+        closing.join()
+        assert process.poll() is None
+
+
+@contextlib.contextmanager
+def successor(number: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a number that was another's."""
+    for _ in range(100):  # others take numbers, too
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
+        with running("/bin/sleep", ["sleep", "600"], Path("/"), None) as process:
+            if process.pid == number:
+                yield process
+                return
+    pytest.skip("another process has the number")
 
 
 def test_pid_is_never_that_of_a_process_that_has_ended(own_engine: pyctd.Engine) -> None:

@@ -249,3 +249,20 @@ def test_an_engine_executes_nothing_that_a_directory_names_that_has_become_anoth
     with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
         engine.close()
     assert not executed.exists()
+
+
+def test_an_engine_removes_no_file_in_a_directory_that_another_users_link_leads_to(place: Path) -> None:
+    """What cleans /tmp up removes its state in the end. Another daemon's socket and number have the same names."""
+    temporary, elsewhere = place / "t", place / "elsewhere"
+    temporary.mkdir()
+    temporary.chmod(0o1777)  # as /tmp
+    elsewhere.mkdir()
+    files = [elsewhere / name for name in ("containerd.sock", "containerd.pid")]
+    engine = pyctd.Engine(root=place / "r", state=temporary / "s")
+    engine.state.rename(place / "away")
+    for path in files:
+        path.touch()
+    subprocess.run(["ln", "-s", elsewhere, engine.state], check=True, user=NOBODY, group=NOBODY)
+    with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
+        engine.close()
+    assert sorted(elsewhere.iterdir()) == sorted(files)

@@ -16,14 +16,16 @@ import (
 	"github.com/docker/docker/libcontainerd/supervisor"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// stopTimeout is one second more than the supervisor gives the daemon before it kills it.
-const stopTimeout = 16 * time.Second
+// daemonTimeout is what a daemon is given to stop before it is killed, as the supervisor gives it.
+const daemonTimeout = 15 * time.Second
+
+// stopTimeout is what the supervisor is given to end, one second more than that.
+const stopTimeout = daemonTimeout + time.Second
 
 // These are the pauses before an ended daemon is started again; they double while it does not last.
 const shortestPause, longestPause = 100 * time.Millisecond, 1500 * time.Millisecond
@@ -59,6 +61,9 @@ type Engine struct {
 func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (_ Result, err error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // the supervisor would start a daemon first
+	}
+	if err := checkProc(); err != nil {
+		return Result{}, err
 	}
 	rootEmpty, rootErr := ownDirectory("root", root, 0o700)
 	stateEmpty, stateErr := ownDirectory("state", state, 0o711) // the bundles of user namespaces are in it
@@ -145,14 +150,14 @@ func (e *Engine) start(ctx context.Context, patient bool) error {
 		e.daemon, e.stopSupervisor, e.ended = daemon, cancel, ended
 		return nil
 	}
-	e.endChildren(unix.SIGTERM) // as end does
+	_ = e.endChildren()
 	cancel()
 	if daemon != nil {
 		if late := daemon.WaitTimeout(stopTimeout); late != nil {
 			err = fmt.Errorf("%w; %w", err, late)
 		}
 	}
-	e.endChildren(unix.SIGKILL)
+	_ = e.endChildren()
 	return err
 }
 
@@ -213,16 +218,19 @@ func (e *Engine) keep() {
 	}
 }
 
-// end ends the daemon, and the supervisor with it, which by itself would look only once a second whether that has ended.
+// end ends the daemon, and then the supervisor.
 func (e *Engine) end() error {
-	if p, err := e.process(); err == nil {
-		_ = p.signal(unix.SIGTERM)
-		p.gone(time.Second)
+	failed := e.endChildren()
+	if p, err := e.process(); err == nil { // an earlier program's
+		failed = errors.Join(failed, e.endDaemon(p))
 		p.close()
+	}
+	if failed == nil {
+		e.disarm()
 	}
 	e.stopSupervisor()
 	err := e.daemon.WaitTimeout(stopTimeout)
-	e.endChildren(unix.SIGKILL)
+	_ = e.endChildren()
 	return err
 }
 

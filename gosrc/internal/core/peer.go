@@ -102,7 +102,7 @@ func (p peer) trusted() bool {
 // program is the path of what it executes, even if a newer version has taken that place since.
 func (p peer) program() string { return strings.TrimSuffix(p.link("exe"), " (deleted)") }
 
-// argument gives the value of a flag on its command line.
+// argument gives the value of a flag on its command line, which is only to be read of a process that is trusted.
 func (p peer) argument(name string) string {
 	args := strings.Split(string(p.read("cmdline")), "\x00")
 	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
@@ -119,9 +119,19 @@ func (p peer) gone(timeout time.Duration) bool {
 	return soon(timeout, func() bool { return p.read("stat") == nil })
 }
 
-// ended waits until a process has ended, be it that its parent has yet to wait for it.
+// ended waits until a process has ended, or is about to, be it that its parent has yet to wait for it. Its command line is
+// empty then, too; but that is its own memory, of which another user's process can make any amount, or a file whose server
+// never answers.
 func (p peer) ended(timeout time.Duration) bool {
-	return soon(timeout, func() bool { return len(p.read("cmdline")) == 0 })
+	const exiting = 0x4 // PF_EXITING
+	return soon(timeout, func() bool {
+		stat := p.stat()
+		if len(stat) < 7 {
+			return true
+		}
+		flags, _ := strconv.ParseUint(stat[6], 10, 64)
+		return flags&exiting != 0
+	})
 }
 
 func soon(timeout time.Duration, happens func() bool) bool {
@@ -154,11 +164,16 @@ func (p peer) awaitEnd() error {
 
 // parent is the number of the process that has started it, or adopted it.
 func (p peer) parent() int {
-	stat := string(p.read("stat"))
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before may have anything in it
-	if len(fields) < 2 {
+	stat := p.stat()
+	if len(stat) < 2 {
 		return 0
 	}
-	number, _ := strconv.Atoi(fields[1])
+	number, _ := strconv.Atoi(stat[1])
 	return number
+}
+
+// stat is what the kernel says of a process, from its state on; nothing once its parent has waited for its end.
+func (p peer) stat() []string {
+	stat := string(p.read("stat"))
+	return strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before may have anything in it
 }

@@ -240,7 +240,9 @@ func TestAnotherUsersProcessThatWasAdoptedIsNoneOfTheEngines(t *testing.T) {
 	if p.parent() != os.Getpid() || !e.configures(p) {
 		t.Fatal("it does not look like the engine's daemon")
 	}
-	e.endChildren(unix.SIGKILL)
+	if err := e.endChildren(); err != nil {
+		t.Fatal(err)
+	}
 	if p.ended(0) {
 		t.Fatal("it was killed")
 	}

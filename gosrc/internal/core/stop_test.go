@@ -7,14 +7,20 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/containerd/containerd/v2/cmd/containerd/server/config"
 )
 
 // stopped is the daemon of an engine that has ended.
-type stopped struct{}
+type stopped struct {
+	daemonPid int
+	pidFile   string
+	GRPC      config.GRPCConfig
+}
 
-func (stopped) WaitTimeout(time.Duration) error { return nil }
+func (*stopped) WaitTimeout(time.Duration) error { return nil }
 
-func (stopped) Address() string { return "" }
+func (*stopped) Address() string { return "" }
 
 // A cleaner of /tmp removes old directories, and then another user can make one of that name.
 func TestAnEngineExecutesAndRemovesNothingInDirectoriesThatHaveBecomeAnotherUsers(t *testing.T) {
@@ -44,7 +50,7 @@ func TestAnEngineExecutesAndRemovesNothingInDirectoriesThatHaveBecomeAnotherUser
 	}
 	e := &Engine{
 		root: root, state: state, address: filepath.Join(state, "containerd.sock"), launcher: launcher,
-		stop: func() {}, kept: make(chan struct{}), daemon: stopped{}, stopSupervisor: func() {},
+		stop: func() {}, kept: make(chan struct{}), daemon: &stopped{}, stopSupervisor: func() {},
 	}
 	close(e.kept)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/log"
 	"github.com/docker/docker/libcontainerd/supervisor"
 	"golang.org/x/sys/unix"
 )
@@ -45,11 +47,23 @@ func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\
 func startedBy[R supervisor.Daemon](launcher *os.File, made chan<- supervisor.Daemon, option func(R) error) func(R) error {
 	return func(daemon R) error {
 		made <- daemon
-		program := (*string)(reflect.ValueOf(daemon).Elem().FieldByName("daemonPath").Addr().UnsafePointer())
 		// The number is this process's: the shell opens what it is to interpret by this name, and inherits no descriptor.
-		*program = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), launcher.Fd())
+		*own[string](daemon, "daemonPath") = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), launcher.Fd())
 		return option(daemon)
 	}
+}
+
+// own is a field of the supervisor's, which keeps it to itself.
+func own[T any](daemon supervisor.Daemon, name string) *T {
+	return (*T)(reflect.ValueOf(daemon).Elem().FieldByName(name).Addr().UnsafePointer())
+}
+
+// checkProc refuses a /proc of another pid namespace: this process's number is another process's there.
+func checkProc() error {
+	if readLink(unix.AT_FDCWD, "/proc/self") != strconv.Itoa(os.Getpid()) {
+		return refused("/proc is another pid namespace's: mount it for this one (unshare --mount-proc)")
+	}
+	return nil
 }
 
 var (
@@ -73,10 +87,11 @@ func (e *Engine) process() (peer, error) {
 	if err != nil {
 		return peer{}, errEnded
 	}
+	mine := p.trusted() && e.configures(p) // asked first: when it ends meanwhile, the answer is of no use
 	switch {
 	case p.ended(0):
 		err = errEnded
-	case !p.trusted() || !e.configures(p):
+	case !mine:
 		err = errStranger
 	}
 	if err != nil {
@@ -101,12 +116,41 @@ func (e *Engine) forgetStranger() {
 }
 
 // endChildren ends what the supervisor has started.
-func (e *Engine) endChildren(number unix.Signal) {
+func (e *Engine) endChildren() (failed error) {
 	for p := range peers() {
 		// This process may have adopted others' processes, too, as the first of a container does.
 		if p.parent() == os.Getpid() && p.trusted() && e.configures(p) {
-			_ = p.signal(number)
-			p.gone(time.Second)
+			failed = errors.Join(failed, e.endDaemon(p))
 		}
+	}
+	return failed
+}
+
+// endDaemon ends a process of the engine's containerd. It fails on Linux before 5.1. A containerd that stops by itself removes
+// its sockets by their names, which may lead to another user's directory: it is killed then.
+func (e *Engine) endDaemon(p peer) error {
+	number := unix.SIGTERM
+	if checkOwned("state", e.state) != nil {
+		number = unix.SIGKILL
+	}
+	err := p.signal(number)
+	if err == nil && !p.gone(daemonTimeout) {
+		log.L.WithField("pid", p.pid).Warn("containerd does not stop and is killed")
+		err = p.signal(unix.SIGKILL)
+		p.gone(time.Second)
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// disarm keeps a supervisor whose daemon has ended from doing harm at its own end: it would signal the daemon's number, which
+// may be another process's by then, and remove files by names that may lead to another user's directory.
+func (e *Engine) disarm() {
+	*own[int](e.daemon, "daemonPid") = -1
+	if checkOwned("state", e.state) != nil {
+		*own[string](e.daemon, "pidFile") = ""
+		own[config.GRPCConfig](e.daemon, "GRPC").Address = ""
 	}
 }
