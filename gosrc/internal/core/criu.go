@@ -35,6 +35,9 @@ const criuMissing = `exec: "criu": executable file not found`
 
 const maxCriuLines = 20
 
+// maxCriuLog is how much of a log is read: a container's own root may have a hole of any size under such a name.
+const maxCriuLog = 16 << 20
+
 // withCriuReason adds CRIU's reason to the error of a checkpoint or a restore that began at the time given, as far as
 // its log can be read: it is on the daemon's machine, and root's. It is gone once the task is deleted.
 func withCriuReason(err error, begun time.Time) error {
@@ -71,8 +74,9 @@ func readCriuLog(path string, begun time.Time) string {
 	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != 0 && owner != os.Geteuid() {
 		return ""
 	}
+	_, _ = file.Seek(max(0, info.Size()-maxCriuLog), io.SeekStart)
 	var messages, last []string
-	for lines := bufio.NewReader(file); ; {
+	for lines := bufio.NewReader(io.LimitReader(file, maxCriuLog)); ; {
 		line, err := lines.ReadString('\n')
 		if line = strings.TrimRight(line, "\n"); line != "" {
 			last = append(last[max(0, len(last)-maxCriuLines+1):], line)

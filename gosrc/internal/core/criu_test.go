@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -37,5 +38,21 @@ func TestALogThatAnotherUserHasWrittenIsNoReason(t *testing.T) {
 	}
 	if got := reason(path); got != "" {
 		t.Fatalf("another user's: %q", got)
+	}
+}
+
+func TestOnlyTheEndOfAHugeLogIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dump.log")
+	const hole = 1 << 30
+	write(t, path)
+	if err := os.Truncate(path, hole); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	readCriuLog(path, time.Now().Add(-time.Minute))
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > hole/4 {
+		t.Errorf("it took %d MiB", took>>20)
 	}
 }

@@ -143,6 +143,7 @@ func (b shimBundle) clean(e *Engine) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.program, "-namespace", b.namespace, "-id", b.id, "-address", e.address, "-bundle", path, "delete")
 	cmd.Dir = path
+	cmd.WaitDelay = time.Second // a runc that hangs keeps its end of the output open when its shim is killed
 	cmd.Env = append(os.Environ(), "PATH="+e.path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		entry.WithError(err).WithField("output", strings.TrimSpace(string(out))).Warn("failed to clean up after a shim")

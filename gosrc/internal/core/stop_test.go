@@ -68,3 +68,18 @@ func TestAnEngineExecutesAndRemovesNothingInDirectoriesThatHaveBecomeAnotherUser
 		t.Error("another user's directory was removed")
 	}
 }
+
+// As a runc that hangs while its shim is killed.
+func TestAProgramThatAShimLeavesDoesNotKeepTheCleaningUp(t *testing.T) {
+	e := &Engine{root: t.TempDir(), state: t.TempDir(), path: os.Getenv("PATH")}
+	write(t, filepath.Join(e.state, tasksDirectory, "moby", "web", "config.json"))
+	program := filepath.Join(e.state, "shim")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nsleep 20 &\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	shimBundle{"moby", "web", program}.clean(e)
+	if took := time.Since(begun); took > shimDeleteTimeout {
+		t.Errorf("it took %s", took)
+	}
+}
