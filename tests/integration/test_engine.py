@@ -111,6 +111,26 @@ def test_a_killed_containerd_is_started_again(own_engine: pyctd.Engine, rootfs: 
         assert box.run("/bin/echo", "again")[1].stdout == b"again\n"
 
 
+@pytest.mark.parametrize("after", [0.0, 0.1])
+def test_a_containerd_that_dies_while_its_engine_is_closed(base: Path, rootfs: Path, after: float) -> None:
+    """It is started again to delete what is left: the engine's root lasts."""
+    directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
+    root, state = directory / "r", directory / "s"
+    engine = pyctd.Engine(root=root, state=state)
+    pid = engine.pid
+    assert pid
+    with engine.client() as client:
+        for _ in range(8):
+            client.new_container(unique("c"), pyctd.spec.default(rootfs, ["/bin/sleep", "600"])).start()
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    time.sleep(after)
+    os.kill(pid, signal.SIGKILL)
+    closing.join()
+    with pyctd.Engine(root=root, state=state) as again, again.client() as client:
+        assert client.containers() == []
+
+
 def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Engine) -> None:
     with own_engine.client() as client:
         daemon = own_engine.pid

@@ -53,6 +53,23 @@ def test_execs_that_nobody_deleted_go_with_their_task(box: Box, how: str) -> Non
     assert [out.stdout for out in outs] == [f"{number}\n".encode() for number in range(COUNT)]
 
 
+def test_streams_whose_task_is_deleted_while_they_are_attached_are_let_go(box: Box) -> None:
+    container = box.container()
+    before = alive()
+    container.start()
+    taken = []
+
+    def attach(dio: pyctd.DirectIO) -> pyctd.IO:
+        box.client.load_container(container.id).task().force_delete(timeout=60)
+        taken.append(True)
+        return Hold()(dio)
+
+    task = container.attach_task(attach)
+    assert taken
+    del task
+    eventually(lambda: alive() == before, "all let go")
+
+
 def test_the_streams_of_a_task_that_another_object_deleted_are_let_go(box: Box) -> None:
     container = box.container("/bin/echo", "hello")
     before = alive()

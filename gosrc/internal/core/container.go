@@ -87,7 +87,7 @@ func (ctr *Container) newTask(ctx, long context.Context, checkpointDir string, w
 	if err != nil {
 		return nil, err
 	}
-	made()
+	made(task)
 	p := newProcess(ctr, task)
 	p.restores = checkpointDir != ""
 	p.unpacked.Store(unpacked)
@@ -115,7 +115,7 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 		defer stop()
 		stdio, made := ctr.attach(stdioCookie, spare, end)
 		if task, err = ctr.moby.AttachTask(attached, stdio); err == nil {
-			made()
+			made(task)
 		} else {
 			end()
 		}
@@ -183,11 +183,11 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	defer leave()
-	streams := ctr.client.streamsOf(ctr.id)
+	deleted := ctr.client.deleting(ctr.id)
 	if err := ctr.delete(ctx); err != nil {
 		return Result{}, err
 	}
-	orphan(streams)
+	deleted()
 	return Result{}, nil
 }
 

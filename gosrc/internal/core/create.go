@@ -56,18 +56,18 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	if err := cl.setApart(ctx, parsed); err != nil {
 		return Result{}, err
 	}
-	var replaced []*stdio
+	replaced := func() {}
 	if request.Replace {
 		if err := cl.undone(ctx, processName{request.ID, request.ID}); err != nil {
 			return Result{}, err
 		}
-		replaced = cl.streamsOf(request.ID)
+		replaced = cl.deleting(request.ID)
 	}
 	ctr, err := cl.create(ctx, parsed)
 	if err != nil {
 		return Result{}, err
 	}
-	orphan(replaced)
+	replaced()
 	return Result{Value: c.handles.Put(ctr)}, nil
 }
 

@@ -36,6 +36,9 @@ const returnTimeout = 30 * time.Second
 // removeTimeout is twice what containerd itself waits, at most, in the deletion of one task: for the output of an exec.
 const removeTimeout = 20 * time.Second
 
+// clearTries is how often the containers of an engine are tried to be deleted while its daemon dies.
+const clearTries = 3
+
 // removesAtOnce keeps a crowd of containers from making one another late.
 const removesAtOnce = 16
 
@@ -304,8 +307,18 @@ func await(ctx context.Context, address string) (*containerd.Client, error) {
 }
 
 // clear deletes every task and container in every namespace: a shim does not end with its daemon. What can't be deleted
-// is logged, and left to endShims.
-func clear(ctx context.Context, address string) error {
+// is logged, and left to endShims. When the daemon ends meanwhile, it is started again, and so is this.
+func clear(ctx context.Context, address string) (err error) {
+	for tries := 1; tries <= clearTries; tries++ {
+		if err = clearOnce(ctx, address, tries == clearTries); kind.Of(err) != kind.Unavailable {
+			break
+		}
+	}
+	return err
+}
+
+// clearOnce is one try. If it is not the last, it answers that the daemon was away while a container was to be deleted.
+func clearOnce(ctx context.Context, address string, last bool) error {
 	daemon, err := await(ctx, address)
 	if err != nil {
 		return err
@@ -325,15 +338,19 @@ func clear(ctx context.Context, address string) error {
 		group.SetLimit(removesAtOnce)
 		for _, ctr := range containers {
 			group.Go(func() error {
-				safely(func() {
-					if err := remove(ctx, ctr); err != nil {
-						log.G(ctx).WithError(err).WithField("container", ctr.ID()).Error("failed to delete container")
-					}
-				})
+				_, err := protect(func() (struct{}, error) { return struct{}{}, remove(ctx, ctr) })
+				if !last && kind.Of(err) == kind.Unavailable {
+					return err
+				}
+				if err != nil {
+					log.G(ctx).WithError(err).WithField("container", ctr.ID()).Error("failed to delete container")
+				}
 				return nil
 			})
 		}
-		_ = group.Wait()
+		if err := group.Wait(); err != nil {
+			return err
+		}
 		if err := clearOrphans(ctx, daemon); err != nil {
 			return err
 		}

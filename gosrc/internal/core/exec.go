@@ -55,7 +55,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 		if err != nil {
 			return nil, err
 		}
-		made()
+		made(exec)
 		return newProcess(p.container, exec), nil
 	}, func(ctx context.Context, exec *Process) { exec.undoExec(ctx) })
 	if err != nil {

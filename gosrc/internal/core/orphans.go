@@ -1,35 +1,87 @@
 package core
 
-import "github.com/pyctd/pyctd/gosrc/internal/handle"
+import (
+	"context"
+
+	cerrdefs "github.com/containerd/errdefs"
+
+	"github.com/pyctd/pyctd/gosrc/internal/handle"
+)
 
 // The streams of a process end with its Delete. Nothing deletes an exec that is still there when its task is deleted, nor a
 // task that was deleted through another object: its streams are orphans. In Go they would be garbage once nobody refers to
 // them, and so they are here: the other side is told to forget them, and the release of their handle closes them.
 
-// streamsOf returns the streams of a container's processes, which are orphans once its task has been deleted. Those of a
-// process that is being made are not among them: it may be the next task's.
+// deleting notes which streams the processes of a container have. The caller calls what it returns once the container's task
+// is deleted: they are orphans then. A process that is made meanwhile may be that task's or the next one's, which containerd
+// knows.
+func (cl *Client) deleting(container string) (deleted func()) {
+	before := cl.streamsOf(container)
+	return func() {
+		for _, s := range before {
+			s.orphan()
+		}
+		cl.suspect(container)
+		for _, s := range cl.streamsOf(container) {
+			if !s.orphaned.Load() {
+				s.orphanIfGone()
+			}
+		}
+	}
+}
+
+// suspect has containerd asked about processes that are made yet.
+func (cl *Client) suspect(container string) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	for s := range cl.streams {
+		s.suspect = s.suspect || s.owner == container
+	}
+}
+
+// streamsOf returns the streams of a container's processes that are made.
 func (cl *Client) streamsOf(container string) (streams []*stdio) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	for s := range cl.streams {
-		if s.owner == container && s.made {
+		if s.owner == container && s.process != nil {
 			streams = append(streams, s)
 		}
 	}
 	return streams
 }
 
-// orphan leaves streams to the other side's garbage collector.
-func orphan(streams []*stdio) {
-	for _, s := range streams {
-		if s.closed.Load() {
-			continue // they ended with their process
+// isOf says whose streams they are.
+func (s *stdio) isOf(process embedded) {
+	s.client.mu.Lock()
+	s.process = process
+	suspect := s.suspect
+	s.client.mu.Unlock()
+	if suspect {
+		s.orphanIfGone()
+	}
+}
+
+// orphanIfGone asks containerd in the background whether it has the process still.
+func (s *stdio) orphanIfGone() {
+	s.client.use(func() {
+		ctx, cancel := context.WithTimeout(s.client.ctx, undoTimeout)
+		defer cancel()
+		if _, err := s.process.Status(ctx); cerrdefs.IsNotFound(err) {
+			s.orphan()
 		}
-		s.orphaned.Store(true)
-		s.call(IOForget)
-		if _, err := handle.Get[*stdio](&s.client.core.handles, s.handle); err != nil {
-			s.close() // it was released before
-		}
+	})
+}
+
+// orphan leaves streams to the other side's garbage collector, unless they ended with their process.
+func (s *stdio) orphan() {
+	if s.closed.Load() {
+		return
+	}
+	s.orphaned.Store(true)
+	s.call(IOForget)
+	if _, err := handle.Get[*stdio](&s.client.core.handles, s.handle); err != nil {
+		s.close() // it was released before
 	}
 }
 

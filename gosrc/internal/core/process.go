@@ -208,9 +208,9 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var streams []*stdio
+	deleted := func() {}
 	if p.isTask() {
-		streams = p.container.client.streamsOf(p.container.id)
+		deleted = p.container.client.deleting(p.container.id)
 	}
 	p.learnOOMBeforeDelete(ctx)
 	status, err := p.moby.Delete(ctx)
@@ -219,7 +219,7 @@ func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
 	}
 	p.tellCensus(status)
 	p.discard()
-	orphan(streams)
+	deleted()
 	return p.exitResult(status)
 }
 
@@ -316,12 +316,12 @@ func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
 }
 
 func (p *Process) forceDelete(ctx context.Context) error {
-	streams := p.container.client.streamsOf(p.container.id)
+	deleted := p.container.client.deleting(p.container.id)
 	if err := p.moby.(libcontainerdtypes.Task).ForceDelete(ctx); err != nil {
 		return err
 	}
 	p.discard()
-	orphan(streams)
+	deleted()
 	return nil
 }
 

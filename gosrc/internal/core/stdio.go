@@ -43,8 +43,11 @@ var (
 type stdio struct {
 	client *Client
 	owner  string // the container's id
-	made   bool   // its process is; guarded by the client's lock
-	taken  bool   // the callback has returned an IO; likewise
+
+	process embedded // nil until it is made; this and what follows is guarded by the client's lock
+	suspect bool     // a task of the container was deleted since, which may be the process's
+	taken   bool     // the callback has returned an IO
+
 	cookie uint64
 	spare  *spare
 	handle uint64
@@ -59,8 +62,8 @@ type stdio struct {
 }
 
 // attach makes the StdioCallback that asks the other side. With an end the process is one that runs already. The caller
-// calls made once the process is there.
-func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc) (callback libcontainerdtypes.StdioCallback, made func()) {
+// calls made once it has the process.
+func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc) (callback libcontainerdtypes.StdioCallback, made func(libcontainerdtypes.Process)) {
 	cl := ctr.client
 	var streams *stdio
 	without := none
@@ -76,7 +79,7 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 			spare.release()
 			return without(dio)
 		}
-		s := &stdio{client: cl, owner: ctr.id, cookie: cookie, spare: spare, dio: dio, opened: end}
+		s := &stdio{client: cl, owner: ctr.id, cookie: cookie, spare: spare, dio: dio, opened: end, suspect: end != nil}
 		s.handle = cl.core.handles.Put(s)
 		cl.mu.Lock()
 		open := !cl.closed
@@ -114,11 +117,9 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 		}
 		return nil, kind.ErrCallback // libcontainerd cancels and closes the DirectIO
 	}
-	return callback, func() {
+	return callback, func(process libcontainerdtypes.Process) {
 		if streams != nil {
-			cl.mu.Lock()
-			defer cl.mu.Unlock()
-			streams.made = true
+			streams.isOf(process.(embedded))
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
+	cerrdefs "github.com/containerd/errdefs"
+	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
@@ -195,5 +197,58 @@ func TestTheCloseOfAStreamHasADeadline(t *testing.T) {
 	finish(t, func() { _, err = core.CloseStream(ctx, core.handles.Put(&stdio{client: cl, dio: dio}), Stdin) })
 	if err != context.DeadlineExceeded {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// deletedExec is an exec whose task is deleted.
+type deletedExec struct {
+	libcontainerdtypes.Process
+	embedded
+}
+
+func (deletedExec) Status(context.Context) (containerd.Status, error) {
+	return containerd.Status{}, cerrdefs.ErrNotFound
+}
+
+func (deletedExec) ID() string { return "e" }
+
+// telling attaches, and tells of the calls of cio.IO.
+type telling struct {
+	recorder
+	calls chan IOCall
+}
+
+func (t telling) Stdio(uint64, uint64, *DirectIO) StdioAnswer { return StdioAttached }
+func (t telling) IO(_ uint64, call IOCall)                    { t.calls <- call }
+
+func TestStreamsAreLetGoOfAnExecThatIsMadeWhileItsTaskIsDeleted(t *testing.T) {
+	for name, order := range map[string]func(deleted, made func()){
+		"deleted first": func(deleted, made func()) { deleted(); made() },
+		"made first":    func(deleted, made func()) { made(); deleted() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := make(chan IOCall, 1)
+			cl := &Client{core: New(telling{calls: calls}, 0), streams: map[*stdio]struct{}{}}
+			cl.ctx, cl.cancel = context.WithCancel(t.Context())
+			t.Cleanup(cl.cancel)
+			dio, err := cio.NewDirectIO(cl.ctx, fifosIn(t.TempDir()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			spare, err := newSpare()
+			if err != nil {
+				t.Fatal(err)
+			}
+			attach, made := (&Container{client: cl, id: "a"}).attach(1, spare, nil)
+			if _, err := attach(dio); err != nil {
+				t.Fatal(err)
+			}
+			deleted := cl.deleting("a")
+			order(deleted, func() { made(deletedExec{}) })
+			if call := within(t, calls); call != IOForget {
+				t.Errorf("called %d", call)
+			}
+			_ = dio.Close()
+		})
 	}
 }
