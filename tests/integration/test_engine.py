@@ -43,6 +43,29 @@ def test_an_engine_starts_and_leaves_nothing(rootfs: Path) -> None:
         engine.client()
 
 
+NO_MEMFD = """
+echo 2 >/proc/sys/vm/memfd_noexec || exit 77
+[ -z "$3" ] || mount -t tmpfs -o "$3" none "$2" || exit 78
+exec "$1" -c 'import sys, pyctd
+with pyctd.Engine(root=sys.argv[1] + "/r", state=sys.argv[1] + "/s") as engine, engine.client() as client:
+    print(client.version().version)' "$2"
+"""
+
+
+@pytest.mark.parametrize("options", ["", "mode=711", "mode=711,noexec"])
+def test_where_memory_may_not_be_executed(place: Path, options: str) -> None:
+    shell = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", NO_MEMFD, "sh"]
+    done = subprocess.run(
+        [*shell, sys.executable, place, options], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 77:
+        pytest.skip("vm.memfd_noexec is not each pid namespace's own: " + done.stderr)
+    if "noexec" in options:
+        assert "FailedPreconditionError: nothing can be made that starts containerd" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_directories_that_are_given_stay(base: Path) -> None:
     root, state = base / "kr", base / "ks"
     pyctd.Engine(root=root, state=state).close()

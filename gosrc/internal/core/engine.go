@@ -93,7 +93,7 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 	if err != nil {
 		return Result{}, cerrdefs.ErrFailedPrecondition.WithMessage(err.Error())
 	}
-	launcher, err := newLauncher(program, path)
+	launcher, err := newLauncher(program, path, root)
 	if err != nil {
 		return Result{}, err
 	}

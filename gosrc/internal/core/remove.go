@@ -156,7 +156,7 @@ func mountOf(fd int) string {
 // unmountBelow takes off what is mounted below a directory. What is mounted on a mount goes with it; where that is shared with
 // another place, as /dev is when a program mounts it here with all below, it stays mounted there.
 func unmountBelow(dir int) {
-	above := readLink(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", dir)) + "/"
+	above := readLink(unix.AT_FDCWD, descriptor(dir)) + "/"
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return
@@ -172,7 +172,7 @@ func unmountBelow(dir int) {
 	}
 	for _, below := range found { // in the order in which they were mounted
 		if at, err := openBelow(dir, below); err == nil {
-			mounted := fmt.Sprintf("/proc/self/fd/%d", at)
+			mounted := descriptor(at)
 			_ = unix.Mount("", mounted, "", unix.MS_PRIVATE|unix.MS_REC, "")
 			_ = unix.Unmount(mounted, unix.MNT_DETACH)
 			_ = unix.Close(at)

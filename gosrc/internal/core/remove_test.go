@@ -294,7 +294,7 @@ func TestTheLauncherKeepsWordsWhole(t *testing.T) {
 	if err := os.Chmod(program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	launcher, err := newLauncher(program, "/a b:/c'd")
+	launcher, err := newLauncher(program, "/a b:/c'd", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

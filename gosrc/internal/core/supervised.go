@@ -23,11 +23,16 @@ import (
 // threads may be reading; and containerd prefers a shim that it finds in its working directory, where this process may
 // be in one that everybody can write to. The umask is the one that dockerd has: with none containerd lets everybody write
 // to the specs in its bundles, hooks included. The script is in memory, since no directory is sure to let a file be executed.
-func newLauncher(program, path string) (*os.File, error) {
+//
+// The sysctl vm.memfd_noexec may forbid that; then it is a file without a name in the engine's own directory.
+func newLauncher(program, path, directory string) (*os.File, error) {
 	const executable = 0x10 // MFD_EXEC, of Linux 6.3
 	fd, err := unix.MemfdCreate("containerd", unix.MFD_CLOEXEC|executable)
 	if errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate("containerd", unix.MFD_CLOEXEC)
+	}
+	if errors.Is(err, unix.EACCES) {
+		fd, err = unix.Open(directory, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o700)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("failed to make what starts containerd: %w", err)
@@ -37,8 +42,14 @@ func newLauncher(program, path string) (*os.File, error) {
 	if _, err := fmt.Fprintf(writer, "#!/bin/sh\ncd / && umask 022 && export PATH=%s && exec %s \"$@\"\n", quoted(path), quoted(program)); err != nil {
 		return nil, err
 	}
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err := unix.Access(descriptor(fd), unix.X_OK); err != nil {
+		return nil, refused("nothing can be made that starts containerd: the sysctl vm.memfd_noexec is 2, and no file in %q may be executed", directory)
+	}
+	return os.Open(descriptor(fd))
 }
+
+// descriptor is the path of an open file.
+func descriptor(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
