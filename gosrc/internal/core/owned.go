@@ -50,10 +50,13 @@ func checkOwned(what, path string) error {
 // walkOwned is checkOwned, but what does not exist is given to missing, which may make it: all above has been checked by then.
 func walkOwned(what, path string, missing func(path string) error) error {
 	owners := []int{0, os.Geteuid()}
-	// In a user namespace, as under rootlesskit, what belongs to the root user of the host has this owner.
+	// In a user namespace, as under rootlesskit, this is the owner of what belongs to the root user of the host, or to any
+	// other user. Where others may make something, as in /tmp, it may be theirs.
+	unmapped := -1
 	if ids, err := os.ReadFile("/proc/self/uid_map"); err == nil && !slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
-		owners = append(owners, 65534)
+		unmapped = 65534
 	}
+	shared := false // whether others may write to the directory
 	const separator = string(filepath.Separator)
 	directory := separator // has no link in it, so that Join gives its parent for ".."
 	left := 40             // links, as many as the kernel follows
@@ -72,7 +75,7 @@ func walkOwned(what, path string, missing func(path string) error) error {
 			continue
 		}
 		stat := info.Sys().(*syscall.Stat_t)
-		if !slices.Contains(owners, int(stat.Uid)) {
+		if owner := int(stat.Uid); !slices.Contains(owners, owner) && (owner != unmapped || shared) {
 			return refused("the %s directory is not safe: %q belongs to user %d", what, path, stat.Uid)
 		}
 		if info.Mode().Type() == os.ModeSymlink {
@@ -84,12 +87,13 @@ func walkOwned(what, path string, missing func(path string) error) error {
 				return err
 			}
 			if filepath.IsAbs(target) {
-				directory = separator
+				directory, shared = separator, false
 			}
 			names = slices.Concat(strings.Split(target, separator), names)
 			continue
 		}
-		if info.Mode()&os.ModeSticky == 0 && othersMayWrite(path) {
+		shared = othersMayWrite(path)
+		if info.Mode()&os.ModeSticky == 0 && shared {
 			return refused("the %s directory is not safe: other users may write to %q", what, path)
 		}
 		directory = path

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -120,5 +121,32 @@ func TestNoDirectoryIsMadeInAnotherUsers(t *testing.T) {
 	entries, _ := os.ReadDir(elsewhere)
 	if len(entries) != 0 || err == nil {
 		t.Errorf("made %v: %v", entries, err)
+	}
+}
+
+// In a user namespace what belongs to a user who is not mapped looks as if it belonged to the host's root.
+func TestADirectoryOfAnUnmappedUsersIsNotSafe(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	if path := os.Getenv("PYCTD_TEST_DIRECTORY"); path != "" {
+		if err := checkOwned("state", filepath.Join(path, "state")); kind.Of(err) != kind.FailedPrecondition {
+			t.Errorf("%v", err)
+		}
+		if err := checkOwned("state", filepath.Join(path, "own", "state")); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	shared := filepath.Join(t.TempDir(), "shared")
+	theirs := filepath.Join(shared, "state")
+	if err := errors.Join(os.MkdirAll(theirs, 0o755), os.Mkdir(filepath.Join(shared, "own"), 0o755), os.Chmod(shared, 0o777|os.ModeSticky),
+		os.Chown(theirs, 1234, 1234), os.Chown(shared, 1235, 1235)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "--user", "--map-root-user", os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "PYCTD_TEST_DIRECTORY="+shared)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
