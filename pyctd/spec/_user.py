@@ -18,6 +18,8 @@ User = str | int | tuple[int, int]
 _ID_MAX = 2**31 - 1
 _LINKS_MAX = 40
 """As many as the kernel follows."""
+_DEPTH_MAX = 64
+"""Directories that a file may be below: each takes a descriptor, and how many there are, a container decides."""
 _SIZE_MAX = 16 << 20
 """Bytes of a file that are looked at: how long it is, a container decides."""
 
@@ -121,6 +123,8 @@ def _open_inside(rootfs: str, file: str) -> int:
             if step == "..":
                 _leave(way, max(1, len(way) - 1))
             elif step not in ("", "."):
+                if len(way) > _DEPTH_MAX:
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
                 at = os.open(step, os.O_PATH | os.O_NOFOLLOW, dir_fd=way[-1])
                 way.append(at)
                 if stat.S_ISLNK(os.fstat(at).st_mode):

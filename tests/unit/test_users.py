@@ -49,3 +49,15 @@ def test_users_that_have_no_end(root: Path) -> None:
     with (root / "etc" / "passwd").open("ab") as passwd:
         passwd.truncate(1 << 40)
     assert pyctd.spec.process(["a"], user="ann", rootfs=root)["user"]["uid"] == 1000
+
+
+def test_users_below_more_directories_than_there_may_be_descriptors(root: Path) -> None:
+    """A program has 1,024 by default, for all that it does at the same time."""
+    deep = root
+    for _ in range(300):
+        deep /= "d"
+        deep.mkdir()
+    (root / "etc" / "passwd").rename(deep / "passwd")
+    (root / "etc" / "passwd").symlink_to("/" + "d/" * 300 + "passwd")
+    with pytest.raises(pyctd.InvalidArgumentError, match="unable to find user"):
+        pyctd.spec.process(["/bin/true"], user="ann", rootfs=root)
