@@ -108,10 +108,13 @@ class Engine:
         """The process id of the containerd that serves this engine; None while there is none."""
         if self._handle is None or self._closed:
             return None
-        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day.
+        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day. But once
+        # what cleans /tmp up has removed the state, another user can make a link of its name, to any daemon's socket.
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.setblocking(False)
             try:
+                if self.state.lstat().st_uid not in (0, os.geteuid()):
+                    return None
                 daemon.connect(self.address)
                 pid, _, _ = struct.unpack("3i", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             except OSError:

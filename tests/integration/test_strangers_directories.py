@@ -266,3 +266,20 @@ def test_an_engine_removes_no_file_in_a_directory_that_another_users_link_leads_
     with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
         engine.close()
     assert sorted(elsewhere.iterdir()) == sorted(files)
+
+
+def test_the_process_id_is_never_that_of_a_daemon_that_another_users_link_leads_to(
+    engine: pyctd.Engine, place: Path
+) -> None:
+    temporary = place / "t"
+    temporary.mkdir()
+    temporary.chmod(0o1777)  # as /tmp
+    with pyctd.Engine(root=place / "r", state=temporary / "s") as own:
+        pid = own.pid
+        assert pid not in (None, engine.pid)
+        own.state.rename(place / "away")
+        subprocess.run(["ln", "-s", engine.state, own.state], check=True, user=NOBODY, group=NOBODY)
+        assert own.pid is None
+        own.state.unlink()
+        (place / "away").rename(own.state)
+        assert own.pid == pid
