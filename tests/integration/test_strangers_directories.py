@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from support.box import default_spec, eventually, unique
+from support.ctr import Ctr
+from support.harm import answers
 from support.proc import gone
 from support.strangers import NOBODY, kept
 
@@ -233,6 +235,34 @@ def test_no_bundle_is_made_or_removed_in_a_directory_that_has_become_another_use
             (state / "bundles").unlink()
             state.rmdir()
             (place / "away").rename(state)
+
+
+def test_no_bundle_is_removed_that_another_users_daemon_names(
+    engine: pyctd.Engine, place: Path, precious: Path
+) -> None:
+    """Who takes the place of an engine's state takes that of its socket, too. The next connection is theirs."""
+    state = place / "t" / "s"
+    state.parent.mkdir()
+    state.parent.chmod(0o1777)  # as /tmp
+    theirs = Ctr(engine.address, "moby")  # in the place of a daemon of theirs
+    theirs("containers", "create", "--label", f"com.docker/engine.bundle.path={precious}", "--rootfs", "/", precious.name)
+    with pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
+        pid = own.pid
+        assert pid
+        state.rename(place / "away")
+        subprocess.run(["ln", "-s", engine.state, state], check=True, user=NOBODY, group=NOBODY)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            eventually(lambda: gone(pid) and answers(client))
+            container = client.load_container(precious.name)
+            for call in (container.delete, container.start):
+                with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
+                    call()
+            assert kept(precious)
+        finally:
+            state.unlink()
+            (place / "away").rename(state)
+            theirs("containers", "rm", precious.name)
 
 
 def test_an_engine_executes_nothing_that_a_directory_names_that_has_become_another_users(place: Path) -> None:

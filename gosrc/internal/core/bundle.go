@@ -97,9 +97,15 @@ func refused(format string, args ...any) error {
 	return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(format, args...))
 }
 
+// checkBundle refuses what checkBundle does, and a client whose state directory has become another user's: who has taken
+// the place of an engine's state has the socket in it, too, and says what the labels are.
+func (ctr *Container) checkBundle() error {
+	return errors.Join(checkStateDir(ctr.client.stateDir), checkBundle(ctr.id, ctr.bundle))
+}
+
 // checkFIFOs refuses a place for a process's FIFOs where something else is: its streams would go there.
 func (ctr *Container) checkFIFOs(process string) error {
-	if err := checkBundle(ctr.id, ctr.bundle); err != nil {
+	if err := ctr.checkBundle(); err != nil {
 		return err
 	}
 	if err := checkNoLink(ctr.bundle); err != nil {

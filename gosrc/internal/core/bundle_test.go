@@ -49,7 +49,7 @@ func TestABundleInAStateDirectoryThatHasBecomeAnotherUsers(t *testing.T) {
 	state := t.TempDir()
 	path := filepath.Join(state, "web")
 	spec := &specs.Spec{Linux: &specs.Linux{}}
-	ctr := &Container{id: "web", bundle: path}
+	ctr := &Container{client: &Client{stateDir: state}, id: "web", bundle: path}
 	check := func(want kind.Kind) {
 		t.Helper()
 		for name, err := range map[string]error{

@@ -171,7 +171,7 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 		return Result{}, err
 	}
 	if ctr.bundle != "" {
-		if err := checkBundle(ctr.id, ctr.bundle); err != nil {
+		if err := ctr.checkBundle(); err != nil {
 			return Result{}, err
 		}
 	}
