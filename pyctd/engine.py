@@ -97,8 +97,8 @@ class Engine:
         _running.add(self)
 
     def _temporary_directory(self) -> Path:
-        """A path for one. Go makes it once it has checked the directories above: in one that others may write to, another
-        user could replace it with a link."""
+        """A path for one. Go makes it once it has checked the directories above: in one that others may write to,
+        another user could replace it with a link."""
         path = Path(tempfile.gettempdir(), f"pyctd-{os.urandom(6).hex()}")
         self._temporary.append(path)
         return path
@@ -108,8 +108,8 @@ class Engine:
         """The process id of the containerd that serves this engine; None while there is none."""
         if self._handle is None or self._closed:
             return None
-        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day. But once
-        # what cleans /tmp up has removed the state, another user can make a link of its name, to any daemon's socket.
+        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day. But
+        # when what cleans /tmp up has removed the state, another user can make a link there to any daemon's socket.
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.setblocking(False)
             try:

@@ -78,8 +78,8 @@ def no_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_umask")
 def test_other_users_write_nothing_of_an_engines_directories(place: Path, rootfs: Path) -> None:
-    """With the program's own umask containerd would let everybody write to config.json, hooks included, where the root of
-    a user namespace and its group may enter."""
+    """With the program's own umask containerd would let everybody write to config.json, hooks included, where the root
+    of a user namespace and its group may enter."""
     root, state = place / "r", place / "s"
     with pyctd.Engine(root=root, state=state) as engine, engine.client() as client:
         task = client.new_container("web", in_a_user_namespace(rootfs)).start()
@@ -245,7 +245,8 @@ def test_no_bundle_is_removed_that_another_users_daemon_names(
     state.parent.mkdir()
     state.parent.chmod(0o1777)  # as /tmp
     theirs = Ctr(engine.address, "moby")  # in the place of a daemon of theirs
-    theirs("containers", "create", "--label", f"com.docker/engine.bundle.path={precious}", "--rootfs", "/", precious.name)
+    label = f"com.docker/engine.bundle.path={precious}"
+    theirs("containers", "create", "--label", label, "--rootfs", "/", precious.name)
     with pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
         pid = own.pid
         assert pid
