@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -158,7 +157,7 @@ def test_a_request_to_end_that_no_process_takes_ends_the_program(
     with _streams.forwarded_signals() as signals:
         signal.raise_signal(number)
         with pytest.raises(SystemExit) as ended:
-            threading.Event().wait(60)
+            eventually(lambda: False, "the end")
     assert ended.value.code == 128 + number
     assert signals.given_up
 
@@ -174,7 +173,7 @@ def test_a_request_to_end_that_containerd_does_not_take_ends_the_program(error: 
         signals.to(process)
         with pytest.raises(SystemExit) as ended:  # noqa: PT012, it may come at once
             signal.raise_signal(signal.SIGTERM)
-            threading.Event().wait(60)
+            eventually(lambda: False, "the end")
     assert ended.value.code == 128 + signal.SIGTERM
 
 
