@@ -57,6 +57,11 @@ $(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
 # From tests/, so that what is tested is the installed wheel and not the sources beside it.
 PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
 
+# How many processes share the tests of test-python and test-containerd-2, each with a containerd of its own. Most tests wait
+# for programs to start and end. WORKERS=0 is one process, for --pdb and -s.
+WORKERS = 2
+SHARED = -n $(WORKERS) --dist worksteal
+
 # A dockerd for the tests of one beside pyctd, likewise.
 DOCKER := $(VENV)/docker
 
@@ -66,7 +71,7 @@ $(DOCKER)/dockerd: tests/tools/dockerd.sh | setup $(BIN)/python
 TOOLS := $(CURDIR)/$(CRIU):$(CURDIR)/$(DOCKER):
 
 test-python: build soak-tools $(VENV)/bench $(CONTAINERD_2)/built $(CRIU)/criu $(DOCKER)/dockerd
-	$(call PYTEST,$(TOOLS)) --ignore=conformance .
+	$(call PYTEST,$(TOOLS)) $(SHARED) --ignore=conformance .
 
 $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@echo "building containerd 2 and its shim for the tests: about a minute"
@@ -76,7 +81,7 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	@touch $@
 
 test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu $(DOCKER)/dockerd
-	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(TOOLS)) integration
+	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(TOOLS)) $(SHARED) integration
 
 REFERENCE := $(VENV)/reference
 # How many random sequences of steps are tried on each daemon.

@@ -20,7 +20,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from support import leaks
+from support import leaks, tables
 from support.box import PATIENCE, Box, unique
 from support.busybox import make_rootfs
 from support.case import Case, Loops
@@ -46,6 +46,24 @@ hypothesis.settings.load_profile("pyctd")
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands the rows of tables to the process that shows them, if this is a worker of pytest-xdist."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tables"] = tables.tell()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes a worker's rows; one that crashed has none."""
+    tables.hear(getattr(node, "workeroutput", {}).get("tables", {}))
+
+
+def pytest_terminal_summary() -> None:
+    """Shows the tables of chaos and soak."""
+    tables.show()
 
 
 @pytest.hookimpl(wrapper=True)

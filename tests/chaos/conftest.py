@@ -1,4 +1,4 @@
-"""What a fault leaves, and the table of all faults at the end."""
+"""What a fault leaves."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.table import Table
-from support import leaks
-from support.chaos import Fault, faults, remains
+from support import leaks, tables
+from support.chaos import Fault, remains
 
 import pyctd
-
-
-def pytest_terminal_summary() -> None:
-    if faults:
-        table = Table("fault", title="chaos")
-        for column in ("tries", "lost", "leaked", "crashed"):
-            table.add_column(column, justify="right")
-        table.add_column("what was seen")
-        for fault in faults:
-            table.add_row(*fault.row())
-        Console(width=140).print(table)
 
 
 @pytest.fixture
@@ -35,7 +22,7 @@ def fault(leak: None, base: Path) -> Iterator[Fault]:
     yield fault
     fault.leaked += leaks.settle(before, base, leaks.SETTLE)
     if fault.name:  # a test that was skipped has none
-        faults.append(fault)
+        tables.chaos.append(fault.row())
     if wrong := fault.wrong():
         pytest.fail(f"{fault.name}:\n{wrong}", pytrace=False)
 

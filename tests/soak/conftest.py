@@ -1,4 +1,4 @@
-"""The figures of a soak, as a table at its end; and a plot of its course, where SOAK_PLOT names a file for it."""
+"""A soak as a plot of its course, where SOAK_PLOT names a file for it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ import os
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from support.soak import figures, samples
+from support.soak import samples
 
 
 def pytest_terminal_summary() -> None:
-    console = Console(width=140)
-    if figures:
-        table = Table("what", "how much", "figures", title="soak")
-        for row in figures:
-            table.add_row(*row)
-        console.print(table)
     if samples and (path := os.environ.get("SOAK_PLOT")):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).with_suffix(".json").write_text(json.dumps(samples))
-        console.print(plot(Path(path)))
+        Console(width=140).print(plot(Path(path)))
 
 
 def plot(file: Path) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from support import tables
 from support.box import Box
 from support.endings import ENDINGS, STORMS, Ending
 from support.programs import Programs
-from support.soak import ON, Progress, at_length, figures, much, publishing
+from support.soak import ON, Progress, at_length, much, publishing
 
 AT_ONCE = 4
 HANG = 60.0
@@ -73,7 +74,7 @@ class Ends:
                     faults.append(fault)
                     print(fault, flush=True)
         ways = f"{runs} runs, {len(endings)} ways"
-        figures.append((what, ways, f"{len(faults)} faults; slowest {max(took):.1f} s, {progress.rate}"))
+        tables.soak.append((what, ways, f"{len(faults)} faults; slowest {max(took):.1f} s, {progress.rate}"))
         assert not faults, "\n".join(faults)
         assert self._tasks[0].status().status == "running"
         for task in self._tasks:

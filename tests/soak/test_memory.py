@@ -7,9 +7,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from support import tables
 from support.box import Box
 from support.programs import Programs
-from support.soak import ON, Progress, at_length, figures, much, samples
+from support.soak import ON, Progress, at_length, much, samples
 
 GROWTH = 16 << 20
 """Bytes that the resident set may have grown by in the end, however much was done: the heaps of Go and of Python both
@@ -183,7 +184,7 @@ def endure(box: Box, programs: Programs, what: str, kind: str, total: int) -> No
         for name in before
         if before[name] or after[name]
     ]
-    figures.append((what, f"{total:,}", f"{', '.join(changes)}; {total / seconds:,.0f} a second"))
+    tables.soak.append((what, f"{total:,}", f"{', '.join(changes)}; {total / seconds:,.0f} a second"))
     grown = {name: after[name] - before[name] for name in before}
     assert grown.pop("RSS") < GROWTH, changes
     grown["threads"] -= SPARE_THREADS

@@ -13,7 +13,7 @@ import pyctd
 
 from . import leaks, soak
 
-__all__ = ["Fault", "faults", "much", "remains"]
+__all__ = ["Fault", "much", "remains"]
 
 #: How many times: the environment's CHAOS_<name>, or what suits the normal tests.
 much = functools.partial(soak.much, run="CHAOS")
@@ -68,10 +68,6 @@ class Fault:
         """All that is in one of the three columns that should have zeros; empty if nothing is."""
         columns = {"lost": self.lost, "leaked": self.leaked, "crashed": self.crashed}
         return "\n".join(f"{column}: {what}" for column, found in columns.items() for what in found)
-
-
-#: All that were tried, in turn.
-faults: list[Fault] = []
 
 
 def remains(directory: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""How much the tests of endurance do, the figures that they come to, and events by the thousand for them.
+"""How much the tests of endurance do, and events by the thousand for them.
 
 They are one and the same tests in ``make test``, where they are short, and in ``make soak``, which sets the numbers.
 """
@@ -16,7 +16,7 @@ import pytest
 
 __all__ = [
     *("ON", "PUBLISH", "SECOND", "Progress", "Publisher"),
-    *("at_length", "built", "figures", "much", "publishing", "samples"),
+    *("at_length", "built", "much", "publishing", "samples"),
 ]
 
 PUBLISH = Path(__file__).parents[2] / ".venv" / "publish"
@@ -24,9 +24,6 @@ SECOND = PUBLISH.with_name("libsecond.so")
 
 #: What a container runs for as long as a soak may take.
 ON = ("/bin/sleep", str(10**6))
-
-#: What was measured: rows of what it is, how much was done, and what came of it.
-figures: list[tuple[str, str, str]] = []
 
 #: What a process was made of in the course of what it did, from its first call on.
 samples: dict[str, list[dict[str, int]]] = {}
