@@ -153,7 +153,16 @@ func (s *stdio) Wait() {
 func (s *stdio) Close() error {
 	s.forget()
 	s.call(IOClose)
-	return s.end(s.dio.Close)
+	return s.end(s.closeFIFOs)
+}
+
+// closeFIFOs closes the DirectIO, which removes its FIFOs by their names; not where those may lead to another user's directory.
+func (s *stdio) closeFIFOs() error {
+	if checkStateDir(s.client.stateDir) != nil {
+		letGo(s.dio)
+		return nil
+	}
+	return s.dio.Close()
 }
 
 // call makes a call on the other side, none after the last: after a failed start both containerd's client and
@@ -342,5 +351,5 @@ func (c *Core) CloseStdio(h uint64) (Result, error) {
 		return Result{}, err
 	}
 	s.forget()
-	return Result{}, s.end(s.dio.Close)
+	return Result{}, s.end(s.closeFIFOs)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"golang.org/x/sys/unix"
 )
 
 // stopped is the daemon of an engine that has ended.
@@ -43,6 +44,9 @@ func TestAnEngineExecutesAndRemovesNothingInDirectoriesThatHaveBecomeAnotherUser
 	); err != nil {
 		t.Fatal(err)
 	}
+	if err := unix.Mkfifo(filepath.Join(state, "containerd.pid"), 0o644); err != nil { // whose reader would wait for ever
+		t.Fatal(err)
+	}
 	c := New(recorder{}, 0)
 	launcher, err := os.Open(os.DevNull)
 	if err != nil {
@@ -55,7 +59,9 @@ func TestAnEngineExecutesAndRemovesNothingInDirectoriesThatHaveBecomeAnotherUser
 	close(e.kept)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if _, err := c.StopEngine(ctx, c.handles.Put(e), true, true); err == nil {
+	var failed error
+	finish(t, func() { _, failed = c.StopEngine(ctx, c.handles.Put(e), true, true) })
+	if failed == nil {
 		t.Error("it does not say that the containers stay")
 	}
 	if exists(executed) {

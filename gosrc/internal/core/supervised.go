@@ -86,6 +86,9 @@ func (e *Engine) pidFile() string { return filepath.Join(e.state, "containerd.pi
 
 // process gives the daemon that the supervisor has started last.
 func (e *Engine) process() (peer, error) {
+	if err := checkOwned("state", e.state); err != nil { // another user's file may be a FIFO, which never ends
+		return peer{}, err
+	}
 	text, err := os.ReadFile(e.pidFile())
 	if err != nil {
 		return peer{}, errEnded
