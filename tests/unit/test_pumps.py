@@ -89,11 +89,12 @@ def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_close(monkeypat
     io = PumpedIO(dio, [reader], contextlib.ExitStack())
     feeding = feed(target, MIB[: 3 << 16])  # for two pipes, and what the pump holds in between
     eventually(lambda: full(out), "that the pipe is full")
+    join(feeding)
     closing = threading.Thread(target=io.close)
     closing.start()
     join(closing)
     os.close(other)  # from now on what is left is thrown away
-    join(feeding, reader)
+    join(reader)
     os.close(out)
 
 
