@@ -19,6 +19,7 @@ from support.box import Box, eventually, unique
 from support.cgroup import Cgroup
 from support.harm import answers, kill_daemon, standing_still
 from support.moments import Interrupt
+from support.programs import Programs
 
 import pyctd
 from pyctd._native import _calls
@@ -262,6 +263,28 @@ def test_forgotten_engines_are_closed_where_warnings_are_errors(base: Path, root
     assert not leaks.processes(f"{directory}/")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("ResourceWarning: unclosed <Engine ") == 3
+
+
+def test_a_program_that_leaves_on_sigterm_closes_its_engine(programs: Programs, base: Path) -> None:
+    """As the guide has it for a systemd service."""
+    program = """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with pyctd.Engine(root=rest[0], state=rest[1]) as engine, engine.client() as client:
+        task = client.new_container("c", spec("/bin/sleep", "600")).start()
+        print(task.pid, flush=True)
+        task.wait()
+    """
+    root, state = base / "term", base / "term-s"
+    with programs.popen(program, str(root), str(state)) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not Path(f"/proc/{pid}").exists()
+    assert not leaks.processes(str(state))
+    with pyctd.Engine(root=root, state=state) as again, again.client() as client:
+        assert client.containers() == []
 
 
 def test_two_engines_at_once(engine: pyctd.Engine, own_engine: pyctd.Engine) -> None:
