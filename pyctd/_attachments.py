@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import itertools
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -42,8 +43,9 @@ class ReadyIO:
     def made(self, process: Made, existing: bool) -> None:
         """The process is there; existing tells that it ran already, and was attached to. Not on a thread of Go's."""
 
-    def drain(self) -> bool:
-        """The process has ended: waits for the end of its output, within a bound. Whether it came."""
+    def drain(self, until: float = math.inf) -> bool:
+        """The process has ended: waits for the end of its output, within a bound, and until a moment of
+        ``time.monotonic`` at most. Whether it came."""
         return True
 
     def forgotten(self) -> None:

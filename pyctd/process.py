@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
-from . import _native, _operations
+from . import _arguments, _native, _operations
 from ._attachments import Attachment, Made
 from .types import ExitStatus, Status
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import signal as signals
 
 __all__ = ["Process", "ProcessCore"]
+
+LATE = 0.1
+"""Seconds that a wait may be late: what a process wrote before its exit is still on its way when its timeout is 0."""
 
 
 class ProcessCore:
@@ -31,6 +36,12 @@ class ProcessCore:
     def close(self) -> None:
         """Releases this object, not the process; garbage collection does so too."""
         self._handle.close()
+
+    @staticmethod
+    def _until(timeout: float | None) -> float:
+        """Until when a wait with a timeout may wait for output."""
+        seconds = _arguments.seconds(timeout)
+        return math.inf if seconds is None else time.monotonic() + seconds + LATE
 
     def __repr__(self) -> str:
         state = "closed" if self._handle.closed else f"pid {self.pid}"
@@ -70,8 +81,8 @@ class Process(ProcessCore):
     def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """Waits until the process has exited, restarts of the daemon included (Go: containerd's ``Process.Wait``).
 
-        The output that a ready stdio callback takes is whole then, unless something that the process left behind
-        holds its streams open: that is waited for 2 seconds at most.
+        The output that a ready stdio callback takes is whole then, unless its receiver or something that the process
+        left behind holds it up: the end of the output is waited for 2 seconds, and not beyond the timeout.
 
         Args:
             timeout: seconds to wait; the process lives on when they run out. 0 asks whether it has exited already.
@@ -82,10 +93,10 @@ class Process(ProcessCore):
                 is containerd 2, which then forgets the task and its exit code; or it is an exec whose shim has died.
             UnknownError: the task's shim has died; its exit event has the code 137.
         """
+        until = self._until(timeout)
         if self._exit is None:
-            status = _native.run(_operations.wait(self._handle), timeout)
-            self._attachment.ready.drain()
-            self._exit = status
+            self._exit = _native.run(_operations.wait(self._handle), timeout)
+        self._attachment.ready.drain(until)
         return self._exit
 
     def delete(self, *, timeout: float | None = None) -> ExitStatus:
@@ -93,7 +104,12 @@ class Process(ProcessCore):
 
         It waits for the end of the process's streams first, as Go does: 2 seconds at most with a ready callback.
 
+        Args:
+            timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next ``delete``
+                of this object waits for it and returns what came of it.
+
         Raises:
+            DeadlineExceededError: the timeout ran out.
             FailedPreconditionError: it still runs.
             NotFoundError: it is deleted already.
         """

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import fcntl
 import logging
+import math
 import os
 import select
 import threading
@@ -25,7 +26,7 @@ __all__ = [
     "Reader",
     "Sink",
     "Writer",
-    "grace_left",
+    "grace_end",
     "readers",
     "warn_of_late_end",
     "writers",
@@ -305,30 +306,37 @@ class PumpedIO(ReadyIO):
     def cancel(self) -> None:
         """``IO.cancel``: Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream."""
 
-    def drain(self, patient: bool = False) -> bool:
-        """Waits for the ends of stdout and stderr, at most GRACE seconds, and once; whether they came.
+    @property
+    def _readers(self) -> list[Reader]:
+        return [pump for pump in self._pumps if isinstance(pump, Reader)]
 
-        Args:
-            patient: the time that their receivers take does not count.
-        """
-        reading = [pump for pump in self._pumps if isinstance(pump, Reader)]
+    def _drain_began(self) -> tuple[float, list[float]]:
         if self._first_drain is None:
-            self._first_drain = time.monotonic(), [pump.taken() for pump in reading]
-        began, before = self._first_drain
-        if patient:
-            return _join_patiently(reading, began, before)
-        return _join(reading, grace_left(began))
+            self._first_drain = time.monotonic(), [pump.taken() for pump in self._readers]
+        return self._first_drain
+
+    def drain(self, until: float = math.inf) -> bool:
+        """Waits for the ends of stdout and stderr, at most GRACE seconds from the first time, and until a moment.
+        Whether they came."""
+        began, _ = self._drain_began()
+        return _join(self._readers, min(began + GRACE, until))
+
+    def drain_patiently(self) -> bool:
+        """As ``drain``, but the time that the receivers take does not count."""
+        return _join_patiently(self._readers, *self._drain_began())
 
     def wait(self) -> None:
         """``IO.wait``: as drain, and what did not end is logged."""
-        if not self.drain():
+        began, _ = self._drain_began()
+        if not _join(self._readers, grace_end(began)):
             warn_of_late_end(self.config())
 
     def close(self) -> None:
         """``IO.close``: stops the pumps and closes the streams."""
         for pump in self._pumps:
             pump.stop()
-        _join(self._pumps, GRACE)  # so that the next client to attach is their only reader
+        began, _ = self._drain_began()
+        _join(self._pumps, grace_end(began))  # so that the next client to attach is their only reader
         taken = [pump.stream for pump in self._pumps]
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None and stream not in taken:
@@ -345,15 +353,14 @@ def warn_of_late_end(config: Config) -> None:
     )
 
 
-def grace_left(first: float) -> float:
-    """Seconds that the end of an ended process's output is waited for, when it was first waited for at a moment."""
-    return max(SETTLING, first + GRACE - time.monotonic())
+def grace_end(first: float) -> float:
+    """Until when the end of an ended process's output is waited for, once more, if that first happened at a moment."""
+    return max(time.monotonic() + SETTLING, first + GRACE)
 
 
-def _join(pumps: Sequence[Pump], seconds: float) -> bool:
-    """Waits for pumps to end, at most so long; whether they did. One whose receiver blocks goes on without us."""
+def _join(pumps: Sequence[Pump], until: float) -> bool:
+    """Waits for pumps to end, until a moment; whether they did. One whose receiver blocks goes on without us."""
     others = [pump for pump in pumps if pump is not threading.current_thread()]
-    until = time.monotonic() + seconds
     for pump in others:
         pump.join(max(0.0, until - time.monotonic()))
     return not any(pump.is_alive() for pump in others)

@@ -78,7 +78,12 @@ class Task(Process):
         return _native.run(_operations.summary(self._handle), timeout)
 
     def force_delete(self, *, timeout: float | None = None) -> None:
-        """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``)."""
+        """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``).
+
+        Args:
+            timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next one of
+                this object waits for it.
+        """
         _native.run(_operations.force_delete(self._handle), timeout)
 
     def exec(

@@ -36,14 +36,15 @@ class Process(ProcessCore):
 
     async def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """As ``pyctd.Process.wait`` (Go: containerd's ``Process.Wait``)."""
+        until = self._until(timeout)
         if self._exit is None:
             status = await run(_operations.wait(self._handle), timeout)
-            io = self._attachment.io
-            if isinstance(io, LoopIO):
-                await io.drained()
-            elif isinstance(io, ReadyIO):
-                await in_thread(io.drain)
             self._exit = status
+        io = self._attachment.io
+        if isinstance(io, LoopIO):
+            await io.drained(until)
+        elif isinstance(io, ReadyIO) and not io.drain(0):
+            await in_thread(lambda: io.drain(until))
         return self._exit
 
     async def delete(self, *, timeout: float | None = None) -> ExitStatus:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -20,7 +21,7 @@ from .._attachments import Made, ReadyCallback, ReadyIO
 from .._native import Handle
 from ..directio import Config, DirectIO, Stream
 from ..errors import InvalidArgumentError
-from ..pumps import GRACE, grace_left, warn_of_late_end
+from ..pumps import GRACE, grace_end, warn_of_late_end
 from ..stdio import Capturing
 from ._loop import in_thread, run
 from ._pipes import Input, Output
@@ -98,16 +99,21 @@ class LoopIO(ReadyIO):
             await asyncio.wait(tasks)
         self._dio.settle()
 
-    async def drained(self) -> bool:
-        """The process has ended: waits for the end of its output, at most GRACE seconds, and once. Whether it came."""
-        if asyncio.get_running_loop() is not self._loop:
-            return await in_thread(self.drain)
-        for output in self._outputs:
-            output.flood()
+    def _drain_began(self) -> float:
         if self._first_drain is None:
             self._first_drain = time.monotonic()
-        left = grace_left(self._first_drain)
-        return not self._reading or not (await asyncio.wait(self._reading, timeout=left))[1]
+        return self._first_drain
+
+    async def drained(self, until: float = math.inf) -> bool:
+        """As ``ReadyIO.drain``."""
+        if asyncio.get_running_loop() is not self._loop:
+            return await in_thread(lambda: self.drain(until))
+        for output in self._outputs:
+            output.flood()
+        return await _over(self._reading, min(self._drain_began() + GRACE, until))
+
+    async def _settled(self) -> bool:
+        return await self.drained() or await _over(self._reading, grace_end(self._drain_began()))
 
     async def _stopped(self) -> bool:
         self._resolve(None)
@@ -115,8 +121,7 @@ class LoopIO(ReadyIO):
             output.stop()
         if self._stdin is not None:
             self._stdin.abort()
-        tasks = self._reading | self._writing
-        return not tasks or not (await asyncio.wait(tasks, timeout=GRACE))[1]
+        return await _over(self._reading | self._writing, grace_end(self._drain_began()))
 
     def _on_loop(self, work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         coroutine = work()
@@ -132,9 +137,9 @@ class LoopIO(ReadyIO):
         except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):  # the loop ends, or is blocked
             return False
 
-    def drain(self) -> bool:
+    def drain(self, until: float = math.inf) -> bool:
         """As ``ReadyIO.drain``."""
-        return self._on_loop(self.drained)
+        return self._on_loop(lambda: self.drained(until))
 
     def config(self) -> Config:
         """``IO.config``."""
@@ -146,7 +151,7 @@ class LoopIO(ReadyIO):
 
     def wait(self) -> None:
         """``IO.wait``: as drain, and what did not end is logged."""
-        if not self.drain():
+        if not self._on_loop(self._settled):
             warn_of_late_end(self.config())
 
     def close(self) -> None:
@@ -155,6 +160,11 @@ class LoopIO(ReadyIO):
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None:
                 stream.close()
+
+
+async def _over(tasks: set[asyncio.Task[None]], until: float) -> bool:
+    """Waits for tasks to end, until a moment; whether they did."""
+    return not tasks or not (await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic())))[1]
 
 
 class _Callback(ReadyCallback):

@@ -72,7 +72,7 @@ class Own(stdio._Callback):
     def whole(self) -> None:
         """Waits, once the process has ended, for all that it wrote; the time that whoever reads it takes is his own."""
         if self._io is not None:
-            self._io.drain(patient=True)
+            self._io.drain_patiently()
 
     def check(self) -> None:
         """Raises OSError if what the process wrote could not be written."""

@@ -72,9 +72,9 @@ def test_the_next_start_and_a_delete_wait_for_an_abandoned_start(
         (tmp_path / "go").unlink(missing_ok=True)
         with pytest.raises(pyctd.DeadlineExceededError, match="undone in the background"):
             container.start(timeout=0.5)
-        with pytest.raises(pyctd.DeadlineExceededError, match="an abandoned start of .* is still being undone"):
+        with pytest.raises(pyctd.DeadlineExceededError, match="an earlier call for .* has not ended"):
             container.start(timeout=0.1)
-        with pytest.raises(pyctd.DeadlineExceededError, match="an abandoned start of .* is still being undone"):
+        with pytest.raises(pyctd.DeadlineExceededError, match="an earlier call for .* has not ended"):
             container.delete(timeout=0.1)
         (tmp_path / "go").touch()
         container.start(timeout=60).force_delete(timeout=60)

@@ -16,7 +16,7 @@ import pytest
 from support import leaks
 from support.box import Box, SlowIO, eventually
 from support.case import Case
-from support.deadlines import late_calls
+from support.deadlines import timed_calls
 
 import pyctd
 from pyctd import EventInfo, EventType, _native, aio
@@ -236,7 +236,7 @@ def test_every_call_keeps_a_deadline_that_is_past(case: Case, tmp_path: Path) ->
     async def test(client: aio.Client) -> None:
         container = await client.new_container("c", case.spec())
         task = await container.start()
-        for call in late_calls(client, container, task, case.spec(), tmp_path / "c").values():
+        for call in timed_calls(client, container, task, case.spec(), tmp_path / "c").values():
             with pytest.raises(pyctd.DeadlineExceededError, match="context deadline exceeded"):
                 await call()
         assert (await task.status()).status == "running"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.box import SLEEP, Box, eventually
-from support.deadlines import late_calls
+from support.deadlines import timed_calls
 
 import pyctd
 
@@ -80,7 +80,7 @@ def test_every_call_keeps_a_deadline_that_is_past(box: Box, client: pyctd.Client
     """With Go's text, whatever it says around it."""
     task, _ = box.start()
     container = client.load_container(task.container_id)
-    calls = late_calls(client, container, task, box.spec(), tmp_path / "checkpoint")
+    calls = timed_calls(client, container, task, box.spec(), tmp_path / "checkpoint")
     calls["Client"] = lambda: pyctd.Client(client.address, client.namespace, client.state_dir, timeout=0)
     calls["Engine"] = lambda: pyctd.Engine(timeout=0)
     for call in calls.values():

@@ -1,4 +1,4 @@
-"""Every call that takes a timeout, on either face, with one that is past."""
+"""Every call that takes a timeout, on either face."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 import pyctd
 
 
-def late_calls(
-    client: Any, container: Any, task: Any, spec: dict[str, Any], directory: Any
+def timed(thing: Any) -> set[str]:
+    """The public methods of an object or a class that take a timeout."""
+    methods = inspect.getmembers(thing, lambda one: inspect.isfunction(one) or inspect.ismethod(one))
+    return {name for name, m in methods if name[0] != "_" and "timeout" in inspect.signature(m).parameters}
+
+
+def timed_calls(
+    client: Any, container: Any, task: Any, spec: dict[str, Any], directory: Any, timeout: float = 0
 ) -> dict[str, Callable[[], Any]]:
-    """The calls by their classes and names; none may be missing."""
+    """The calls by their classes and names, with a timeout that is past unless given; none may be missing."""
     process = pyctd.spec.process(["/bin/true"])
     arguments: dict[Any, dict[str, tuple[Any, ...]]] = {
         client: {
@@ -53,11 +59,9 @@ def late_calls(
         },
     }
     for thing, calls in arguments.items():
-        methods = dict(inspect.getmembers(thing, inspect.ismethod))
-        timed = {name for name, m in methods.items() if "timeout" in inspect.signature(m).parameters and name[0] != "_"}
-        assert timed == set(calls), type(thing)
+        assert timed(thing) == set(calls), type(thing)
     return {
-        f"{type(thing).__name__}.{name}": partial(getattr(thing, name), *args, timeout=0)
+        f"{type(thing).__name__}.{name}": partial(getattr(thing, name), *args, timeout=timeout)
         for thing, calls in arguments.items()
         for name, args in calls.items()
     }

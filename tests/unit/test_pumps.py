@@ -119,7 +119,7 @@ def test_time_that_a_receiver_takes_does_not_count_for_who_is_patient(monkeypatc
     os.write(target, b"x")
     eventually(reader.taken)
     assert not io.drain()
-    patient = threading.Thread(target=io.drain, args=(True,))
+    patient = threading.Thread(target=io.drain_patiently)
     patient.start()
     patient.join(0.5)
     assert patient.is_alive()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
@@ -38,6 +37,7 @@ type Process struct {
 	settled   chan struct{}         // closed after exited, once it is known whether it ran out of memory, or won't be
 	status    containerd.ExitStatus // once exited is closed
 	waitErr   error
+	unheard   atomic.Pointer[deletion]
 	oomKilled atomic.Pointer[bool] // nil where it is not known
 	restores  bool                 // its start is CRIU's work
 	unpacked  atomic.Value         // a directory, see leftovers
@@ -151,8 +151,8 @@ func (c *Core) WaitProcess(ctx context.Context, h uint64) (Result, error) {
 	return p.exitResult(&p.status)
 }
 
-// lookTimeout bounds the look at a process when the wait for it has run out of time.
-const lookTimeout = 100 * time.Millisecond
+// lookTimeout bounds the look at a process when the wait for it has run out of time. A wait is at most 100 ms late.
+const lookTimeout = 80 * time.Millisecond
 
 // ended looks once more at a process when the wait for it has run out of time, so that of a dead one even a timeout of 0
 // gets the exit status: the answer to the wait may be under way yet.
@@ -200,27 +200,6 @@ func (c *Core) Resize(ctx context.Context, h uint64, width, height uint32) (Resu
 		return Result{}, err
 	}
 	return Result{}, p.moby.Resize(ctx, width, height)
-}
-
-// DeleteProcess is Process.Delete.
-func (c *Core) DeleteProcess(ctx context.Context, h uint64) (Result, error) {
-	p, _, err := c.process(h)
-	if err != nil {
-		return Result{}, err
-	}
-	deleted := func() {}
-	if p.isTask() {
-		deleted = p.container.client.deleting(p.container.id)
-	}
-	p.learnOOMBeforeDelete(ctx)
-	status, err := p.moby.Delete(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	p.tellCensus(status)
-	p.discard()
-	deleted()
-	return p.exitResult(status)
 }
 
 // CloseStdin is CloseIO, as libcontainerd's own stdin sends it on Close.
@@ -284,18 +263,6 @@ func (p *Process) start(ctx context.Context) error {
 	return err
 }
 
-// undoTask deletes a task whose start has failed or was abandoned.
-func (p *Process) undoTask(ctx context.Context) {
-	p.close()
-	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
-	defer cancel()
-	// Only stopped tasks can be deleted; a created one has to be killed first.
-	if err := p.forceDelete(ctx); err != nil {
-		log.G(ctx).WithError(err).WithField("container", p.container.id).Error("failed to delete task after fail start")
-	}
-	p.discard()
-}
-
 // Pause is Task.Pause.
 func (c *Core) Pause(ctx context.Context, h uint64) (Result, error) {
 	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Pause(ctx) })
@@ -304,25 +271,6 @@ func (c *Core) Pause(ctx context.Context, h uint64) (Result, error) {
 // Resume is Task.Resume.
 func (c *Core) Resume(ctx context.Context, h uint64) (Result, error) {
 	return c.onTask(h, func(t libcontainerdtypes.Task) error { return t.Resume(ctx) })
-}
-
-// ForceDelete is Task.ForceDelete.
-func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
-	_, p, err := c.task(h)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{}, p.forceDelete(ctx)
-}
-
-func (p *Process) forceDelete(ctx context.Context) error {
-	deleted := p.container.client.deleting(p.container.id)
-	if err := p.moby.(libcontainerdtypes.Task).ForceDelete(ctx); err != nil {
-		return err
-	}
-	p.discard()
-	deleted()
-	return nil
 }
 
 // Stats is Task.Stats.

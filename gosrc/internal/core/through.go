@@ -135,11 +135,12 @@ func (u *undoings) wait(ctx context.Context, wanted func(undoing) bool) error {
 	}
 }
 
-// undone returns when nothing of a process is left to undo, so that it can be started again after its start was abandoned.
+// undone returns when no abandoned call for a process goes on, so that it can be started again after its start or its
+// deletion was abandoned.
 func (cl *Client) undone(ctx context.Context, process processName) error {
 	err := cl.core.undoings.wait(ctx, func(one undoing) bool { return one == undoing{cl, process} })
 	if err != nil {
-		return fmt.Errorf("%w: an abandoned start of %q is still being undone", err, process.process)
+		return fmt.Errorf("%w: an earlier call for %q has not ended", err, process.process)
 	}
 	return nil
 }
