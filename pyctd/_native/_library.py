@@ -134,6 +134,22 @@ def _refuse_subinterpreter() -> None:
         raise ImportError("pyctd does not support subinterpreters: use it in the main one, or in another process")
 
 
+def _refuse_green_threads() -> None:
+    """gevent and eventlet make greenlets of threads and their locks. Go's threads, which call back into Python, have no
+    hub and would wait for ever."""
+    asked = (
+        ("gevent", "gevent.monkey", "is_module_patched", "threading"),
+        ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread"),
+    )
+    for library, module, question, thread in asked:
+        patched = getattr(sys.modules.get(module), question, lambda name: False)
+        if patched(thread) or patched("select"):
+            raise errors.FailedPreconditionError(
+                f"{library} has patched thread or select, and pyctd needs the system's threads: leave them unpatched"
+                " (thread=False, select=False), or use pyctd in a process of its own"
+            )
+
+
 def _refuse_few_descriptors() -> None:
     """Go's runtime ends the process when it finds no descriptor for its poller while it is loaded."""
     held: list[int] = []
@@ -165,6 +181,7 @@ def _refuse_little_memory() -> None:
 
 
 def _load() -> None:
+    _refuse_green_threads()
     _refuse_few_descriptors()
     _refuse_little_memory()
     from .. import _ffi
