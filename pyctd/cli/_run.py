@@ -47,7 +47,7 @@ failed.""",
     required=True,
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
-    help="the directory that becomes the container's root",
+    help="the directory that becomes the container's root; commands write to the directory itself",
 )
 @click.option("--name", metavar="ID", help="the container's id; a new one unless given")
 @click.option("-i", "--interactive", is_flag=True, help="pass stdin on to the command")
@@ -80,6 +80,9 @@ def run(settings: Settings, /, **given: Any) -> int:
 
     Its streams, its terminal and the signals that this program gets are passed through. The container stays when the
     command has ended, unless --rm is given.
+
+    The root directory is no copy: what a command writes stays there, for the next container too, and runc makes the
+    directories dev, proc and sys in it. --read-only with --tmpfs /tmp leaves it as it is.
     """
     settings.executes, settings.failure = True, FAILED
     detach, remove, own = given["detach"], given["remove"], given["engine"]

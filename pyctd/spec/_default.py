@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,8 +70,9 @@ def default(
     docs/specs.md has each difference with its reason.
 
     Args:
-        rootfs: the directory that becomes the container's root, made absolute; None is ``rootfs`` in the bundle that
-            containerd makes, where it mounts a container's snapshot.
+        rootfs: the directory that becomes the container's root, made absolute. Containers write to the directory
+            itself, and share it, unless ``readonly``. None is ``rootfs`` in the bundle that containerd makes, where it
+            mounts a container's snapshot.
         args: the command and its arguments.
         cwd: the working directory, an absolute path in the container.
         env: the environment, as a mapping or as ``NAME=value`` strings, on top of dockerd's: PATH, and TERM with a
@@ -112,8 +114,8 @@ def default(
         cgroups_path: the cgroup; None leaves it to ``new_container``, which takes one that no other container has.
 
     Raises:
-        InvalidArgumentError: an argument is malformed, two contradict each other, or there is no such user, group,
-            capability or device.
+        InvalidArgumentError: an argument is malformed, two contradict each other, or there is no such directory, user,
+            group, capability or device.
     """
     if host_network and network not in (PRIVATE, HOST):
         raise InvalidArgumentError(f"host_network contradicts network={network!r}")
@@ -124,7 +126,7 @@ def default(
         memory_swap = min(2 * memory, 2**63 - 1)
 
     spec = _moby.default_spec()
-    spec["root"] = {"path": "rootfs" if rootfs is None else os.path.abspath(rootfs), "readonly": readonly}
+    spec["root"] = {"path": "rootfs" if rootfs is None else _directory(rootfs), "readonly": readonly}
     spec["process"] = process(
         args,
         cwd=cwd,
@@ -175,6 +177,23 @@ def default(
     if cgroups_path is not None:
         linux["cgroupsPath"] = cgroups_path
     return spec
+
+
+def _directory(rootfs: str | os.PathLike[str]) -> str:
+    """The path of a root directory. One that this user may not look at may exist."""
+    path = os.path.abspath(rootfs)
+    try:
+        exists = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        exists = False
+    except OSError:
+        exists = True
+    if not exists:
+        raise InvalidArgumentError(
+            f"rootfs {os.fspath(rootfs)!r} is not a directory: pyctd pulls no images. Unpack one to a directory, or"
+            " give None and use pyctd.options.new_snapshot with an image that containerd has"
+        )
+    return path
 
 
 def _with_shm_size(mounts: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:

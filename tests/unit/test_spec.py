@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,24 @@ def test_default_specs_share_nothing(tmp_path: Path) -> None:
     assert pyctd.spec.default("/", ["a"]) == again
 
 
+@pytest.mark.parametrize("make", [lambda path: None, Path.touch])
+def test_a_root_that_is_no_directory_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "alpine")
+    for rootfs in ("alpine", tmp_path / "alpine"):
+        with pytest.raises(pyctd.InvalidArgumentError) as caught:
+            pyctd.spec.default(rootfs, ["/bin/sh"])
+        assert str(caught.value) == (
+            f"rootfs {str(rootfs)!r} is not a directory: pyctd pulls no images. Unpack one to a directory, or give None"
+            " and use pyctd.options.new_snapshot with an image that containerd has"
+        )
+
+
 def test_a_relative_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
     assert pyctd.spec.default("here", ["a"])["root"]["path"] == str(tmp_path / "here")
 
 
