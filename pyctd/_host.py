@@ -67,4 +67,7 @@ class Host:
             logger.log(severity, "%s%s", text, suffix, extra={"fields": values})
 
 
+# Where a program configures no logging, Python would print these on stderr. The calls raise what they are about.
+logging.getLogger("pyctd.libcontainerd").addHandler(logging.NullHandler())
+
 _native.set_host(Host())

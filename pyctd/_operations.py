@@ -183,6 +183,13 @@ def signal_number(signal: int | str | signals.Signals) -> int:
     return number
 
 
+def signal_names() -> list[str]:
+    """The names of signals without SIG, by their numbers."""
+    import signal as signals
+
+    return [*(one.name.removeprefix("SIG") for one in signals.Signals if one < _FIRST_REAL_TIME), *_MORE_SIGNALS]
+
+
 def _exit_status(done: Completion) -> ExitStatus:
     at, at_ns = to_datetime(done.sec, done.nsec), done.sec * 10**9 + done.nsec
     oom_killed = from_json(done.detail)["oom_killed"] if done.detail else None

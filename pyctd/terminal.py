@@ -90,8 +90,9 @@ class Resizer(threading.Thread):
     INTERVAL = 0.5
     """Seconds between two looks, where no signal can be heard: only the main thread may ask for them."""
 
-    def __init__(self, fd: int, process: Made) -> None:
+    def __init__(self, fd: int, process: Made, redraw: bool) -> None:
         super().__init__(name="pyctd-resize", daemon=True)
+        self._redraw = redraw
         self.look: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._fd = fd
         self._process = process
@@ -116,6 +117,9 @@ class Resizer(threading.Thread):
             with contextlib.suppress(OSError, errors.Error):  # the terminal or the process is gone
                 if (now := os.get_terminal_size(self._fd)) != size:
                     size = now
+                    if self._redraw:  # a program redraws at a change of size, as docker's attach has it
+                        self._redraw = False
+                        self._process.resize(size.columns + 1, size.lines + 1)
                     self._process.resize(size.columns, size.lines)
             with contextlib.suppress(queue.Empty):
                 goes_on = self.look.get(timeout=self._interval)
@@ -151,7 +155,7 @@ class TerminalIO(PumpedIO):
         super().made(process, existing)
         with self._lock:
             if not self._over:
-                self._resizer = Resizer(self._output, process)
+                self._resizer = Resizer(self._output, process, redraw=existing)
 
     def _pump_ended(self, pump: Pump) -> None:
         if isinstance(pump, Reader):  # the process has let go of its terminal

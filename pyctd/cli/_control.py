@@ -14,7 +14,7 @@ from ..errors import Error, NotFoundError
 from ._errors import report
 from ._output import show_json
 from ._settings import Settings, loaded, pass_settings, shared
-from ._values import containers_argument, limits
+from ._values import containers_argument, limits, signals_so_far
 from ._values import signal as signal_number
 
 __all__ = ["kill", "pause", "resume", "rm", "update"]
@@ -46,7 +46,15 @@ def _each(
 
 
 @click.command()
-@click.option("-s", "--signal", metavar="SIGNAL", default="KILL", show_default=True, help="by number or name")
+@click.option(
+    "-s",
+    "--signal",
+    metavar="SIGNAL",
+    default="KILL",
+    show_default=True,
+    help="by number or name",
+    shell_complete=signals_so_far,
+)
 @shared
 @containers_argument()
 @pass_settings

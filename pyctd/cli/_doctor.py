@@ -7,13 +7,18 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .. import _native
+from .. import _native, spec
+from ..client import Client
 from ..errors import Error, PermissionDeniedError
 from ._output import STYLES, show_json
 from ._settings import Settings, pass_settings, shared
@@ -25,6 +30,8 @@ OK, WARNING, MISSING = "ok", "warning", "missing"
 KERNEL_MIN = (4, 15)
 """Older ones have no cgroup v2 that runc can use."""
 CONTROLLERS = ("cpu", "memory", "pids")
+RUN_TIMEOUT = 30.0
+"""Seconds that each call may take for the container that is tried."""
 CGROUPS = Path("/sys/fs/cgroup")
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where a user's PATH often does not look, but root's and containerd's does."""
@@ -48,14 +55,17 @@ class Check:
 
 
 @click.command()
+@click.option("--run", "runs", is_flag=True, help="also run a container, with the host's /bin/true")
 @shared
 @pass_settings
-def doctor(settings: Settings, /) -> int:
+def doctor(settings: Settings, /, runs: bool) -> int:
     """Check this machine, and say what to install.
 
     The exit status is 1 where something is missing that pyctd can't do without, else 0.
     """
     checks = list(_checks(settings))
+    if runs:
+        checks.append(_container(settings))
     if settings.json:
         show_json(checks)
     else:
@@ -150,6 +160,48 @@ def _daemon(settings: Settings) -> Check:
     except (Error, OSError) as error:
         hint = "start it (systemctl start containerd), name another with --address, or use pyctd run --engine"
         return Check("daemon", MISSING if settings.address else WARNING, str(error), hint)
+
+
+def _container(settings: Settings) -> Check:
+    """Whether a container runs: what no look at the parts can tell."""
+    began = time.monotonic()
+    try:
+        with (
+            settings.client_or_engine(settings.nothing_there()) as client,
+            tempfile.TemporaryDirectory(prefix="pyctd-doctor-") as root,
+        ):
+            code = _code_of(client, spec.default(root, [_find("true") or "/bin/true"], mounts=_programs(Path(root))))
+    except (Error, OSError) as error:
+        return Check("container", MISSING, str(error), "the words are runc's or containerd's: see troubleshooting.md")
+    took = f"it took {time.monotonic() - began:.1f} s"
+    if code:
+        return Check("container", MISSING, f"one ran and ended with {code} instead of 0; {took}")
+    return Check("container", OK, f"one ran, and {took}")
+
+
+def _programs(root: Path) -> list[dict[str, Any]]:
+    """The mounts that give an empty root the host's programs and libraries."""
+    mounts = []
+    for name in ("bin", "lib", "lib64", "sbin", "usr", "nix"):
+        host = Path("/", name)
+        if host.is_symlink():
+            (root / name).symlink_to(host.readlink())
+        elif host.is_dir():
+            mounts.append(spec.bind(host, f"/{name}", read_only=True))
+    return mounts
+
+
+def _code_of(client: Client, wanted: dict[str, Any]) -> int:
+    """The exit code of a container that is gone afterwards."""
+    container = client.new_container(f"doctor-{uuid.uuid4().hex[:12]}", wanted, timeout=RUN_TIMEOUT)
+    try:
+        task = container.start(timeout=RUN_TIMEOUT)
+        try:
+            return task.wait(timeout=RUN_TIMEOUT).exit_code
+        finally:
+            task.force_delete(timeout=RUN_TIMEOUT)
+    finally:
+        container.delete(timeout=RUN_TIMEOUT)
 
 
 def _find(name: str) -> str | None:

@@ -21,13 +21,17 @@ from ._output import colour
 from ._settings import Settings
 from ._streams import NoTerminalError
 
-__all__ = ["FAILED", "INTERRUPTED", "NotUnicodeError", "code_of", "report"]
+__all__ = ["FAILED", "FILTERS", "INTERRUPTED", "NotUnicodeError", "code_of", "report"]
 
 FAILED = 125
 """What docker exits with when the failure is its own."""
 _OF_REASON = {"command-not-executable": 126, "command-not-found": 127}
 """What it exits with when the command can't run."""
 INTERRUPTED = 130
+FILTERS = (
+    "filters are containerd's, such as id==web, image~=alpine or labels.role==db;"
+    " without --all 'pyctd ps' lists what runs, and --json has the status of each"
+)
 
 
 class NotUnicodeError(click.ClickException):
@@ -90,7 +94,11 @@ def _hint(error: BaseException, settings: Settings) -> str:
         return "'pyctd ps --all' lists those that there are; --namespace names another namespace"
     if isinstance(error, ConflictError) and str(error).startswith("there is a container"):
         return "'pyctd rm' removes it, or give another --name"
-    if isinstance(error, NotFoundError) and "running task" in str(error):
+    if isinstance(error, Error) and error.call == "Client.containers":
+        return FILTERS
+    if isinstance(error, Error) and error.reason == "paused":
+        return "'pyctd resume' lets it go on"
+    if isinstance(error, Error) and (error.reason == "stopped" or "running task" in str(error)):
         return "nothing runs in it: 'pyctd ps --all' shows what has become of it"
     if "fifo file:" in str(error):
         return "its output goes to that file, as --log has it: there is nothing to attach to"

@@ -12,7 +12,7 @@ import click
 
 from .. import spec
 from ..directio import IO, DirectIO
-from ..errors import Error, StdioError
+from ..errors import Error, NotFoundError, StdioError
 from ._settings import Settings, info_of, init_process, pass_settings, shared
 from ._streams import check_input, console_size, exit_code, forwarded_signals, streams
 from ._values import container_argument, environment
@@ -71,6 +71,12 @@ def exec(settings: Settings, /, **given: Any) -> int:
     return code
 
 
+class CannotAttachError(click.ClickException):
+    """The container is in no state to attach to: docker's words and exit code."""
+
+    exit_code = 1
+
+
 @click.command()
 @click.option("--stdin/--no-stdin", default=True, help="whether what is typed goes to the container")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="whether signals do; if not, Ctrl-C leaves it")
@@ -96,8 +102,12 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
                 raise click.ClickException(f"the output of {container} goes to {dio.config().stdout}, not here")
             return own(dio)
 
+        found = client.load_container(info.id)
+        with contextlib.suppress(NotFoundError):  # attach_task says so
+            if found.task().status().status == "paused":
+                raise CannotAttachError("cannot attach to a paused container, unpause it first: pyctd resume")
         try:
-            task = client.load_container(info.id).attach_task(attaching)
+            task = found.attach_task(attaching)
         except StdioError as error:
             if isinstance(error.__cause__, click.ClickException):
                 raise error.__cause__ from None

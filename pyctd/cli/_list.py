@@ -14,7 +14,7 @@ import click
 from ..client import Client
 from ..errors import Error, FailedPreconditionError, NotFoundError
 from ..task import Task
-from ._errors import report
+from ._errors import FILTERS, report
 from ._output import ago, as_json, show_json, show_table
 from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
 from ._values import container_argument, containers_argument
@@ -23,6 +23,8 @@ __all__ = ["inspect", "ps", "top"]
 
 OOM_TIMEOUT = 2.0
 """Seconds for what is known of a task that has ended."""
+
+_COMMAND_WIDTH = 40
 
 
 def _task_of(client: Client, id: str, *, with_execs: bool = False) -> dict[str, Any] | None:
@@ -51,16 +53,27 @@ def _oom_killed(task: Task) -> bool | None:
         return None
 
 
+def _command(args: list[str], whole: bool) -> str:
+    """A command as a shell would take it, cut short as docker has it unless it is to be whole."""
+    text = shlex.join(args)
+    return text if whole or len(text) <= _COMMAND_WIDTH else text[: _COMMAND_WIDTH - 1] + "…"
+
+
 @click.command()
 @click.option("-a", "--all", "everything", is_flag=True, help="those too in which nothing runs")
 @click.option("-q", "--quiet", is_flag=True, help="print the ids alone")
 @click.option(
     "-f", "--filter", "filters", multiple=True, metavar="FILTER", help="in containerd's syntax, such as id==web"
 )
+@click.option("--no-trunc", "whole", is_flag=True, help="do not cut the commands short")
 @shared
 @pass_settings
-def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str, ...]) -> None:
+def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str, ...], whole: bool) -> None:
     """List the containers, whoever made them."""
+    if any(filter.strip().startswith("status") for filter in filters):
+        raise click.BadParameter(
+            f"containerd does not know the status of a container: {FILTERS}", param_hint="--filter"
+        )
     found: list[dict[str, Any]] = []
     rows: list[list[str]] = []
     with settings.client() as client:
@@ -81,7 +94,7 @@ def ps(settings: Settings, /, everything: bool, quiet: bool, filters: tuple[str,
             if task and status == "exited":
                 status = f"exited ({task['exit_code']}{', oom' if task['oom_killed'] else ''})"
             pid = str(task["pid"] or "-") if task else "-"
-            rows.append([info.id, status, pid, ago(info.created_at), info.image or "-", shlex.join(command)])
+            rows.append([info.id, status, pid, ago(info.created_at), info.image or "-", _command(command, whole)])
     if settings.json:
         show_json(found)
     elif quiet:

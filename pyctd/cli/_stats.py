@@ -73,7 +73,10 @@ def _live(looks: Iterator[list[dict[str, Any]]]) -> None:
     from rich.live import Live
 
     with Live(auto_refresh=False) as live:
+        size = live.console.size
         for found in looks:
+            if size != (size := live.console.size):
+                live.console.clear()  # a narrower terminal has wrapped lines, which Live does not count
             live.update(rich_table(_COLUMNS, _rows(found)), refresh=True)
 
 

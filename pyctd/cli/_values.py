@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import spec
-from .._operations import signal_number
+from .._operations import signal_names, signal_number
 from ._settings import Settings
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "limits",
     "mount",
     "signal",
+    "signals_so_far",
     "size",
     "tmpfs",
     "volume",
@@ -71,6 +72,13 @@ def signal(text: str) -> int:
     if not (number := signal_number(text)):
         raise ValueError("no signal has that number")
     return number
+
+
+def signals_so_far(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The signals' names that a shell completes to, with or without SIG as they were begun."""
+    prefix = "SIG" if incomplete.upper().startswith("SIG") else ""
+    names = [prefix + name for name in signal_names()]
+    return [name for name in names if name.startswith(incomplete.upper())]
 
 
 @_or_bad
