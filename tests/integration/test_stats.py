@@ -322,6 +322,8 @@ def test_resources_that_are_none(box: Box, resources: Any) -> None:
 def test_limits_that_the_kernel_does_not_take(box: Box, resources: Mapping[str, Any], name: str) -> None:
     task, _ = box.start()
     cgroup = Cgroup(task.pid)
+    if name == "memory" and cgroup.v2:
+        pytest.skip("v2 takes any limit of memory, and kills what does not fit")
     files = UPDATES[name][2 if cgroup.v2 else 1]
     before = says(cgroup, files)
     with pytest.raises(pyctd.UnknownError, match="runc did not terminate successfully"):
