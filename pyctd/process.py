@@ -89,8 +89,8 @@ class Process(ProcessCore):
 
         Raises:
             DeadlineExceededError: it has not exited in time.
-            NotFoundError: it was deleted before anybody waited for it, or it ended while the daemon was away and that
-                is containerd 1.7 or 2, which then forgets the task and its exit code; or it is an exec whose shim has died.
+            NotFoundError: it was deleted before anybody waited for it; or it ended while containerd 1.7 or 2 was away,
+                which then forgets the task and its exit code; or it is an exec whose shim has died.
             UnknownError: the task's shim has died; its exit event has the code 137.
         """
         until = self._until(timeout)

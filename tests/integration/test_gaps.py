@@ -59,7 +59,7 @@ def exits(stream: pyctd.EventStream, count: int) -> dict[tuple[str, str], pyctd.
 
 @pytest.fixture
 def forgets(own_daemon: Daemon) -> bool:
-    """containerd 1.7.24 and 2 forget, when they start, the tasks that ended while they were away, and their exit codes."""
+    """containerd 1.7.24 and 2 forget, as they start, the tasks that ended while they were away, and the exit codes."""
     with own_daemon.client() as client:
         return version_of(client) >= (1, 7)
 
