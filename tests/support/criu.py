@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -76,10 +77,20 @@ def stored(engine: pyctd.Engine, namespace: str) -> list[str]:
     return found
 
 
-def unpacked() -> set[str]:
-    """The directories that containerd has unpacked whole checkpoints into; while it makes one they are empty."""
+def unpacked(base: Path) -> set[str]:
+    """The directories that containerd has unpacked whole checkpoints into, of containers whose root is below base.
+
+    Other runs of the tests have theirs beside them. While containerd makes one it is empty.
+    """
     parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    return {str(path.parent) for path in parent.glob("ctrd-checkpoint*/inventory.img")}
+    return {str(one.parent) for one in parent.glob("ctrd-checkpoint*/inventory.img") if _is_below(base, one.parent)}
+
+
+def _is_below(base: Path, checkpoint: Path) -> bool:
+    """Whether a checkpoint's mounts name base."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(base.name.encode() in file.read_bytes() for file in checkpoint.glob("mountpoints-*.img"))
+    return False
 
 
 def restored(container: pyctd.Container, directory: Path) -> tuple[pyctd.Task, int]:

@@ -60,16 +60,16 @@ def engine_with(
 
 
 @pytest.fixture(autouse=True)
-def nothing_stored(request: pytest.FixtureRequest) -> Iterator[None]:
+def nothing_stored(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     """No checkpoint may stay in containerd, whose collector of garbage would leave an image there for ever."""
     engine: pyctd.Engine = request.getfixturevalue("engine")
     namespace: str = request.getfixturevalue("namespace")
-    before = criu.unpacked()
+    before = criu.unpacked(base)
     yield
     assert criu.stored(engine, namespace) == []
     if "out_of_time" in request.node.name:
         # Where the time ran out while containerd unpacked one, nobody knows of its directory.
-        for directory in criu.unpacked() - before:
+        for directory in criu.unpacked(base) - before:
             shutil.rmtree(directory, ignore_errors=True)
     else:
-        eventually(lambda: not criu.unpacked() - before, "the removal of unpacked checkpoints")
+        eventually(lambda: not criu.unpacked(base) - before, "the removal of unpacked checkpoints")
