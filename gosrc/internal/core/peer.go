@@ -81,14 +81,17 @@ func readLink(dir int, name string) string {
 // trusted says whether a process is as privileged as this one: the same user in every respect, and in this process's own
 // namespaces. Other users' processes are not, nor are those in containers. A process that is can't be made to execute
 // something else by one that is not, so that what is read of it afterwards holds.
-func (p peer) trusted() bool {
+func (p peer) trusted() bool { return p.privileged("ns/user", "ns/pid", "ns/mnt") }
+
+// privileged is trusted with a choice of namespaces.
+func (p peer) privileged(spaces ...string) bool {
 	uid := strconv.Itoa(os.Geteuid())
 	for line := range strings.Lines(string(p.read("status"))) {
 		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
 			if fields := strings.Fields(ids); len(fields) != 4 || slices.ContainsFunc(fields, func(id string) bool { return id != uid }) {
 				return false
 			}
-			for _, space := range []string{"ns/user", "ns/pid", "ns/mnt"} {
+			for _, space := range spaces {
 				if own := readLink(unix.AT_FDCWD, "/proc/thread-self/"+space); own == "" || p.link(space) != own {
 					return false
 				}

@@ -101,7 +101,7 @@ func (e *Engine) process() (peer, error) {
 	if err != nil {
 		return peer{}, errEnded
 	}
-	mine := p.trusted() && e.configures(p) // asked first: when it ends meanwhile, the answer is of no use
+	mine := e.isDaemon(p) // asked first: when it ends meanwhile, the answer is of no use
 	switch {
 	case p.ended(0):
 		err = errEnded
@@ -113,6 +113,10 @@ func (e *Engine) process() (peer, error) {
 	}
 	return p, err
 }
+
+// isDaemon tells whether a process is a containerd of this engine. It may have a mount namespace of its own: the containerd on
+// PATH may be a script that makes one.
+func (e *Engine) isDaemon(p peer) bool { return p.privileged("ns/user", "ns/pid") && e.configures(p) }
 
 func (e *Engine) configures(p peer) bool {
 	return p.argument("--config") == filepath.Join(e.state, "containerd.toml")
@@ -133,7 +137,7 @@ func (e *Engine) forgetStranger() {
 func (e *Engine) endChildren() (failed error) {
 	for p := range peers() {
 		// This process may have adopted others' processes, too, as the first of a container does.
-		if p.parent() == os.Getpid() && p.trusted() && e.configures(p) {
+		if p.parent() == os.Getpid() && e.isDaemon(p) {
 			failed = errors.Join(failed, e.endDaemon(p))
 		}
 	}
