@@ -17,7 +17,7 @@ export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 test-oldest-python conformance soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -103,6 +103,16 @@ $(REFERENCE): $(shell find gosrc/cmd/reference gosrc/internal/direct -name '*.go
 conformance: build $(REFERENCE) $(CONTAINERD_2)/built ## compare Go and Python: the same scenarios on both daemons
 	$(call CONFORMANCE)
 	$(call CONFORMANCE,$(CURDIR)/$(CONTAINERD_2):)
+
+# Which rows of tests/vm/smoke.py `make vm-test` runs; all unless given. VM_ACCEL=kvm is for a /dev/kvm that runs stock kernels.
+# LONG=1 runs them on containerd 2, too.
+ROWS =
+LONG =
+VM_TEST = scripts/vm-test.sh $(CURDIR)/$(BIN)/python "$$(ls $(CURDIR)/build/wheel/pyctd-*.whl)" $(ROWS)
+
+vm-test: build $(if $(LONG),$(CONTAINERD_2)/built) ## run a smoke test on pure cgroup v2 under systemd, in a guest (ROWS= LONG=1): ten minutes
+	$(VM_TEST)
+	$(if $(LONG),VM_PROGRAMS=$(CURDIR)/$(CONTAINERD_2) $(VM_TEST))
 
 # What the tests of endurance need of Go: a source of events, and another Go library for the process.
 soak-tools: $(VENV)/publish $(VENV)/libsecond.so

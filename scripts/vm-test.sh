@@ -1,0 +1,118 @@
+#!/bin/sh
+# Boots a guest with pure cgroup v2 under systemd, runs tests/vm/smoke.py in it, and prints a row for each thing that it tried.
+# As root, on Debian. The exit code is 1 when a row fails, or when the guest does not come to its end in time.
+#
+#   vm-test.sh PYTHON WHEEL [ROW...]
+#
+#   VM_ACCEL=kvm    for a machine whose /dev/kvm runs stock kernels; the guest's processors are emulated otherwise
+#   VM_TIMEOUT=900  seconds that the guest may take
+#   VM_PROGRAMS=DIR programs that come first on PATH in the guest; with a containerd among them the rows run on an engine
+#
+# The guest is Debian trixie, made once by mmdebstrap in ~/.cache/pyctd/vm, and so is the QEMU that runs it: bookworm's crashes
+# with several emulated processors. The guest has no network. Nothing that it writes is kept, except its console in
+# build/vm/console.log.
+set -eu
+python=$1 wheel=$2
+shift 2
+cd "$(dirname "$0")/.."
+log=$PWD/build/vm
+# Not in the checkout: a build copies that, and would copy the roots' devices, which have no end.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pyctd/vm
+work=$(mktemp -d /tmp/vm-XXXXXX)
+qemu=""
+cleanup() {
+    [ -z "$qemu" ] || { kill "$qemu" && wait "$qemu"; } 2>/dev/null || true
+    rm -rf "$work"
+    rmdir "$cache/qemu$work" 2>/dev/null || true
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+PATH=$PATH:/usr/sbin:/sbin
+
+make_root() { # make_root NAME PACKAGES [OPTION...]: a Debian in $cache/NAME, unless one of the same kind is there
+    name=$1 packages=$2
+    shift 2
+    made="$packages $*"
+    [ "$(cat "$cache/$name.made" 2>/dev/null)" != "$made" ] || return 0
+    echo "making $cache/$name: a few minutes"
+    command -v mmdebstrap >/dev/null || apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
+    # shellcheck disable=SC2016 # apt's variables
+    mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n "s/^$(. /etc/os-release && echo "$VERSION_CODENAME") //p" | head -n 1)
+    rm -rf "${cache:?}/$name" "$cache/$name.made"
+    mmdebstrap --mode=root --variant=minbase --aptopt='APT::Install-Recommends "false"' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --include="$packages" "$@" \
+        trixie "$cache/$name" "$mirror" >"$cache/$name.log" 2>&1 || { tail -n 20 "$cache/$name.log" >&2; exit 1; }
+    printf '%s\n' "$made" >"$cache/$name.made"
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/lock" # of several runs the first makes the roots
+flock 9
+# An initrd with nothing but what the root needs is read in seconds.
+# shellcheck disable=SC2016 # mmdebstrap's shell
+make_root guest systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,containerd,runc,criu,apparmor,iptables,procps,python3 \
+    --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"
+        printf "MODULES=list\nCOMPRESS=gzip\n" >"$1/etc/initramfs-tools/conf.d/vm"
+        printf "virtio_pci\nvirtio_blk\next4\n" >"$1/etc/initramfs-tools/modules"'
+make_root qemu qemu-system-x86,seabios
+[ "$cache/guest.ext4" -nt "$cache/guest.made" ] || {
+    mke2fs -q -t ext4 -O ^has_journal -d "$cache/guest" "$cache/new.ext4" 2G >/dev/null && mv "$cache/new.ext4" "$cache/guest.ext4"
+}
+exec 9>&-
+
+# The second disk: the wheel with what it needs, a root file system for containers, and the program.
+mkdir "$work/disk"
+"$python" -m pip install --quiet --target "$work/disk/python" --python-version 3.13 --implementation cp --only-binary=:all: \
+    --platform linux_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 "$wheel[cli]"
+PYTHONPATH=tests "$python" -c 'import sys, pathlib
+from support.busybox import make_rootfs
+make_rootfs(pathlib.Path(sys.argv[1]))' "$work/disk/rootfs"
+cp tests/vm/*.py examples/engine.service "$work/disk"
+mkdir "$work/disk/bin"
+[ -z "${VM_PROGRAMS:-}" ] || cp "$VM_PROGRAMS"/* "$work/disk/bin"
+cat >"$work/disk/run" <<END
+#!/bin/sh
+export PATH=/vm/bin:/usr/sbin:/usr/bin PYTHONPATH=/vm/python
+systemctl start multi-user.target # D-Bus and containerd are part of it
+stty -F /dev/ttyS1 raw
+exec python3 /vm/smoke.py /vm/rootfs /dev/ttyS1 $*
+END
+chmod +x "$work/disk/run"
+mke2fs -q -t ext4 -d "$work/disk" "$work/disk.ext4" 512M >/dev/null
+
+# systemd runs a program of the second disk's, and then powers the machine off. apparmor.service compiles Debian's hundred
+# profiles, which takes minutes.
+systemd="systemd.mount-extra=/dev/vdb:/vm:ext4 systemd.run=/vm/run systemd.mask=apparmor.service \
+systemd.condition_first_boot=no systemd.machine_id=0123456789abcdef0123456789abcdef"
+# The kernel's test of the timer panics where the machine is so busy that the emulated one is late.
+kernel="console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check mitigations=off TERM=dumb"
+: >"$work/results"
+echo "booting the guest: minutes, unless VM_ACCEL=kvm (its console: build/vm/console.log)"
+# The mounts go with the namespace. The exec's leave one process, which timeout ends.
+# shellcheck disable=SC2016 # the shells' own variables
+ROOT=$cache/qemu CACHE=$cache WORK=$work timeout "${VM_TIMEOUT:-900}" unshare --mount sh -euc '
+    mkdir -p "$ROOT$WORK" "$ROOT/guest"
+    mount --bind "$WORK" "$ROOT$WORK"
+    mount --bind "$CACHE" "$ROOT/guest"
+    [ ! -e /dev/kvm ] || { touch "$ROOT/dev/kvm"; mount --bind /dev/kvm "$ROOT/dev/kvm"; }
+    exec chroot "$ROOT" "$@"' sh \
+    sh -euc 'cd /guest/guest/boot; exec qemu-system-x86_64 -kernel vmlinuz-* -initrd initrd.img-* "$@"' sh \
+    -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max,la57=off -smp 2 -m 2048 -nodefaults -no-user-config -display none -nic none -no-reboot \
+    -drive "file=/guest/guest.ext4,format=raw,if=virtio,snapshot=on" -drive "file=$work/disk.ext4,format=raw,if=virtio" \
+    -serial "file:$work/console" -serial "file:$work/results" \
+    -append "$kernel $systemd" &
+qemu=$!
+tail --pid="$qemu" -n +1 -f "$work/results" &
+wait "$qemu" || true
+qemu=""
+wait
+mkdir -p "$log"
+cp "$work/console" "$log/console.log"
+if [ "$(tail -n 1 "$work/results")" != done ]; then
+    echo "the guest did not come to its end (it had ${VM_TIMEOUT:-900} seconds); build/vm/console.log ends with:" >&2
+    tail -n 20 "$log/console.log" >&2
+    exit 1
+fi
+! grep -q '^FAILED' "$work/results"
