@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidArgumentError
@@ -22,6 +24,10 @@ _DEPTH_MAX = 64
 """Directories that a file may be below: each takes a descriptor, and how many there are, a container decides."""
 _SIZE_MAX = 16 << 20
 """Bytes of a file that are looked at: how long it is, a container decides."""
+_LINE_MAX = 1 << 20
+"""Bytes of a line, of which one is in memory at a time: split into its fields it takes many times as much."""
+_GROUPS_MAX = 1 << 16
+"""As many as a process can have."""
 
 
 def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> dict[str, Any]:
@@ -36,7 +42,6 @@ def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> 
     name, group, *_ = [*_text(user).split(":"), ""]
     name = name or "0"
     number, gid, groups = _number(name), 0, []
-    names = [line for line in _lines(rootfs, "etc/group") if not line[0].startswith("#")]
     # A number is never a name, not even where a user is called so.
     found = next(
         (
@@ -48,11 +53,13 @@ def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> 
     )
     if found is not None:
         number, gid = _at(found, 2), _at(found, 3)
-        groups = [_at(line, 2) for line in names if found[0] and found[0] in ":".join(line[3:4]).split(",")]
+        if found[0] and not group:
+            member = (_at(line, 2) for line in _groups(rootfs) if found[0] in ":".join(line[3:4]).split(","))
+            groups = list(itertools.islice(member, _GROUPS_MAX))
     elif number is None:
         raise _unknown("user", name, rootfs, "etc/passwd")
     if group:
-        gid, groups = _group(group, names, rootfs), []
+        gid = _group(group, rootfs)
     return {"uid": number, "gid": gid, "additionalGids": [gid, *groups, *gids(additional_gids)]}
 
 
@@ -84,11 +91,11 @@ def _number(text: str) -> int | None:
     return int(text)
 
 
-def _group(name: str, lines: list[list[str]], rootfs: str | None) -> int:
+def _group(name: str, rootfs: str | None) -> int:
     gid = _number(name)
     if gid is not None:
         return gid
-    found = next((line for line in lines if line[0] == name), None)
+    found = next((line for line in _groups(rootfs) if line[0] == name), None)
     if found is None:
         raise _unknown("group", name, rootfs, "etc/group")
     return _at(found, 2)
@@ -99,16 +106,20 @@ def _at(line: list[str], field: int) -> int:
     return int(line[field]) if len(line) > field and re.fullmatch("[+-]?[0-9]{1,18}", line[field]) else 0
 
 
-def _lines(rootfs: str | None, file: str) -> list[list[str]]:
+def _groups(rootfs: str | None) -> Iterator[list[str]]:
+    return (line for line in _lines(rootfs, "etc/group") if not line[0].startswith("#"))
+
+
+def _lines(rootfs: str | None, file: str) -> Iterator[list[str]]:
     """The fields of a file's lines; none where it is not there, as in dockerd."""
     if rootfs is None:
-        return []
-    try:
-        with os.fdopen(_open_inside(rootfs, file), "rb") as found:
-            text = found.read(_SIZE_MAX).decode(errors="surrogateescape")
-    except OSError:
-        return []
-    return [line.split(":") for line in map(str.strip, text.split("\n")) if line]
+        return
+    with contextlib.suppress(OSError), os.fdopen(_open_inside(rootfs, file), "rb") as found:
+        left = _SIZE_MAX
+        while line := found.readline(min(left, _LINE_MAX)):
+            left -= len(line)
+            if text := line.decode(errors="surrogateescape").strip():
+                yield text.split(":")
 
 
 def _open_inside(rootfs: str, file: str) -> int:
@@ -133,9 +144,12 @@ def _open_inside(rootfs: str, file: str) -> int:
                         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                     _leave(way, 1 if target.startswith("/") else len(way) - 1)
                     steps += target.split("/")[::-1]
-        if not stat.S_ISREG(os.fstat(way[-1]).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return os.open(f"/proc/self/fd/{way[-1]}", os.O_RDONLY)
+        found = os.fstat(way[-1])
+        # The kernel's own, such as /proc/kmsg, tell no size. A container may lead there though it may not read them,
+        # and the read may block.
+        if not stat.S_ISREG(found.st_mode) or not found.st_size:
+            raise OSError(errno.EINVAL, "not a file with text in it")
+        return os.open(f"/proc/self/fd/{way[-1]}", os.O_RDONLY | os.O_NONBLOCK)
     finally:
         _leave(way, 0)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,3 +64,37 @@ def test_users_below_more_directories_than_there_may_be_descriptors(root: Path) 
     (root / "etc" / "passwd").symlink_to("/" + "d/" * 300 + "passwd")
     with pytest.raises(pyctd.InvalidArgumentError, match="unable to find user"):
         pyctd.spec.process(["/bin/true"], user="ann", rootfs=root)
+
+
+def test_users_in_a_log_of_the_kernels(root: Path) -> None:
+    """A read of it waits for the next message, which the system's own log then misses. A container may not read it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may open it")
+    passwd, proc = root / "etc" / "passwd", root / "proc"
+    passwd.unlink()
+    passwd.symlink_to("/proc/kmsg")
+    proc.mkdir()
+    subprocess.run(["mount", "--bind", "/proc", proc], check=True)
+    script = "import sys, pyctd; pyctd.spec.process(['a'], user='ann', rootfs=sys.argv[1])"
+    try:
+        done = subprocess.run([sys.executable, "-c", script, root], stderr=subprocess.PIPE, text=True, timeout=30)
+    finally:
+        subprocess.run(["umount", proc], check=True)
+    assert "unable to find user 'ann'" in done.stderr
+
+
+MEMORY = """
+import resource, sys, pyctd
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pyctd.spec.process(["a"], user="bob", rootfs=sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_users_among_lines_that_would_fill_memory(root: Path) -> None:
+    """A list of a line's fields takes fifty times the memory of a short line."""
+    for name in "passwd", "group":
+        with (root / "etc" / name).open("ab") as file:
+            file.write(b"ab\n" * (1 << 20) + b"bob:x:1:1::/:\n")
+    done = subprocess.run([sys.executable, "-c", MEMORY, root], stdout=subprocess.PIPE, check=True, timeout=300)
+    assert int(done.stdout) < 64 << 10  # KiB
