@@ -74,6 +74,9 @@ type newDirectory struct {
 
 // prepareCheckpointDir makes the directory as dockerd does before it calls libcontainerd, which finds out too late that
 // there is none: with exit the task has ended by then, and its checkpoint is lost. For the same reason it tries to write.
+//
+// libcontainerd writes by path and follows links, so a user who can change the directory chooses which of root's files
+// get a container's memory.
 func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return nil, err
@@ -87,6 +90,9 @@ func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	}()
 	if err := place.open(directory); err != nil {
 		return nil, unusable(directory, err)
+	}
+	if err := checkSafe("checkpoint", directory); err != nil {
+		return nil, err
 	}
 	entries, err := place.dir.Readdirnames(-1)
 	if err != nil {
@@ -105,7 +111,8 @@ func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 
 // open opens the directory, and makes what is missing of it.
 func (p *checkpointDir) open(path string) (err error) {
-	if p.dir, err = os.Open(path); !errors.Is(err, fs.ErrNotExist) {
+	// A FIFO would wait for a writer.
+	if p.dir, err = os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := p.open(filepath.Dir(path)); err != nil {
@@ -159,13 +166,17 @@ func unusable(directory string, err error) error {
 	return cerrdefs.ErrInvalidArgument.WithMessage(text)
 }
 
-// restorable refuses what is no checkpoint; libcontainerd would upload anything.
+// restorable refuses what is no checkpoint; libcontainerd would upload anything. It also refuses what another user can
+// change: CRIU does as root what a checkpoint says.
 func restorable(directory string) error {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return err
 	}
 	if _, err := os.ReadDir(directory); err != nil {
 		return unusable(directory, err)
+	}
+	if err := checkSafe("checkpoint", directory); err != nil {
+		return err
 	}
 	if _, err := os.Stat(filepath.Join(directory, "inventory.img")); err != nil {
 		return cerrdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("directory %q holds no checkpoint: %s", directory, err))

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
@@ -143,5 +145,61 @@ func TestACheckpointNeedsAnAbsoluteDirectory(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir("."); len(entries) != 0 {
 		t.Fatalf("left: %v", entries)
+	}
+}
+
+func TestADirectoryOfAnotherUsersIsNoPlaceForACheckpoint(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' directories need root")
+	}
+	const user = 65534
+	for _, name := range []string{"its own", "one above"} {
+		t.Run(name, func(t *testing.T) {
+			theirs := filepath.Join(t.TempDir(), "theirs")
+			directory := filepath.Join(theirs, "c")
+			if err := errors.Join(os.MkdirAll(directory, 0o700), os.WriteFile(filepath.Join(directory, "inventory.img"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if name == "its own" {
+				theirs = directory
+			}
+			if err := os.Chown(theirs, user, user); err != nil {
+				t.Fatal(err)
+			}
+			if err := restorable(directory); kind.Of(err) != kind.FailedPrecondition {
+				t.Errorf("restored: %v", err)
+			}
+			if err := os.Remove(filepath.Join(directory, "inventory.img")); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{directory, filepath.Join(directory, "new")} {
+				if _, err := prepareCheckpointDir(path); kind.Of(err) != kind.FailedPrecondition {
+					t.Errorf("%q is used: %v", path, err)
+				}
+			}
+			if entries, _ := os.ReadDir(directory); len(entries) != 0 {
+				t.Errorf("left: %v", entries)
+			}
+		})
+	}
+}
+
+func TestAFIFOIsRefusedAsACheckpointDirectory(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "c")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := prepareCheckpointDir(fifo)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if kind.Of(err) != kind.InvalidArgument {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for a writer")
 	}
 }

@@ -22,7 +22,7 @@ Counter = tuple[pyctd.Task, pyctd.stdio.capture]
 def read_only(directory: Path) -> Iterator[Path]:
     """A file system that not even root can write to."""
     directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=755", "none", directory], check=True)
     try:
         yield directory
     finally:
