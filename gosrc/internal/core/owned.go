@@ -70,9 +70,12 @@ func walkOwned(what, path string, missing func(path string) error) error {
 			}
 			info, err = os.Lstat(path)
 		}
-		if err != nil { // it does not exist, or can't
+		if errors.Is(err, fs.ErrNotExist) {
 			directory = path
 			continue
+		}
+		if err != nil { // as of a user's FUSE mount, who can unmount it at any moment
+			return err
 		}
 		stat := info.Sys().(*syscall.Stat_t)
 		if owner := int(stat.Uid); !slices.Contains(owners, owner) && (owner != unmapped || shared) {

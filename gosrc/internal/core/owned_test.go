@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,5 +149,28 @@ func TestADirectoryOfAnUnmappedUsersIsNotSafe(t *testing.T) {
 	cmd.Env = append(os.Environ(), "PYCTD_TEST_DIRECTORY="+shared)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestADirectoryThatRootMayNotLookAtIsNotSafe(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts need root")
+	}
+	place := filepath.Join(t.TempDir(), "dir")
+	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer device.Close()
+	// What fusermount does for a user. It is his until he unmounts it: then what was there before is there again.
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=65534,group_id=65534", device.Fd())
+	if err := errors.Join(os.Mkdir(place, 0o755), unix.Mount("fuse", place, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options)); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = unix.Unmount(place, unix.MNT_DETACH) }()
+	for _, path := range []string{place, filepath.Join(place, "state")} {
+		if err := checkOwned("state", path); err == nil {
+			t.Errorf("%q is taken for safe", path)
+		}
 	}
 }
