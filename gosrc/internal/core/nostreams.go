@@ -2,6 +2,7 @@ package core
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
@@ -15,6 +16,9 @@ func none(dio *cio.DirectIO) (cio.IO, error) {
 	null, _ := cio.NullIO("")
 	return null, dio.Close()
 }
+
+// openTimeout is ample for the goroutine that opens a FIFO to run.
+const openTimeout = 10 * time.Second
 
 // finishOpening lets containerd's fifo package finish opening a DirectIO's FIFOs when the process is done with them, or
 // never opens them. The package opens each FIFO on a goroutine and closes one that is not open yet by opening the other
@@ -37,6 +41,14 @@ func finishOpeningOf(pipe any, path string) {
 	}
 	defer func() { _ = unix.Close(bothSides) }()
 	if conn, err := pipe.(syscall.Conn).SyscallConn(); err == nil {
-		_ = conn.Control(func(uintptr) {}) // returns when it is open, or closed
+		opened := make(chan struct{})
+		spawn(func() {
+			defer close(opened)
+			_ = conn.Control(func(uintptr) {}) // returns when it is open, or closed
+		})
+		select {
+		case <-opened:
+		case <-time.After(openTimeout): // another FIFO is at the path now: closing does it
+		}
 	}
 }

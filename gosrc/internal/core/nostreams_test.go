@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
@@ -55,5 +56,29 @@ func TestFIFOsThatNobodyElseOpensComeToBeOpen(t *testing.T) {
 		if err := dio.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestAFIFOThatTookAnothersPlaceHoldsNobodyUp(t *testing.T) {
+	directory := t.TempDir()
+	dio, err := cio.NewDirectIO(t.Context(), fifosIn(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As the root of a user namespace can do, whose the bundle is.
+	path := dio.Config().Stdout
+	if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		finishOpening(dio, allStreams)
+		_ = dio.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for ever")
 	}
 }
