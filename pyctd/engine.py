@@ -113,13 +113,19 @@ class Engine:
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.setblocking(False)
             try:
-                if self.state.lstat().st_uid not in (0, os.geteuid()):
-                    return None
                 daemon.connect(self.address)
-                pid, _, _ = struct.unpack("3i", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                peer = struct.unpack("3i", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                return peer[0] if self._is_daemon(*peer[:2]) else None
             except OSError:
                 return None
-        return pid or None
+
+    def _is_daemon(self, pid: int, user: int) -> bool:
+        """Whether a process has the engine's configuration, and no other user and no container can have made it."""
+        process = Path("/proc", str(pid))
+        if user != os.geteuid() or not process.joinpath("ns/mnt").samefile("/proc/self/ns/mnt"):
+            return False
+        arguments = process.joinpath("cmdline").read_bytes().split(b"\0")
+        return os.fsencode(os.path.normpath(self.state / "containerd.toml")) in arguments
 
     def client(
         self,

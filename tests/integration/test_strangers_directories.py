@@ -323,18 +323,24 @@ def test_an_engine_removes_no_file_in_a_directory_that_another_users_link_leads_
     assert sorted(elsewhere.iterdir()) == sorted(files)
 
 
+@pytest.mark.parametrize("linked", ["state", "above"])
 def test_the_process_id_is_never_that_of_a_daemon_that_another_users_link_leads_to(
-    engine: pyctd.Engine, place: Path
+    engine: pyctd.Engine, place: Path, linked: str
 ) -> None:
     temporary = place / "t"
     temporary.mkdir()
     temporary.chmod(0o1777)  # as /tmp
-    with pyctd.Engine(root=place / "r", state=temporary / "s") as own:
+    above = temporary / "a"
+    state, target = (
+        (temporary / "s", engine.state) if linked == "state" else (above / engine.state.name, engine.state.parent)
+    )
+    link = state if linked == "state" else above
+    with pyctd.Engine(root=place / "r", state=state) as own:
         pid = own.pid
         assert pid not in (None, engine.pid)
-        own.state.rename(place / "away")
-        subprocess.run(["ln", "-s", engine.state, own.state], check=True, user=NOBODY, group=NOBODY)
+        link.rename(place / "away")
+        subprocess.run(["ln", "-s", target, link], check=True, user=NOBODY, group=NOBODY)
         assert own.pid is None
-        own.state.unlink()
-        (place / "away").rename(own.state)
+        link.unlink()
+        (place / "away").rename(link)
         assert own.pid == pid
