@@ -105,6 +105,11 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 	if stdioCookie == 0 {
 		task, err = ctr.moby.Task(ctx)
 	} else {
+		if ctr.bundle != "" { // else the FIFOs are another program's, in a directory of its own
+			if err := ctr.checkFIFOs(ctr.id); err != nil {
+				return Result{}, err
+			}
+		}
 		var spare *spare
 		if spare, err = newSpare(); err != nil {
 			return Result{}, err
