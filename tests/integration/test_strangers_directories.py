@@ -261,8 +261,33 @@ def test_no_fifo_is_removed_in_a_directory_that_another_users_link_leads_to(plac
         task.force_delete(timeout=60)
 
 
+def test_no_file_is_written_that_another_users_link_leads_to(place: Path, rootfs: Path) -> None:
+    state, elsewhere = place / "t" / "s", place / "elsewhere"
+    state.parent.mkdir()
+    state.parent.chmod(0o1777)  # as /tmp
+    place.chmod(0o711)
+    with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
+        container = client.new_container("web", default_spec(rootfs, "/bin/sleep", "600"))
+        task = container.start(with_stdin=True, attach_stdio=pyctd.stdio.capture())
+        precious = elsewhere / "moby" / "web" / "web-stdin"
+        precious.parent.mkdir(parents=True)
+        precious.write_text("precious")
+        state.rename(place / "away")
+        subprocess.run(["/bin/sh", "-c", PLANT_BUNDLES, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
+        try:
+            with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
+                container.attach_task(pyctd.stdio.capture(b"harm"), timeout=10)
+            assert precious.read_text() == "precious"
+            assert list(precious.parent.iterdir()) == [precious]
+        finally:
+            (state / "bundles").unlink()
+            state.rmdir()
+            (place / "away").rename(state)
+        task.force_delete(timeout=60)
+
+
 def test_no_bundle_is_removed_that_another_users_daemon_names(
-    engine: pyctd.Engine, place: Path, precious: Path
+    engine: pyctd.Engine, place: Path, precious: Path, rootfs: Path
 ) -> None:
     """Who takes the place of an engine's state takes that of its socket, too. The next connection is theirs."""
     state = place / "t" / "s"
@@ -274,13 +299,15 @@ def test_no_bundle_is_removed_that_another_users_daemon_names(
     with pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
         pid = own.pid
         assert pid
+        task = client.new_container("web", default_spec(rootfs)).start()
         state.rename(place / "away")
         subprocess.run(["ln", "-s", engine.state, state], check=True, user=NOBODY, group=NOBODY)
         os.kill(pid, signal.SIGKILL)
         try:
             eventually(lambda: gone(pid) and answers(client))
             container = client.load_container(precious.name)
-            for call in (container.delete, container.start):
+            # Whose files a checkpoint consists of, a daemon decides: also those of root that anybody may execute.
+            for call in (container.delete, container.start, lambda: task.create_checkpoint(place / "c")):
                 with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
                     call()
             assert kept(precious)

@@ -38,6 +38,10 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 			return Result{}, err
 		}
 		defer leave()
+		// Who has taken the place of an engine's state has the socket in it, and says of which files a checkpoint consists.
+		if err := checkStateDir(p.container.client.stateDir); err != nil {
+			return Result{}, err
+		}
 		return Result{}, checkpoint(long, task, directory, exit)
 	}, nil)
 }
