@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -108,6 +109,26 @@ func TestExecsOfOneContainerQueueOnContainerd16(t *testing.T) {
 				t.Errorf("%s: %v", version, err)
 			}
 		}
+	}
+}
+
+// What the client has started itself runs, though the event of its start was lost: a gap may hide its exit.
+func TestTheCensusKnowsWhatTheClientHasStarted(t *testing.T) {
+	core, task, service := taskOf(t, "2.1.4")
+	close(service.let)
+	p, _, err := core.process(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.Exec(t.Context(), task, "e", []byte(`{}`), false, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.StartTask(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	want := map[processKey]*containerd.ExitStatus{{"x", "e", 2}: nil, {"x", "x", 2}: nil}
+	if all := p.container.client.census.all(); !maps.Equal(all, want) {
+		t.Fatalf("running: %v", all)
 	}
 }
 

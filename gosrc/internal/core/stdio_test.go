@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	cerrdefs "github.com/containerd/errdefs"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
@@ -174,6 +175,43 @@ func TestCancelEndsStreamsThatNoProcessHasOpened(t *testing.T) {
 		}
 	}
 	_ = io.Close()
+}
+
+// descriptorsIn counts this process's descriptors of files in a directory.
+func descriptorsIn(t *testing.T, directory string) (count int) {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if path, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && filepath.Dir(path) == directory {
+			count++
+		}
+	}
+	return count
+}
+
+func TestAStreamThatOpensAfterItsCallerHasGoneLeavesNoDescriptor(t *testing.T) {
+	io, directory, _ := attached(t, StdioAttached, nil)
+	s := io.(*stdio)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.client.core.OpenStdio(ended, s.handle, Stdout); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	shim, err := os.OpenFile(filepath.Join(directory, "x-stdout"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.client.core.OpenStdio(t.Context(), s.handle, Stdout); err != nil {
+		t.Fatal(err)
+	} else if err := unix.Close(int(got.Value)); err != nil {
+		t.Fatal(err)
+	}
+	_ = shim.Close()
+	_ = io.Close()
+	until(t, func() bool { return descriptorsIn(t, directory) == 0 })
 }
 
 // stuck is a stdin whose close waits for containerd.
