@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks
-from support.box import PATIENCE, Box, SlowIO, eventually
+from support.box import PATIENCE, Box, Hold, SlowIO, eventually
 from support.case import Case
 from support.moments import Interrupt, at_every_moment
 from support.programs import Programs
@@ -182,6 +182,17 @@ def test_what_an_interrupted_call_has_made_is_told(box: Box, interrupted: Callab
     task.wait(timeout=60)
     assert "exit_code=137" in told(task.delete), "the exit code, which nobody can ask for again"
     assert told(container.delete) == f"Container.delete {prefix}"
+
+
+def test_the_descriptor_of_an_interrupted_opening_is_closed(box: Box, interrupted: Callable[[bool], None]) -> None:
+    streams = Hold()
+    box.container().start(attach_stdio=streams)
+    before = leaks.descriptors()
+    interrupted(True)
+    with pytest.raises(KeyboardInterrupt):
+        streams.dio.stdout.fileno()
+    assert leaks.descriptors() == before
+    assert streams.dio.stdout.fileno() >= 0, "it can be opened again"
 
 
 def test_an_interrupted_call_that_ends_late_is_logged(

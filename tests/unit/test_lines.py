@@ -42,6 +42,12 @@ def test_a_line_has_a_limit_and_what_is_cut_is_told(caplog: pytest.LogCaptureFix
     assert caplog.text.count("more than 5 bytes") == 1
 
 
+def test_a_line_of_the_very_limit_is_whole() -> None:
+    seen, lines = lines_of(b"12345\n1234\n", limit=5)
+    assert seen == ["12345", "1234"]
+    assert not lines.truncated
+
+
 def test_a_line_without_end_fills_no_memory() -> None:
     seen, lines = lines_of(bytes(8 << 20))
     assert [len(line) for line in seen] == [1 << 20]

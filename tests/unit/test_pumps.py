@@ -191,6 +191,109 @@ def test_the_end_of_an_attached_stdin_is_told_by_no_thread_of_the_callers() -> N
     os.close(reading)
 
 
+def test_the_end_of_a_stdin_that_libcontainerd_made_is_told_by_it_alone() -> None:
+    reading, writing = os.pipe()
+    stream: Any = End(writing)
+    process: Any = Attached()
+    dio: Any = None
+    writer = Writer(stream, b"all")
+    io = PumpedIO(dio, [writer], contextlib.ExitStack())
+    io.made(process, existing=False)
+    join(writer)
+    io.made(process, existing=False)
+    assert process.told_by == []
+    os.close(reading)
+
+
+def test_what_is_in_the_pipe_when_a_pump_is_stopped_is_read() -> None:
+    stream, target = pipe()
+    got: list[bytes] = []
+    goes_on = threading.Event()
+
+    def take(data: bytes) -> None:
+        got.append(data)
+        goes_on.wait(60)
+
+    reader = Reader(stream, take)
+    reader.start()
+    os.write(target, b"first")
+    eventually(lambda: got)
+    os.write(target, b"last")
+    reader.stop()
+    goes_on.set()
+    join(reader)
+    assert got == [b"first", b"last"]
+    os.close(target)
+
+
+def test_a_stopped_pump_does_not_read_for_ever() -> None:
+    stream, target = pipe()
+    os.set_blocking(target, False)
+
+    def fill(data: bytes) -> None:
+        with contextlib.suppress(BlockingIOError):  # somebody writes on, faster than this reads
+            os.write(target, bytes(1 << 16))
+
+    reader = Reader(stream, fill)
+    fill(b"")
+    reader.start()
+    reader.stop()
+    join(reader)
+    os.close(target)
+
+
+def test_pumps_that_do_not_all_start_leave_nothing() -> None:
+    class Broken(Reader):
+        def start(self) -> None:
+            raise RuntimeError("no thread is to be had")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    (stream, target), (other, unread) = pipe(), pipe()
+    closed = threading.Event()
+    with contextlib.ExitStack() as opened:
+        opened.callback(closed.set)
+        started, broken = Reader(stream, lambda data: None), Broken(other, lambda data: None)
+        dio: Any = Streams()
+        with pytest.raises(RuntimeError, match="no thread"):
+            PumpedIO(dio, [started, broken], opened.pop_all())
+    join(started)
+    assert closed.is_set(), "what they were to use stays open"
+    other.close()
+    os.close(target)
+    os.close(unread)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_waited_for_again_may_end_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pumps, "GRACE", 0.0)
+    monkeypatch.setattr(pumps, "SETTLING", 60.0)
+    stream, target = pipe()
+    dio: Any = None
+    io = PumpedIO(dio, [Reader(stream, lambda data: None)], contextlib.ExitStack())
+    end = threading.Timer(0.1, os.close, (target,))
+    end.start()
+    assert io.drain()
+    join(end)
+
+
+def test_a_receiver_may_close_its_own_streams(caplog: pytest.LogCaptureFixture) -> None:
+    stream, target = pipe()
+    dio: Any = Streams(stream)
+    ios: list[PumpedIO] = []
+    closed = threading.Event()
+
+    def take(data: bytes) -> None:
+        ios[0].close()
+        closed.set()
+
+    reader = Reader(stream, take)
+    ios.append(PumpedIO(dio, [reader], contextlib.ExitStack()))
+    os.write(target, b"x")
+    join(reader)
+    assert closed.is_set(), caplog.text
+    os.close(target)
+
+
 #: What threads have of their own, on some Python from 3.10 to 3.14.
 THREADS_OWN = frozenset(
     [

@@ -88,3 +88,29 @@ def test_a_stop_ends_waits_now_and_later(pipe: Pipe) -> None:
     stop.close()
     stop.set()
     stop.close()
+
+
+def test_an_end_that_can_not_be_opened_leaves_no_descriptor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reads = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    writes = os.open(tmp_path / "fifo", os.O_WRONLY)
+    os.close(reads)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="No such device or address"):  # nobody reads it
+        FifoEnd(writes, os.O_WRONLY)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    os.close(writes)
+
+
+def test_a_stop_that_comes_too_late_leaves_what_has_got_its_number() -> None:
+    stop = Stop()
+    number = stop._fd
+    stop.close()
+    other = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        assert other == number
+        stop.set()
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(other)
+    finally:
+        os.close(other)

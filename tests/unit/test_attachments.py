@@ -1,0 +1,124 @@
+"""The uses of stdio callbacks, without a process."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from typing import Any
+
+import pytest
+
+import pyctd
+from pyctd import _native
+from pyctd._attachments import ReadyCallback, attach, attaching, interrupts_pass, io_call
+
+FAILED, ATTACHED = 0, 1
+CANCEL, WAIT, CLOSE = 0, 1, 2
+
+
+def fifos() -> _native.NativeStdio:
+    """A process's, of which there is no handle in Go."""
+    _native.load()
+    return _native.NativeStdio(1, False, "", "/nowhere/stdout", "/nowhere/stderr")
+
+
+class Own:
+    """An IO of the test's own."""
+
+    def __init__(self, dio: pyctd.DirectIO) -> None:
+        self.dio = dio
+
+    def config(self) -> pyctd.Config:
+        return self.dio.config()
+
+    def cancel(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_nothing_is_kept_of_an_io_after_its_last_call() -> None:
+    made: list[weakref.ref[Own]] = []
+
+    def callback(dio: pyctd.DirectIO) -> Own:
+        io = Own(dio)
+        made.append(weakref.ref(io))
+        return io
+
+    with attaching(callback) as attachment:
+        cookie = attachment.cookie
+        assert attach(cookie, fifos()) == ATTACHED
+    del attachment
+    for call in (CANCEL, WAIT):
+        io_call(cookie, call)
+        assert made[0]()
+    io_call(cookie, CLOSE)
+    gc.collect()
+    assert not made[0]()
+
+
+def test_nothing_is_kept_of_a_callback_whose_call_has_failed() -> None:
+    class Callback:
+        def __call__(self, dio: pyctd.DirectIO) -> None:
+            raise AssertionError("called after its call had failed")
+
+    callback = Callback()
+    gone = weakref.ref(callback)
+    with pytest.raises(ZeroDivisionError), attaching(callback) as attachment:
+        raise ZeroDivisionError
+    assert attach(attachment.cookie, fifos()) == FAILED
+    del attachment, callback
+    gc.collect()
+    assert not gone()
+
+
+def test_no_process_is_made_for_a_callback_whose_call_fails_while_it_runs() -> None:
+    attachment: Any = None
+
+    def callback(dio: pyctd.DirectIO) -> Own:
+        attachment.forget()
+        return Own(dio)
+
+    with attaching(callback) as attachment:
+        assert attach(attachment.cookie, fifos()) == FAILED
+
+
+def test_what_interrupts_an_io_is_raised_once_go_has_returned_or_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Interrupted(Own):
+        def cancel(self) -> None:
+            raise KeyboardInterrupt
+
+    with attaching(Interrupted) as attachment:
+        assert attach(attachment.cookie, fifos()) == ATTACHED
+    with pytest.raises(KeyboardInterrupt), interrupts_pass():
+        io_call(attachment.cookie, CANCEL)
+    assert not caplog.text
+    io_call(attachment.cookie, CANCEL)
+    assert "KeyboardInterrupt" in caplog.text
+    io_call(attachment.cookie, CLOSE)
+
+
+def test_of_two_uses_at_once_one_is_refused() -> None:
+    class Slow(ReadyCallback):
+        def refuse_used(self) -> None:
+            super().refuse_used()
+            time.sleep(0.05)  # for the other use to come
+
+    callback = Slow()
+    refused: list[pyctd.InvalidArgumentError] = []
+
+    def use() -> None:
+        try:
+            callback.use()
+        except pyctd.InvalidArgumentError as error:
+            refused.append(error)
+
+    users = [threading.Thread(target=use) for _ in range(2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(60)
+    assert len(refused) == 1

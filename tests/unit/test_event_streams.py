@@ -1,0 +1,36 @@
+"""What a stream of events takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyctd.events import Event, EventFilter, EventInfo, EventStream, EventType
+
+FOUND, TOLD_AFTER_ALL = 1, 2
+
+
+def event(kind: EventType) -> Event:
+    return Event("c", kind, EventInfo("c"))
+
+
+def stream(**options: bool | str | None) -> EventStream:
+    given = {"container_id": None, "process_id": None, "event": None, "gaps": False} | options
+    return EventStream(EventFilter.of(**given), lambda closed: None)  # type: ignore[arg-type]
+
+
+def test_a_closed_stream_takes_no_more() -> None:
+    events = stream()
+    events.put(event(EventType.START))
+    events.close()
+    events.put(event(EventType.EXIT))
+    assert [one.event for one in events] == [EventType.START]
+
+
+@pytest.mark.parametrize("options", [{"gaps": True}, {"event": "gap"}], ids=str)
+def test_who_asks_for_gaps_gets_what_is_found_after_them_once(options: dict[str, bool | str]) -> None:
+    asking, other = stream(**options), stream()
+    for one in (asking, other):
+        one.put(event(EventType.GAP), FOUND)
+        one.put(event(EventType.GAP), TOLD_AFTER_ALL)
+        one.close()
+    assert [len(list(asking)), len(list(other))] == [1, 1]

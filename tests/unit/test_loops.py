@@ -1,0 +1,41 @@
+"""What a cancelled call on an event loop leaves to be undone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from support.box import PATIENCE
+
+from pyctd.aio._loop import in_thread
+
+
+@pytest.mark.parametrize("made_first", [True, False], ids=["made, then cancelled", "cancelled, then made"])
+def test_what_a_thread_makes_for_a_cancelled_call_is_undone(made_first: bool) -> None:
+    begun, go, undone, ended = threading.Event(), threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        assert go.wait(PATIENCE)
+        return "made"
+
+    def undo(made: str) -> None:
+        assert made == "made"
+        undone.set()
+
+    async def main() -> None:
+        call = asyncio.ensure_future(in_thread(work, undo, ended.set))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        if made_first:
+            go.set()
+            time.sleep(0.1)  # the loop does not hear of it before the cancellation
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go.set()
+        assert await asyncio.to_thread(undone.wait, PATIENCE)
+        assert await asyncio.to_thread(ended.wait, PATIENCE)
+
+    asyncio.run(main())
