@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -44,7 +45,7 @@ type fakeDaemon struct {
 	mu    sync.Mutex
 	tasks map[string]*task.Process
 	fails error       // what List answers
-	asked chan string // the tasks that Get was asked for
+	asked chan string // the tasks and execs that Get was asked for
 }
 
 func newFakeDaemon(tasks ...*task.Process) *fakeDaemon {
@@ -73,8 +74,9 @@ func (d *fakeDaemon) List(context.Context, *tasks.ListTasksRequest, ...grpc.Call
 func (d *fakeDaemon) Get(_ context.Context, request *tasks.GetRequest, _ ...grpc.CallOption) (*tasks.GetResponse, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked <- request.ContainerID
-	if one := d.tasks[request.ContainerID]; one != nil {
+	name := cmp.Or(request.ExecID, request.ContainerID)
+	d.asked <- name
+	if one := d.tasks[name]; one != nil {
 		return &tasks.GetResponse{Process: one}, nil
 	}
 	return nil, status.Error(codes.NotFound, "no such task")
@@ -141,10 +143,10 @@ func TestTheExitsOfAContainerAreToldInTheirOrder(t *testing.T) {
 	at := time.Now()
 	for pid := uint32(1); pid <= 5; pid++ {
 		cl.census.see(of("start", pid))
-		cl.census.exited(processKey{"a", "a", pid}, containerd.NewExitStatus(pid, at.Add(time.Duration(pid)), nil))
+		cl.census.exited(processKey{"a", "a", pid}, containerd.NewExitStatus(pid, at.Add(-time.Duration(pid)), nil))
 	}
 	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
-	for pid := uint32(1); pid <= 5; pid++ {
+	for pid := uint32(5); pid >= 1; pid-- {
 		exit := within(t, events)
 		if exit.Pid != pid {
 			t.Fatalf("%v, and not of %d", exit, pid)
@@ -175,6 +177,20 @@ func TestAProcessThatStartsAcrossAGapIsAskedFor(t *testing.T) {
 	if len(d.asked) != 0 {
 		t.Fatal("asked for, though there was no gap")
 	}
+}
+
+func TestAnExecThatEndedInAGapIsAskedForByItsOwnId(t *testing.T) {
+	d := newFakeDaemon(&task.Process{ID: "a", Pid: 1, Status: task.Status_RUNNING},
+		&task.Process{ID: "e", Pid: 7, Status: task.Status_STOPPED, ExitStatus: 5, ExitedAt: timestamppb.Now()})
+	cl, events := clientOf(t, d)
+	cl.census.see(Event{Type: "exec-started", ContainerID: "a", ProcessID: "e", Pid: 7})
+	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
+	exit := within(t, events)
+	if exit.ContainerID != "a" || exit.ProcessID != "e" || exit.ExitCode != 5 || exit.Error != nil {
+		t.Fatalf("told: %v", exit)
+	}
+	cl.core.AckEvent(exit.Token, "")
+	settle(t, cl, events)
 }
 
 func TestAListThatFailsKeepsNoExits(t *testing.T) {

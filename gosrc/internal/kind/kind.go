@@ -5,7 +5,6 @@
 package kind
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 
@@ -79,9 +78,9 @@ func of(err error) Kind {
 		return PermissionDenied
 	case cerrdefs.IsResourceExhausted(err):
 		return ResourceExhausted
-	case cerrdefs.IsDeadlineExceeded(err), errors.Is(err, context.DeadlineExceeded):
+	case cerrdefs.IsDeadlineExceeded(err):
 		return DeadlineExceeded
-	case cerrdefs.IsCanceled(err), errors.Is(err, context.Canceled):
+	case cerrdefs.IsCanceled(err):
 		return Canceled
 	case cerrdefs.IsUnavailable(err):
 		return Unavailable

@@ -87,7 +87,7 @@ func TestKindsOfOtherErrors(t *testing.T) {
 		Unknown:          {errors.New("x")},
 		InvalidArgument:  {&handle.WrongTypeError{}},
 		NotFound:         {status.Error(codes.NotFound, "x"), fmt.Errorf("x: %w", status.Error(codes.NotFound, "x"))},
-		PermissionDenied: {os.ErrPermission},
+		PermissionDenied: {os.ErrPermission, &os.PathError{Err: os.ErrPermission}},
 		Closed:           {handle.ErrClosed, ErrClosed},
 		Callback:         {fmt.Errorf("x: %w", ErrCallback)},
 	} {
