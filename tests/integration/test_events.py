@@ -147,6 +147,21 @@ def test_events_that_nobody_takes_do_not_cross(
     assert live() == []
 
 
+def test_an_event_that_nobody_takes_any_more_holds_up_none_after_it(
+    box: Box, make_client: Callable[..., pyctd.Client]
+) -> None:
+    """It is on its way when the stream that wanted it ends, and Go has not heard of that yet."""
+    client = make_client()
+    with client.events(event="exit") as events:
+        client._streams.clear()
+        container = box.container()
+        task = container.start()
+        eventually(lambda: _native.counts().pending_events == 0, "the acknowledgement")
+        client._streams.add(events)
+        task.kill("KILL")
+        assert events.get(timeout=60).container_id == container.id
+
+
 def test_a_handler_that_raises(
     box: Box, make_client: Callable[..., pyctd.Client], caplog: pytest.LogCaptureFixture
 ) -> None:

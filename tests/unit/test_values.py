@@ -208,6 +208,14 @@ def test_a_deadline_that_is_past() -> None:
     assert isinstance(caught.value, pyctd.DeadlineExceededError)
 
 
+def test_a_relative_directory_is_that_of_this_moment() -> None:
+    """Go, which knows no other working directory than the process's at some later moment, takes none."""
+    with pytest.raises(pyctd.UnavailableError):
+        pyctd.Client("/nowhere.sock", state_dir="state")
+    with pytest.raises(pyctd.InvalidArgumentError, match="state_dir must be the path of a directory, not empty"):
+        pyctd.Client("/nowhere.sock", state_dir="")
+
+
 def test_a_namespace_that_is_none() -> None:
     for namespace in ("", "a/b", "../..", "x" * 77):
         with pytest.raises(pyctd.InvalidArgumentError):

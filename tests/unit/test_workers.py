@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -114,4 +115,20 @@ def test_work_that_raises_costs_no_thread(error: type[BaseException], caplog: py
     eventually(lambda: "trouble 99" in caplog.text, "that it is told")
     workers.submit([(lambda _: ran.set(), None)])
     assert ran.wait(PATIENCE)
+    eventually(workers.gone, "the threads' end")
+
+
+def test_an_idle_thread_keeps_nothing_of_its_work_alive() -> None:
+    """A client, say, which is closed when nobody refers to it."""
+
+    class Client:
+        def receive(self, event: object) -> None: ...
+
+    workers, client = Own(), Client()
+    workers.IDLE = 5.0  # type: ignore[misc]
+    gone = weakref.ref(client)
+    workers.submit([(client.receive, None)])
+    del client
+    eventually(lambda: gone() is None, "the client's end")
+    assert not workers.gone(), "it ended with the thread only"
     eventually(workers.gone, "the threads' end")

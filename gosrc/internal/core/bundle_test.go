@@ -1,11 +1,13 @@
 package core
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
@@ -18,6 +20,45 @@ func TestABundleIsNamedForItsContainer(t *testing.T) {
 	} {
 		if err := checkBundle("web", path); (err == nil) != good || err != nil && kind.Of(err) != kind.FailedPrecondition {
 			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestABundleThatWasThereBeforeStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web")
+	made := newBundle(path)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	newBundle(path).remove()
+	if !exists(path) {
+		t.Fatal("a directory that was there before was removed")
+	}
+	made.remove()
+	if exists(path) {
+		t.Fatal("a directory that was made meanwhile is left")
+	}
+}
+
+func TestNothingButFIFOsMayBeWhereAProcessHasItsFIFOs(t *testing.T) {
+	state := t.TempDir()
+	ctr := &Container{client: &Client{stateDir: state}, id: "web", bundle: filepath.Join(state, "web")}
+	path := filepath.Join(ctr.bundle, "e-stdout")
+	for name, c := range map[string]struct {
+		make func() error
+		want kind.Kind
+	}{
+		"nothing":     {func() error { return nil }, kind.OK},
+		"a FIFO":      {func() error { return unix.Mkfifo(path, 0o600) }, kind.OK},
+		"a link":      {func() error { return os.Symlink("/dev/null", path) }, kind.FailedPrecondition},
+		"a file":      {func() error { return os.WriteFile(path, nil, 0o600) }, kind.FailedPrecondition},
+		"a directory": {func() error { return os.Mkdir(path, 0o700) }, kind.FailedPrecondition},
+	} {
+		if err := errors.Join(os.RemoveAll(ctr.bundle), os.Mkdir(ctr.bundle, 0o700), c.make()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ctr.checkFIFOs("e"); kind.Of(err) != c.want {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -290,3 +290,94 @@ func TestStreamsAreLetGoOfAnExecThatIsMadeWhileItsTaskIsDeleted(t *testing.T) {
 		})
 	}
 }
+
+// noted is a stream that notes how often it is closed.
+type noted struct{ closed *int }
+
+func (noted) Write(p []byte) (int, error) { return len(p), nil }
+func (n noted) Close() error              { *n.closed++; return nil }
+
+// wrapped is libcontainerd's stdin: its close also tells containerd.
+type wrapped struct {
+	io.Writer
+	told *int
+}
+
+func (w wrapped) Close() error { *w.told++; return w.Writer.(io.Closer).Close() }
+
+func TestTheStdinOfAnOrphanEndsThatOfNoOtherProcess(t *testing.T) {
+	for _, orphaned := range []bool{false, true} {
+		closed, told := 0, 0
+		cl := lonely(t)
+		dio := &cio.DirectIO{}
+		dio.Stdin = wrapped{noted{&closed}, &told}
+		s := &stdio{client: cl, dio: dio}
+		s.orphaned.Store(orphaned)
+		if _, err := cl.core.CloseStream(t.Context(), cl.core.handles.Put(s), Stdin); err != nil {
+			t.Fatal(err)
+		}
+		if closed != 1 || (told == 0) != orphaned {
+			t.Errorf("orphaned: %t; closed %d times, and containerd was told %d times", orphaned, closed, told)
+		}
+	}
+}
+
+func TestAnOrphanIsClosedWhenItIsReleasedAndItsFIFOsStay(t *testing.T) {
+	for name, releaseFirst := range map[string]bool{"released first": true, "orphaned first": false} {
+		t.Run(name, func(t *testing.T) {
+			io, directory, calls := attached(t, StdioAttached, nil)
+			s := io.(*stdio)
+			release := func() {
+				if err := s.client.core.Release(s.handle); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if releaseFirst {
+				release()
+			}
+			if len(*calls) != 0 || len(s.client.streams) != 1 {
+				t.Fatalf("called %v", *calls)
+			}
+			s.orphan()
+			if !releaseFirst {
+				release()
+			}
+			_ = io.Close()
+			if want := []IOCall{IOForget}; !slices.Equal(*calls, want) {
+				t.Errorf("called %v, not %v", *calls, want)
+			}
+			if len(s.client.streams) != 0 {
+				t.Error("its client keeps it")
+			}
+			until(t, func() bool { return descriptorsIn(t, directory) == 0 })
+			if fifos, err := os.ReadDir(directory); err != nil || len(fifos) != 3 {
+				t.Errorf("left are %v: %v", fifos, err)
+			}
+		})
+	}
+}
+
+func TestARefusedCallbackKeepsNothing(t *testing.T) {
+	for _, answer := range []StdioAnswer{StdioFailed, StdioNone} {
+		calls, during := []IOCall{}, func() {}
+		cl := &Client{core: New(answering{answer: answer, calls: &calls, during: &during}, 0), streams: map[*stdio]struct{}{}}
+		cl.ctx, cl.cancel = context.WithCancel(t.Context())
+		t.Cleanup(cl.cancel)
+		dio, err := cio.NewDirectIO(cl.ctx, fifosIn(t.TempDir()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spare, err := newSpare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		attach, _ := (&Container{client: cl, id: "a"}).attach(1, spare, nil)
+		if _, err := attach(dio); (kind.Of(err) == kind.Callback) != (answer == StdioFailed) {
+			t.Errorf("got %v", err)
+		}
+		if cl.core.handles.Len() != 0 || len(cl.streams) != 0 || len(calls) != 0 {
+			t.Errorf("%d handles and %d streams are kept; called %v", cl.core.handles.Len(), len(cl.streams), calls)
+		}
+		_ = dio.Close()
+	}
+}
