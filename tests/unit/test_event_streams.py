@@ -9,8 +9,8 @@ from pyctd.events import Event, EventFilter, EventInfo, EventStream, EventType
 FOUND, TOLD_AFTER_ALL = 1, 2
 
 
-def event(kind: EventType) -> Event:
-    return Event("c", kind, EventInfo("c"))
+def event(kind: EventType, pid: int = 0) -> Event:
+    return Event("c", kind, EventInfo("c", pid=pid))
 
 
 def stream(**options: bool | str | None) -> EventStream:
@@ -30,7 +30,7 @@ def test_a_closed_stream_takes_no_more() -> None:
 def test_who_asks_for_gaps_gets_what_is_found_after_them_once(options: dict[str, bool | str]) -> None:
     asking, other = stream(**options), stream()
     for one in (asking, other):
-        one.put(event(EventType.GAP), FOUND)
-        one.put(event(EventType.GAP), TOLD_AFTER_ALL)
+        one.put(event(EventType.GAP, FOUND), FOUND)
+        one.put(event(EventType.GAP, TOLD_AFTER_ALL), TOLD_AFTER_ALL)
         one.close()
-    assert [len(list(asking)), len(list(other))] == [1, 1]
+    assert [[one.info.pid for one in stream] for stream in (asking, other)] == [[FOUND], [TOLD_AFTER_ALL]]

@@ -104,6 +104,24 @@ def test_what_is_done_with_other_work_does_not_wait_for_work_that_blocks(kind: t
     eventually(workers.gone, "the threads' end")
 
 
+def test_what_is_done_does_not_wait_until_much_that_blocks_has_begun() -> None:
+    begun: list[int] = []
+    settled: list[int] = []
+    ran, release = threading.Event(), threading.Event()
+
+    def block(number: int) -> None:
+        begun.append(number)
+        assert release.wait(2 * PATIENCE)
+
+    workers = Own(lambda: settled.append(len(begun)) if ran.is_set() else None)
+    workers.submit([(lambda _: ran.set(), None), *((block, number) for number in range(100))])
+    eventually(lambda: settled)
+    assert settled[0] < 100
+    release.set()
+    eventually(lambda: len(begun) == 100)
+    eventually(workers.gone, "the threads' end")
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
 def test_work_that_raises_costs_no_thread(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
     workers, ran = Own(), threading.Event()

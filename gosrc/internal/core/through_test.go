@@ -102,6 +102,17 @@ func TestAClosedClientSeesNothingThrough(t *testing.T) {
 	}
 }
 
+func TestWorkThatComesAfterAShutdownKeepsNoConnection(t *testing.T) {
+	cl := lonely(t)
+	if !cl.core.Shutdown(bound) {
+		t.Fatal("not shut down")
+	}
+	if cl.use(func() { t.Error("it ran") }) {
+		t.Fatal("it was taken")
+	}
+	finish(t, cl.used.Wait) // as the close of the connection does
+}
+
 func TestWhatHasComeWinsOverAContextThatHasEnded(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
