@@ -46,6 +46,16 @@ def test_two_streams_into_one_file_lose_nothing(tmp_path: Path, flags: int) -> N
     assert (data.count(b"a"), data.count(b"b")) == (4 << 20, 4 << 20)
 
 
+def test_what_two_streams_may_share_is_not_spliced_into(tmp_path: Path) -> None:
+    """The kernel takes no lock of a file's position then; what is lost depends on the moment."""
+    with (tmp_path / "file").open("wb") as file:
+        assert Descriptor(file.fileno()).spliceable() is None
+    reading, writing = os.pipe()
+    assert Descriptor(writing).spliceable() == writing
+    os.close(reading)
+    os.close(writing)
+
+
 def test_a_stream_into_a_pipe() -> None:
     stream, target = pipe()
     other, out = os.pipe()

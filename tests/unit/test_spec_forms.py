@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyctd
+from pyctd.spec import _given
 from pyctd.spec._given import SpecLike, process_json, resources_json, spec_json
 
 Spec = dict[str, Any]
@@ -52,6 +53,27 @@ def test_a_pipe_is_a_file_too(spec: Spec) -> None:
         assert json.loads(spec_json(f"/proc/self/fd/{read}")) == spec
     finally:
         os.close(read)
+
+
+def test_a_file_has_a_size_that_a_message_may_have(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(spec))
+    monkeypatch.setattr(_given, "_SIZE_MAX", file.stat().st_size)
+    assert json.loads(spec_json(file)) == spec
+    with file.open("a") as more:
+        more.write(" ")
+    with pytest.raises(pyctd.InvalidArgumentError, match="is longer than"):
+        spec_json(file)
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e3", "1.5"])
+def test_what_is_written_as_a_fraction_is_no_integer(number: str) -> None:
+    """Go takes it for none, whatever its value is."""
+    assert resources_json('{"pids": {"limit": 1}}')
+    with pytest.raises(pyctd.InvalidArgumentError, match=r"resources\.pids\.limit must be integer"):
+        resources_json(f'{{"pids": {{"limit": {number}}}}}')
 
 
 def test_relative_paths_are_those_of_the_bundle(spec: Spec, tmp_path: Path) -> None:

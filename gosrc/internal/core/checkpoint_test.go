@@ -137,6 +137,19 @@ func TestAFailedCheckpointRemovesNoDirectoryOfThatNameElsewhere(t *testing.T) {
 	}
 }
 
+func TestACheckpointMixesWithNoFile(t *testing.T) {
+	there := t.TempDir()
+	if err := os.WriteFile(filepath.Join(there, "pages.img"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepareCheckpointDir(there); kind.Of(err) != kind.AlreadyExists {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(there); len(entries) != 1 {
+		t.Fatalf("left: %v", entries)
+	}
+}
+
 func TestACheckpointNeedsAnAbsoluteDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := prepareCheckpointDir("./a/../b")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"golang.org/x/sys/unix"
 
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
@@ -62,6 +63,25 @@ func TestAReleasedQueueReleasesWhatNobodyDrained(t *testing.T) {
 	}
 	if n := c.handles.Len(); n != 0 {
 		t.Fatalf("%d handles are left", n)
+	}
+}
+
+func TestADescriptorThatNobodyTookIsClosed(t *testing.T) {
+	c := New(recorder{}, 0)
+	h, _ := queueOf(t, c)
+	fd, err := openNull()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Start(h, -1, func(context.Context) (Result, error) { return Result{Value: uint64(fd)}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c.running.Wait)
+	if err := c.Release(h); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Fatalf("it is open: %v", err)
 	}
 }
 

@@ -60,6 +60,23 @@ func TestALossBeginsWithTheLastEvent(t *testing.T) {
 	}
 }
 
+// libcontainerd subscribes again and again until the daemon is back.
+func TestAGapIsToldOnceAndSinceItsBeginning(t *testing.T) {
+	var gaps []loss
+	ready := newReadyEvents()
+	ready.gap = func(l loss) { gaps = append(gaps, l) }
+	first := errors.New("EOF")
+	ready.lose(first)
+	before := time.Now()
+	ready.lose(errors.New("connection refused"))
+	for range 2 {
+		ready.flow()
+	}
+	if len(gaps) != 1 || gaps[0].cause != first || gaps[0].since.After(before) {
+		t.Fatalf("told: %v", gaps)
+	}
+}
+
 func TestWhatCameBeforeTheEndIsNotLost(t *testing.T) {
 	const count = 50
 	for range 20 { // one that loses some does so by chance

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Plants single faults in pyctd, one at a time, and tells which of them the tests catch.
+
+    mutants.py [WORD...]
+
+With words, only the faults whose file or description has one of them. The faults are in tests/faults, one after another
+with a blank line between them:
+
+    pyctd/_lines.py: the last line without a newline is lost
+    -        if self._begun:
+    -            self._end_line()
+    +        pass
+    = unit/test_lines.py::test_lines_that_come_in_pieces
+
+Lines with - are text that is in the file once, be it a part of a line; lines with + take its place, and = names the tests
+of which one at least must fail: for pytest, or Go tests of the file's own package. A fault in Go that pytest is to catch
+needs a library that has it, which takes a while to build.
+
+No file of the checkout is touched: Python faults go into a copy of the installed package, Go faults to the compiler as an
+overlay. MUTANTS_JOBS is how many faults are tried at once. Exits with 1 where a fault is not caught, or where its text is
+no longer in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parents[1]
+FAULTS = HERE / "tests/faults"
+INSTALLED = Path(sysconfig.get_paths()["platlib"], "pyctd")
+JOBS = int(os.environ.get("MUTANTS_JOBS", "2"))
+LONGEST = 600
+"""Seconds that the tests of one fault may take: one that makes them hang is caught then."""
+TIMEOUT = 60
+"""Seconds that one test may take."""
+
+CAUGHT, MISSED, BROKEN, STALE = "caught", "NOT CAUGHT", "DOES NOT BUILD", "TEXT IS GONE"
+
+
+class Fault(NamedTuple):
+    """A single fault."""
+
+    file: str
+    what: str
+    old: str
+    new: str
+    tests: list[str]
+
+    @property
+    def in_go(self) -> bool:
+        """Whether its file is Go's."""
+        return self.file.endswith(".go")
+
+    @property
+    def by_pytest(self) -> bool:
+        """Whether pytest runs its tests."""
+        return ".py" in self.tests[0]
+
+    @property
+    def package(self) -> str:
+        """The Go package that it is in."""
+        return f"./{Path(self.file).parent.relative_to('gosrc')}"
+
+
+def read(text: str) -> Iterator[Fault]:
+    """The faults of a file of them."""
+    for block in re.split(r"\n\n+", text.strip()):
+        lines = block.split("\n")
+        file, _, what = lines[0].partition(": ")
+        old, new, tests = ([line[1:] for line in lines[1:] if line[0] == sign] for sign in "-+=")
+        if not what or not old or not tests or len(old) + len(new) + len(tests) + 1 != len(lines):
+            raise ValueError(f"this is no fault:\n{block}")
+        yield Fault(file, what, "\n".join(old), "\n".join(new), " ".join(tests).split())
+
+
+def run(command: Sequence[str], cwd: Path, **env: str) -> tuple[int, str]:
+    """A command's exit code and output; 1 where it takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=os.environ | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"the tests did not end within {LONGEST} s"
+    return done.returncode, done.stdout
+
+
+def go(*arguments: str) -> tuple[int, str]:
+    """What the go command says."""
+    return run(("go", *arguments), HERE / "gosrc", CGO_ENABLED="1")
+
+
+def go_test(package: str, tests: Iterable[str], *options: str) -> tuple[int, str]:
+    """Runs Go tests of a package, by their names."""
+    flags = ("-vet=off", "-ldflags=-s -w", "-failfast", f"-timeout={TIMEOUT}s", f"-run=^({'|'.join(tests)})$")
+    return go("test", *flags, *options, package)
+
+
+def pytest(place: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
+    """Runs tests on the copy of the package in a directory."""
+    config = ("-c", "../pyproject.toml", "--rootdir", "..", "-o", f"timeout={TIMEOUT}", "-p", "no:randomly", "-q")
+    command = (sys.executable, "-m", "pytest", *config, *options, *tests)
+    return run(command, HERE / "tests", PYTHONPATH=os.fspath(place))
+
+
+def copied(place: Path) -> Path:
+    """A copy of the installed package in a directory, to be put on PYTHONPATH."""
+    return Path(shutil.copytree(INSTALLED, place / "pyctd", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def overlay(place: Path, fault: Fault, text: str) -> str:
+    """The option that has Go compile the faulty text in place of the file's."""
+    (place / "faulty.go").write_text(text)
+    (place / "overlay.json").write_text(json.dumps({"Replace": {f"{HERE / fault.file}": f"{place / 'faulty.go'}"}}))
+    return f"-overlay={place / 'overlay.json'}"
+
+
+def tried(fault: Fault) -> tuple[str, str]:
+    """What becomes of a fault, and which test has caught it."""
+    source = (HERE / fault.file).read_text()
+    if source.count(fault.old) != 1:
+        return STALE, f"it is there {source.count(fault.old)} times"
+    text = source.replace(fault.old, fault.new)
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        place = Path(name)
+        if not fault.by_pytest:
+            code, output = go_test(fault.package, fault.tests, overlay(place, fault, text))
+        else:
+            package = copied(place)
+            if fault.in_go:
+                flags = ("-trimpath", "-tags=grpcnotrace", "-buildmode=c-shared", "-o", f"{package / 'libpyctd.so'}")
+                code, output = go("build", overlay(place, fault, text), *flags, ".")
+                if code:
+                    return BROKEN, output
+            else:
+                package.joinpath(Path(fault.file).relative_to("pyctd")).write_text(text)
+            code, output = pytest(place, fault.tests, "-x")
+    if "[build failed]" in output or code in (2, 3, 4, 5):  # pytest's codes for what is no failure of a test
+        return BROKEN, output
+    if code == 0:
+        return MISSED, "there is no such test" if "no tests to run" in output else " ".join(fault.tests)
+    by = re.search(r"^(?:--- FAIL: |FAILED (?:\S+::)?|ERROR (?:\S+::)?)(\S+)", output, re.M)
+    return CAUGHT, by[1] if by else output.strip()[-200:]
+
+
+def without_a_fault(faults: list[Fault]) -> str:
+    """What the tests say where there is no fault, if they fail."""
+    of_python = {test: None for fault in faults if fault.by_pytest for test in fault.tests}
+    if of_python:
+        with tempfile.TemporaryDirectory(prefix="mutant-") as place:
+            copied(Path(place))
+            code, output = pytest(Path(place), of_python)
+            if code:
+                return output
+    for package in sorted({fault.package for fault in faults if not fault.by_pytest}):
+        names = {test for fault in faults if fault.in_go and fault.package == package for test in fault.tests}
+        code, output = go_test(package, sorted(names))
+        if code:
+            return output
+    return ""
+
+
+def main(words: list[str]) -> int:
+    """Tries the faults, and prints what becomes of each."""
+    everyone = [fault for file in sorted(FAULTS.glob("*.txt")) for fault in read(file.read_text())]
+    faults = [one for one in everyone if not words or any(word in f"{one.file} {one.what}" for word in words)]
+    if output := without_a_fault(faults):
+        print(output, "the tests fail without a fault, too", sep="\n")
+        return 1
+
+    def timed(fault: Fault) -> tuple[Fault, str, str, float]:
+        begun = time.monotonic()
+        return (fault, *tried(fault), time.monotonic() - begun)
+
+    found: Counter[str] = Counter()
+    with ThreadPoolExecutor(JOBS) as pool:
+        for trial in as_completed([pool.submit(timed, fault) for fault in faults]):
+            fault, outcome, told, seconds = trial.result()
+            found[outcome] += 1
+            print(f"{outcome:<14} {seconds:4.0f} s  {fault.file}: {fault.what}  [{told}]", flush=True)
+    print(f"{found[CAUGHT]} of {len(faults)} faults are caught")
+    return int(found[CAUGHT] != len(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
