@@ -17,7 +17,7 @@ export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 # A CRIU that works, for the tests of checkpoints. Where none can be had those are skipped, and it is tried again next time.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize mutants chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -157,6 +157,12 @@ sanitize: build ## run the tests of the C ABI under the sanitizers of addresses 
 	export LD_PRELOAD="$$(cc -print-file-name=libasan.so):$$(cc -print-file-name=libubsan.so)" PYTHONPATH=$(CURDIR)/$(SANITIZED) \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1 FUZZ_INPUTS=$(SANITIZED_INPUTS); \
 	  $(call PYTEST) -s unit/test_abi.py unit/test_callbacks.py chaos/test_fuzz.py::test_without_a_daemon
+
+# Which planted faults `make mutants` tries: those whose file or description has one of the words; all unless given.
+WORDS =
+
+mutants: build $(VENV)/go $(CRIU)/criu $(DOCKER)/dockerd ## plant faults one at a time, and show which no test catches (WORDS=): half an hour
+	PATH="$(TOOLS)$$PATH:$(CURDIR)/$(BIN)" GOTOOLCHAIN=local $(BIN)/python scripts/mutants.py $(WORDS)
 
 # How often `make chaos` breaks what: containerd killed, also an engine's, and stopped for so many seconds; the process of an engine
 # killed, and of a client; the shim killed, runc failing in each command; disks full or read-only; descriptors, memory

@@ -12,13 +12,13 @@ with a blank line between them:
     +        pass
     = unit/test_lines.py::test_lines_that_come_in_pieces
 
-Lines with - are text that is in the file once, be it a part of a line; lines with + take its place, and = names the tests
-of which one at least must fail: for pytest, or Go tests of the file's own package. A fault in Go that pytest is to catch
-needs a library that has it, which takes a while to build.
+The text after - is in the file once, and need not be whole lines; the text after + takes its place. At least one of the
+tests after = must fail: pytest's, or Go tests of the file's own package. A fault in Go that pytest is to catch needs a
+library that has it, which takes a while to build.
 
-No file of the checkout is touched: Python faults go into a copy of the installed package, Go faults to the compiler as an
-overlay. MUTANTS_JOBS is how many faults are tried at once. Exits with 1 where a fault is not caught, or where its text is
-no longer in the file.
+No file of the checkout is touched: Python faults go into a copy of the installed package, and Go's compiler gets its
+faults as an overlay. MUTANTS_JOBS is how many faults are tried at once. The exit code is 1 where a fault is not caught,
+or where its text is no longer in the file.
 """
 
 from __future__ import annotations

@@ -6,13 +6,12 @@ import gc
 import threading
 import time
 import weakref
-from typing import Any
 
 import pytest
 
 import pyctd
 from pyctd import _native
-from pyctd._attachments import ReadyCallback, attach, attaching, interrupts_pass, io_call
+from pyctd._attachments import Attachment, ReadyCallback, attach, attaching, interrupts_pass, io_call
 
 FAILED, ATTACHED = 0, 1
 CANCEL, WAIT, CLOSE = 0, 1, 2
@@ -76,13 +75,14 @@ def test_nothing_is_kept_of_a_callback_whose_call_has_failed() -> None:
 
 
 def test_no_process_is_made_for_a_callback_whose_call_fails_while_it_runs() -> None:
-    attachment: Any = None
+    uses: list[Attachment] = []
 
     def callback(dio: pyctd.DirectIO) -> Own:
-        attachment.forget()
+        uses[0].forget()
         return Own(dio)
 
     with attaching(callback) as attachment:
+        uses.append(attachment)
         assert attach(attachment.cookie, fifos()) == FAILED
 
 

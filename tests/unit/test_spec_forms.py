@@ -55,9 +55,7 @@ def test_a_pipe_is_a_file_too(spec: Spec) -> None:
         os.close(read)
 
 
-def test_a_file_has_a_size_that_a_message_may_have(
-    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_has_a_size_that_a_message_may_have(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(spec))
     monkeypatch.setattr(_given, "_SIZE_MAX", file.stat().st_size)

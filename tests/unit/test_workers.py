@@ -143,7 +143,7 @@ def test_an_idle_thread_keeps_nothing_of_its_work_alive() -> None:
         def receive(self, event: object) -> None: ...
 
     workers, client = Own(), Client()
-    workers.IDLE = 5.0  # type: ignore[misc]
+    workers.IDLE = 5.0
     gone = weakref.ref(client)
     workers.submit([(client.receive, None)])
     del client
