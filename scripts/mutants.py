@@ -152,12 +152,12 @@ def tried(fault: Fault) -> tuple[str, str]:
                 flags = ("-trimpath", "-tags=grpcnotrace", "-buildmode=c-shared", "-o", f"{package / 'libpyctd.so'}")
                 code, output = go("build", overlay(place, fault, text), *flags, ".")
                 if code:
-                    return BROKEN, output
+                    return BROKEN, output[-500:]
             else:
                 package.joinpath(Path(fault.file).relative_to("pyctd")).write_text(text)
             code, output = pytest(place, fault.tests, "-x")
-    if "[build failed]" in output or code in (2, 3, 4, 5):  # pytest's codes for what is no failure of a test
-        return BROKEN, output
+    if code in (4, 5) or re.search(r"\[build failed\]|errors? during collection", output):  # pytest's: no such test
+        return BROKEN, output[-500:]
     if code == 0:
         return MISSED, "there is no such test" if "no tests to run" in output else " ".join(fault.tests)
     by = re.search(r"^(?:--- FAIL: |FAILED (?:\S+::)?|ERROR (?:\S+::)?)(\S+)", output, re.M)

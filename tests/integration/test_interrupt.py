@@ -225,8 +225,11 @@ def test_an_interrupt_while_a_client_lets_go_of_streams_is_heard(
     box.ids.append(run_id)
     client = make_client()
     client.new_container(run_id, box.spec()).start(attach_stdio=Slow)
+    events = client.events(container_id="none")
     with pytest.raises(KeyboardInterrupt):
         client.close()
+    with pytest.raises(StopIteration):
+        events.get(timeout=60)
     with pytest.raises(pyctd.ClosedError):
         client.version()
 

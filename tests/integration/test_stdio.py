@@ -8,13 +8,13 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from support import leaks
-from support.box import Box, Hold, eventually
+from support.box import Box, Hold, SlowIO, eventually
 from support.programs import Programs
 
 import pyctd
@@ -496,6 +496,24 @@ def test_a_client_that_is_collected_closes_streams_on_another_thread(box: Box, p
     """
     container = box.container()
     assert programs.check(program, container.id) == "True\n"
+    container.task().force_delete()
+
+
+def test_a_client_that_is_closed_closes_streams_on_that_thread_before_it_returns(
+    box: Box, make_client: Callable[..., pyctd.Client]
+) -> None:
+    closed: list[threading.Thread] = []
+
+    class Noting(SlowIO):
+        def close(self) -> None:
+            closed.append(threading.current_thread())
+            super().close()
+
+    container = box.container()
+    client = make_client()
+    client.load_container(container.id).start(attach_stdio=Noting)
+    client.close()
+    assert closed == [threading.current_thread()]
     container.task().force_delete()
 
 

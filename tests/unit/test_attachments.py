@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import threading
 import time
 import weakref
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,35 @@ def test_nothing_is_kept_of_an_io_after_its_last_call() -> None:
     io_call(cookie, CLOSE)
     gc.collect()
     assert not made[0]()
+
+
+def test_streams_are_given_back_with_the_last_call_though_somebody_keeps_them() -> None:
+    with attaching(Own) as attachment:
+        assert attach(attachment.cookie, fifos()) == ATTACHED
+    io: Any = attachment.io
+    io_call(attachment.cookie, CANCEL)
+    assert not io.dio._handle.closed
+    io_call(attachment.cookie, CLOSE)
+    assert io.dio._handle.closed
+
+
+def test_an_io_is_called_in_the_context_of_the_call_that_passed_its_callback() -> None:
+    place: contextvars.ContextVar[str] = contextvars.ContextVar("place")
+    seen: list[str] = []
+
+    class Noting(Own):
+        def cancel(self) -> None:
+            seen.append(place.get())
+            place.set("changed")
+
+    place.set("the call's")
+    with attaching(Noting) as attachment:
+        assert attach(attachment.cookie, fifos()) == ATTACHED
+    place.set("another")
+    for _ in range(2):
+        io_call(attachment.cookie, CANCEL)
+    io_call(attachment.cookie, CLOSE)
+    assert (seen, place.get()) == (["the call's"] * 2, "another")
 
 
 def test_nothing_is_kept_of_a_callback_whose_call_has_failed() -> None:

@@ -30,6 +30,15 @@ func TestAGateLetsOneInForEachKey(t *testing.T) {
 	if _, err := g.enter(ended, "a"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("two inside: %v", err)
 	}
+	inside := make(chan func(), 1)
+	go func() {
+		if leave, err := g.enter(t.Context(), "a"); err == nil {
+			inside <- leave
+		}
+	}()
+	until(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.gates["a"].users == 2 })
+	leave()
+	leave = within(t, inside)
 	leave()
 	if leave, err = g.enter(t.Context(), "a"); err != nil {
 		t.Fatal(err)
