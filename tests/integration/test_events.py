@@ -202,6 +202,7 @@ def test_a_handler_whose_error_can_not_be_told(
     eventually(lambda: seen == ["create", "start", "exit"])
     eventually(lambda: client.handler_errors == 3, "three errors")
     eventually(lambda: "error=Odd" in caplog.text, "libcontainerd's own log of the error")
+    eventually(lambda: caplog.text.count("the handler of events raised") == 3, "our log of the errors")
 
 
 def test_a_handler_that_returns_a_coroutine(
