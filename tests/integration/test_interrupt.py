@@ -225,13 +225,21 @@ def test_an_interrupt_while_a_client_lets_go_of_streams_is_heard(
     box.ids.append(run_id)
     client = make_client()
     client.new_container(run_id, box.spec()).start(attach_stdio=Slow)
-    events = client.events(container_id="none")
     with pytest.raises(KeyboardInterrupt):
         client.close()
-    with pytest.raises(StopIteration):
-        events.get(timeout=60)
     with pytest.raises(pyctd.ClosedError):
         client.version()
+
+
+def test_an_interrupted_close_of_a_client_ends_its_streams_of_events(make_client: Callable[..., pyctd.Client]) -> None:
+    client = make_client()
+    events = client.events()
+    with Interrupt("release") as interrupt:  # the client, in Go
+        client.close()
+    assert interrupt.came
+    with pytest.raises(StopIteration):
+        events.get(timeout=60)
+    client.close()
 
 
 @pytest.mark.moby_may_keep_goroutines  # its supervisor, as in test_engine
