@@ -51,6 +51,6 @@ for pump in stdio.inherit()(Streams(End(source)))._pumps:
 
 def test_what_a_program_has_printed_comes_before_what_the_process_writes() -> None:
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": ""}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["first", "second"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.case import Loops
 
-from pyctd.aio._pipes import Input, Pipe
+from pyctd.aio._pipes import Input, Output, Pipe
 
 
 def test_a_pipe_closes_its_descriptor_once() -> None:
@@ -79,6 +79,29 @@ def test_loops_close_nothing_but_the_pipe(loops: Loops, kind: str, mode: str, tm
         loop.close()
     assert not Probe.closed_too
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_an_output_that_is_stopped_does_not_read_for_ever() -> None:
+    """What the process has left behind may write on, faster than this reads."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+
+        def take(data: bytes) -> None:
+            with contextlib.suppress(BlockingIOError):
+                os.write(write, bytes(1 << 16))
+
+        output = Output(loop, take, lambda failed: None)
+        output._pipe = Pipe(read, "rb")
+        await loop.connect_read_pipe(lambda: output, output._pipe)
+        take(b"")
+        output.stop()
+        await output._lost
+        os.close(write)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pyctd import _native
 from pyctd._waits import FifoEnd, Stop
+from pyctd.directio import STDIN, Stream
 
 Pipe = tuple[int, int]
 
@@ -100,6 +102,18 @@ def test_an_end_that_can_not_be_opened_leaves_no_descriptor(tmp_path: Path) -> N
         FifoEnd(writes, os.O_WRONLY)
     assert sorted(os.listdir("/proc/self/fd")) == before
     os.close(writes)
+
+
+def test_a_stdin_that_nobody_reads_any_more_is_a_broken_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reads = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    _native.load()
+    stdin = Stream(_native.Handle(1, "none"), STDIN)
+    stdin._fd = os.open(tmp_path / "fifo", os.O_WRONLY)
+    os.close(reads)
+    with pytest.raises(BrokenPipeError):
+        stdin.write(b"to nobody")
+    stdin.let_go()
 
 
 def test_a_stop_that_comes_too_late_leaves_what_has_got_its_number() -> None:
