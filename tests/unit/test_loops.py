@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
+from collections import deque
 
 import pytest
 from support.box import PATIENCE
 
-from pyctd.aio._loop import in_thread
+from pyctd import _native
+from pyctd.aio._loop import LoopQueue, in_thread
+
+
+def test_what_comes_for_nobody_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after two interrupts, the second of which came before the loop could expect what the first had cut off."""
+
+    async def main() -> None:
+        queue = LoopQueue(asyncio.get_running_loop())
+        opened = os.open(os.devnull, os.O_RDONLY)
+        came = deque([_native.Completion(1, 0, 0, opened, 0, 0, b"", b"")])
+        monkeypatch.setattr(queue._queue, "drain", lambda: came)
+        queue._drain()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(opened)
+        queue.end()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("made_first", [True, False], ids=["made, then cancelled", "cancelled, then made"])
