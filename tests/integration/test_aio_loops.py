@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support import leaks
-from support.box import Box, SlowIO, eventually
+from support.box import PATIENCE, Box, SlowIO, eventually
 from support.case import Case
 from support.deadlines import timed_calls
 
@@ -228,6 +228,43 @@ def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case, kind: Callable[
         container.delete()
     eventually(lambda: client.handler_errors == 3, "create, start and exit without a loop")
     asyncio.run(client.close())
+
+
+def test_a_handler_that_is_cancelled_once_its_client_is_closed_has_not_failed(case: Case) -> None:
+    """The end of a loop cancels what runs there."""
+    entered = asyncio.Event()
+    ended: list[BaseException] = []
+
+    async def handler(id: str, event: EventType, info: EventInfo) -> None:
+        entered.set()
+        try:
+            await asyncio.sleep(600)
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    async def main() -> aio.Client:
+        client = await case.client(backend=handler)
+        await client.new_container("c", case.spec())
+        task = await (await client.load_container("c")).start()
+        await asyncio.wait_for(entered.wait(), PATIENCE)
+        task.close()
+        await client.close()
+        return client
+
+    loop = case.new_loop()
+    client = loop.run_until_complete(main())
+    running = asyncio.all_tasks(loop)
+    for one in running:
+        one.cancel()
+    loop.run_until_complete(asyncio.gather(*running, return_exceptions=True))
+    loop.close()
+    assert [type(error) for error in ended] == [asyncio.CancelledError]
+    assert client.handler_errors == 0
+    with case.engine.client(case.namespace) as other:
+        container = other.load_container("c")
+        container.task().force_delete()
+        container.delete()
 
 
 def test_every_call_keeps_a_deadline_that_is_past(case: Case, tmp_path: Path) -> None:

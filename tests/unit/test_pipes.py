@@ -81,6 +81,22 @@ def test_loops_close_nothing_but_the_pipe(loops: Loops, kind: str, mode: str, tm
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_a_stdin_that_is_closed_before_all_is_read_fails_who_drains_it() -> None:
+    """Loops count the end as a good one where it is not the process that has closed it."""
+
+    async def main() -> None:
+        stdin = Input(asyncio.get_running_loop())
+        stdin.write(bytes(1 << 20))
+        draining = asyncio.ensure_future(stdin.writer.drain())
+        await asyncio.sleep(0)
+        stdin._protocol.connection_lost(None)
+        with pytest.raises(BrokenPipeError, match="has not read all"):
+            await draining
+        stdin.abort()
+
+    asyncio.run(main())
+
+
 def test_an_output_that_is_stopped_does_not_read_for_ever() -> None:
     """What the process has left behind may write on, faster than this reads."""
 
