@@ -122,7 +122,8 @@ class Engine:
     def _is_daemon(self, pid: int, user: int) -> bool:
         """Whether a process has the engine's configuration, and no other user and no container can have made it."""
         process = Path("/proc", str(pid))
-        if user != os.geteuid() or not process.joinpath("ns/mnt").samefile("/proc/self/ns/mnt"):
+        own = (process.joinpath("ns", space).samefile(f"/proc/self/ns/{space}") for space in ("user", "pid"))
+        if user != os.geteuid() or not all(own):
             return False
         arguments = process.joinpath("cmdline").read_bytes().split(b"\0")
         return os.fsencode(os.path.normpath(self.state / "containerd.toml")) in arguments

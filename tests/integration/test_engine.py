@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -333,3 +334,15 @@ def test_a_task_whose_container_was_deleted_meanwhile_goes_with_the_engine(
         assert leaks.shims(own_engine.state)
     own_engine.close()
     assert not leaks.processes(str(own_engine.state))
+
+
+def test_the_process_id_of_a_containerd_in_a_mount_namespace_of_its_own(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Path(tempfile.mkdtemp(prefix="b", dir=base))
+    script = programs / "containerd"
+    script.write_text(f'#!/bin/sh\nexec unshare --mount {shutil.which("containerd")} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    with pyctd.Engine() as engine:
+        assert engine.pid is not None
