@@ -282,7 +282,10 @@ class Service:
         settings = file.with_name(f"{file.name}.d") / "vm.conf"
         settings.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(unit)
-        settings.write_text(f"[Service]\nExecStart=\nExecStart={command}\nEnvironment={environment}\n")
+        settings.write_text(
+            f"[Service]\nExecStart=\nExecStart={command}\nEnvironment={environment}\n"
+            "StandardOutput=journal+console\nStandardError=journal+console\n"
+        )
         run("systemctl", "daemon-reload")
 
     def start(self) -> dict[str, int]:
