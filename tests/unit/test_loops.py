@@ -10,9 +10,12 @@ from collections import deque
 
 import pytest
 from support.box import PATIENCE
+from support.streams import Streams
 
 from pyctd import _native
+from pyctd.aio import stdio
 from pyctd.aio._loop import LoopQueue, in_thread
+from pyctd.aio._pipes import Output
 
 
 def test_what_comes_for_nobody_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +30,22 @@ def test_what_comes_for_nobody_is_given_back(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(opened)
         queue.end()
+
+    asyncio.run(main())
+
+
+def test_an_io_that_is_closed_on_the_loops_own_thread_does_not_wait_for_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by a client of the other face, which the loop's thread closes."""
+    monkeypatch.setattr(stdio, "GRACE", 600.0)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        outputs = [Output(loop, lambda data: None, lambda failed: None) for _ in range(2)]
+        io = stdio.LoopIO(Streams(), loop, threading.get_ident(), None, outputs)  # type: ignore[arg-type]
+        io.close()
+        await asyncio.sleep(0.01)
 
     asyncio.run(main())
 
