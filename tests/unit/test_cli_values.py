@@ -177,6 +177,16 @@ def test_a_request_to_end_that_containerd_does_not_take_ends_the_program(error: 
     assert ended.value.code == 128 + signal.SIGTERM
 
 
+def test_a_log_is_for_its_owner_alone(tmp_path: Path) -> None:
+    dio: Any = None
+    before = os.umask(0)
+    try:
+        _streams.logged(f"{tmp_path}/new/log")(dio)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new/log").stat().st_mode & 0o777 == 0o600
+
+
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERE", "from here")
     monkeypatch.delenv("NOT_HERE", raising=False)
