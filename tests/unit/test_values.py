@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -40,6 +41,14 @@ def test_errors_are_what_python_calls_them_too(error: type[pyctd.Error], builtin
     with pytest.raises(builtin, match="as Go says"):
         raise error("as Go says")
     assert str(error("as Go says")) == "as Go says"
+
+
+def test_every_kind_of_the_header_has_the_class_of_its_name() -> None:
+    header = (Path(__file__).parents[2] / "gosrc/pyctd.h").read_text()
+    for number, kind in errors.BY_KIND.items():
+        name = "Callback" if kind is pyctd.StdioError else kind.__name__.removesuffix("Error")
+        constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+        assert re.search(rf"\bPYCTD_{constant} = {number}\b", header), constant
 
 
 @pytest.mark.parametrize(
