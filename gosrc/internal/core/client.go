@@ -13,7 +13,6 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	contentproxy "github.com/containerd/containerd/v2/core/content/proxy"
 	"github.com/containerd/containerd/v2/core/events/proxy"
-	"github.com/containerd/containerd/v2/pkg/dialer"
 	"github.com/containerd/containerd/v2/pkg/identifiers"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/libcontainerd"
@@ -72,7 +71,7 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 		containerd.WithDialOpts([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
-			grpc.WithContextDialer(dialer.ContextDialer),
+			grpc.WithContextDialer(sameUser()),
 			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, deleteAtOnce, noteBundle),
 			grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
 		}),
