@@ -131,22 +131,28 @@ def test_a_cancellation_does_not_wait_for_a_clean_up_that_takes_long(
 ) -> None:
     caplog.set_level("INFO", logger="pyctd")
     monkeypatch.setattr(_loop, "CLEAN_UP", 0.1)
-    go_on = threading.Event()
+    called, go_on = threading.Event(), threading.Event()
+
+    def slow(dio: pyctd.DirectIO) -> SlowIO:
+        called.set()
+        assert go_on.wait(PATIENCE)
+        return SlowIO(dio)
 
     async def test(client: aio.Client) -> None:
-        container = await client.new_container("c", case.spec("/bin/true"))
-        task = await container.start(attach_stdio=lambda dio: SlowIO(dio, go_on))
-        await task.wait()
-        deleting = asyncio.ensure_future(task.delete())
-        await asyncio.sleep(0.1)
-        deleting.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await deleting
+        container = await client.new_container("c", case.spec())
+        task = await container.start()
+        attaching = asyncio.ensure_future(container.attach_task(slow))
+        await asyncio.to_thread(called.wait, PATIENCE)
+        attaching.cancel()
+        try:
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await attaching
+        finally:
+            go_on.set()
         assert "Go still cleans up" in str(told(caught.value))
-        go_on.set()
-        while "Process.delete, which was interrupted, has ended: " not in caplog.text:
+        while "Container.attach_task, which was interrupted, has ended" not in caplog.text:
             await asyncio.sleep(0.02)
-        await (await container.task()).force_delete()
+        await task.force_delete()
         await container.delete()
 
     case.run(test)
