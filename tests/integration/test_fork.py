@@ -119,6 +119,7 @@ def test_a_forked_child_ends_no_wait_of_its_parents(box: Box, programs: Programs
             assert not select.select([stream._fifo_end._stop._fd], [], [], 0)[0]
             process.kill(9)
             assert stream.read(10) == b""
+            process.wait(timeout=60)
             process.delete()
         """
     programs.check(CHILD + textwrap.dedent(code), task.container_id)
