@@ -14,9 +14,11 @@ import (
 
 // stopped is the daemon of an engine that has ended.
 type stopped struct {
+	//lint:ignore U1000 set by name, as moby's are
 	daemonPid int
-	pidFile   string
-	GRPC      config.GRPCConfig
+	//lint:ignore U1000 likewise
+	pidFile string
+	GRPC    config.GRPCConfig
 }
 
 func (*stopped) WaitTimeout(time.Duration) error { return nil }
