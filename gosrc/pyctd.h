@@ -287,8 +287,7 @@ int64_t pyctd_task_force_delete(pyctd_handle queue, int64_t timeout_ns, pyctd_ha
 /* spec: an OCI runtime spec's process object as JSON. value: the process's handle, code: its pid. */
 int64_t pyctd_task_exec(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *id, size_t id_len,
                         const char *spec, size_t spec_len, int32_t with_stdin, uint64_t stdio_cookie);
-/* containerd's Task.LoadProcess, of which libcontainerd has nothing: an exec that containerd knows, whoever has started it,
- * without its streams. value: the process's handle, code: its pid. */
+/* containerd's Task.LoadProcess, which libcontainerd lacks: an exec that any client has started, without its streams. value: the process's handle, code: its pid. */
 int64_t pyctd_task_load_process(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *id, size_t id_len);
 /* resources: an OCI runtime spec's linux.resources object as JSON. */
 int64_t pyctd_task_update_resources(pyctd_handle queue, int64_t timeout_ns, pyctd_handle task, const char *resources,

@@ -245,7 +245,7 @@ class PumpedIO(ReadyIO):
             pump.at_end = self._pump_ended
             try:
                 pump.start()
-            except Exception:  # no thread is to be had, or no descriptor
+            except Exception:  # there are no more threads, or no more descriptors
                 for other in pumps[:started]:
                     other.stop()
                 self._leave(len(pumps) - started)
@@ -296,7 +296,7 @@ class PumpedIO(ReadyIO):
             telling = threading.Thread(target=_tell, args=(process.close_stdin,), name="pyctd-stdin", daemon=True)
             try:
                 telling.start()
-            except RuntimeError:  # no thread is to be had
+            except RuntimeError:  # there are no more threads
                 _tell(process.close_stdin)
 
     def config(self) -> Config:

@@ -123,8 +123,8 @@ class Task(Process):
         return Process(process_id, self.container_id, made, attachment)
 
     def load_process(self, process_id: str, *, timeout: float | None = None) -> Process:
-        """An exec that containerd knows, whoever has started it, such as this program before its restart (Go:
-        containerd's ``Task.LoadProcess``; libcontainerd has none).
+        """An exec that another client has started, or this program before its restart (Go: containerd's
+        ``Task.LoadProcess``; libcontainerd has none).
 
         It can be waited for, killed and deleted. Its streams are not attached: they stay with the program that has
         started it, and end with that one. :meth:`pids` has the ids of the execs that run (``ProcessInfo.exec_id``).

@@ -377,7 +377,7 @@ def _interrupted(queue: _Waiter, operation: Operation[Any], at_end: AtEnd | None
 def _in_background(work: Callable[[], None]) -> None:
     try:
         threading.Thread(target=work, name="pyctd-interrupted").start()
-    except RuntimeError:  # no thread is to be had, for example because the interpreter is ending
+    except RuntimeError:  # no thread can be started, for example because the interpreter is ending
         work()
 
 

@@ -38,7 +38,7 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 			return Result{}, err
 		}
 		defer leave()
-		// Who has taken the place of an engine's state has the socket in it, and says of which files a checkpoint consists.
+		// A user who has taken the place of an engine's state has its socket, too, and would choose the checkpoint's files.
 		if err := checkStateDir(p.container.client.stateDir); err != nil {
 			return Result{}, err
 		}
@@ -170,8 +170,8 @@ func unusable(directory string, err error) error {
 	return cerrdefs.ErrInvalidArgument.WithMessage(text)
 }
 
-// restorable refuses what is no checkpoint; libcontainerd would upload anything. It also refuses what another user can
-// change: CRIU does as root what a checkpoint says.
+// restorable refuses a directory without a checkpoint, because libcontainerd would upload anything. It also refuses one that
+// another user can change: CRIU does as root what a checkpoint says.
 func restorable(directory string) error {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return err

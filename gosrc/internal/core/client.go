@@ -47,7 +47,6 @@ type Client struct {
 	used    sync.WaitGroup         // by work that must not lose the daemon in its middle
 	deaf    atomic.Bool            // nobody takes its events
 	version atomic.Pointer[string] // the daemon's, once an exec has asked for it
-
 }
 
 // connect dials a daemon as dockerd does.
