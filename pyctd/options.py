@@ -49,6 +49,11 @@ class IDMapping(NamedTuple):
     size: int
 
 
+def oci_mapping(mapping: IDMapping) -> dict[str, int]:
+    """A range as the OCI's JSON has it. For pyctd's own use."""
+    return {"containerID": mapping.container_id, "hostID": mapping.host_id, "size": mapping.size}
+
+
 def labels(labels: Mapping[str, str]) -> Option:
     """Sets the container's labels, in place of any that earlier options set (``WithContainerLabels``)."""
     return Option("labels", dict(labels))
@@ -142,9 +147,7 @@ def _snapshot(
     labels: Mapping[str, str] | None,
     *mappings: Iterable[IDMapping | tuple[int, int, int]],
 ) -> dict[str, Any]:
-    uids, gids = (
-        [{"containerID": m[0], "hostID": m[1], "size": m[2]} for m in map(IDMapping._make, given)] for given in mappings
-    )
+    uids, gids = ([oci_mapping(IDMapping._make(one)) for one in given] for given in mappings)
     return {"id": id, "image": ref, "labels": dict(labels or {}), "uid_mappings": uids, "gid_mappings": gids}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ..options import IDMapping
+from ..options import IDMapping, oci_mapping
 from ._namespaces import HOST
 
 __all__ = ["Mappings", "user_namespace"]
@@ -38,15 +38,11 @@ def _ranges(name: str, given: Mappings) -> list[dict[str, int]]:
     ranges = []
     for one in given:
         numbers = tuple(one) if isinstance(one, Sequence) and not isinstance(one, str) else ()
-        if (
-            len(numbers) != 3
-            or not all(type(number) is int and number >= 0 for number in numbers)
-            or not _fits(*numbers)
-        ):
+        if len(numbers) != 3 or not all(type(number) is int for number in numbers) or not _fits(*numbers):
             raise InvalidArgumentError(
                 f"{name} must be ranges of ids (container_id, host_id, size), such as (0, 100000, 65536), not {one!r}"
             )
-        ranges.append(dict(zip(("containerID", "hostID", "size"), numbers, strict=True)))
+        ranges.append(oci_mapping(IDMapping._make(numbers)))
     return ranges
 
 
