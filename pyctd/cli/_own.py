@@ -70,7 +70,7 @@ class Own(stdio._Callback):
         return pumps
 
     def whole(self) -> None:
-        """Waits, once the process has ended, for all that it wrote; the time that whoever reads it takes is his own."""
+        """Waits for all that an ended process wrote. The time that the reader takes does not count."""
         if self._io is not None:
             self._io.drain_patiently()
 

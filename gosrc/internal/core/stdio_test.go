@@ -40,19 +40,10 @@ func attached(t *testing.T, answer StdioAnswer, end context.CancelFunc) (cio.IO,
 func attachedDuring(t *testing.T, answer StdioAnswer, end context.CancelFunc, during func(*Client, *[]IOCall)) (cio.IO, string, *[]IOCall) {
 	t.Helper()
 	calls, act := &[]IOCall{}, func() {}
-	cl := &Client{core: New(answering{answer: answer, calls: calls, during: &act}, 0), streams: map[*stdio]struct{}{}}
+	cl := withoutDaemon(t, New(answering{answer: answer, calls: calls, during: &act}, 0))
 	act = func() { during(cl, calls) }
-	cl.ctx, cl.cancel = context.WithCancel(t.Context())
-	t.Cleanup(cl.cancel)
 	directory := t.TempDir()
-	dio, err := cio.NewDirectIO(cl.ctx, fifosIn(directory))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spare, err := newSpare()
-	if err != nil {
-		t.Fatal(err)
-	}
+	dio, spare := streamsIn(t, cl, directory)
 	attach, _ := (&Container{client: cl, id: "a"}).attach(1, spare, end)
 	io, err := attach(dio)
 	if err != nil {
@@ -214,6 +205,28 @@ func TestAStreamThatOpensAfterItsCallerHasGoneLeavesNoDescriptor(t *testing.T) {
 	until(t, func() bool { return descriptorsIn(t, directory) == 0 })
 }
 
+// withoutDaemon is a client of core that has no daemon.
+func withoutDaemon(t *testing.T, core *Core) *Client {
+	cl := &Client{core: core, streams: map[*stdio]struct{}{}}
+	cl.ctx, cl.cancel = context.WithCancel(t.Context())
+	t.Cleanup(cl.cancel)
+	return cl
+}
+
+// streamsIn are a process's streams before anybody has attached to them, with the descriptors that attaching needs.
+func streamsIn(t *testing.T, cl *Client, directory string) (*cio.DirectIO, *spare) {
+	t.Helper()
+	dio, err := cio.NewDirectIO(cl.ctx, fifosIn(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare, err := newSpare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dio, spare
+}
+
 // stuck is a stdin whose close waits for containerd.
 type stuck chan struct{}
 
@@ -222,9 +235,7 @@ func (s stuck) Close() error                { <-s; return nil }
 
 func TestTheCloseOfAStreamHasADeadline(t *testing.T) {
 	core := New(recorder{}, 0)
-	cl := &Client{core: core, streams: map[*stdio]struct{}{}}
-	cl.ctx, cl.cancel = context.WithCancel(t.Context())
-	t.Cleanup(cl.cancel)
+	cl := withoutDaemon(t, core)
 	stdin := make(stuck)
 	defer close(stdin)
 	dio := &cio.DirectIO{}
@@ -266,17 +277,8 @@ func TestStreamsAreLetGoOfAnExecThatIsMadeWhileItsTaskIsDeleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := make(chan IOCall, 1)
-			cl := &Client{core: New(telling{calls: calls}, 0), streams: map[*stdio]struct{}{}}
-			cl.ctx, cl.cancel = context.WithCancel(t.Context())
-			t.Cleanup(cl.cancel)
-			dio, err := cio.NewDirectIO(cl.ctx, fifosIn(t.TempDir()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			spare, err := newSpare()
-			if err != nil {
-				t.Fatal(err)
-			}
+			cl := withoutDaemon(t, New(telling{calls: calls}, 0))
+			dio, spare := streamsIn(t, cl, t.TempDir())
 			attach, made := (&Container{client: cl, id: "a"}).attach(1, spare, nil)
 			if _, err := attach(dio); err != nil {
 				t.Fatal(err)
@@ -360,17 +362,8 @@ func TestAnOrphanIsClosedWhenItIsReleasedAndItsFIFOsStay(t *testing.T) {
 func TestARefusedCallbackKeepsNothing(t *testing.T) {
 	for _, answer := range []StdioAnswer{StdioFailed, StdioNone} {
 		calls, during := []IOCall{}, func() {}
-		cl := &Client{core: New(answering{answer: answer, calls: &calls, during: &during}, 0), streams: map[*stdio]struct{}{}}
-		cl.ctx, cl.cancel = context.WithCancel(t.Context())
-		t.Cleanup(cl.cancel)
-		dio, err := cio.NewDirectIO(cl.ctx, fifosIn(t.TempDir()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spare, err := newSpare()
-		if err != nil {
-			t.Fatal(err)
-		}
+		cl := withoutDaemon(t, New(answering{answer: answer, calls: &calls, during: &during}, 0))
+		dio, spare := streamsIn(t, cl, t.TempDir())
 		attach, _ := (&Container{client: cl, id: "a"}).attach(1, spare, nil)
 		if _, err := attach(dio); (kind.Of(err) == kind.Callback) != (answer == StdioFailed) {
 			t.Errorf("got %v", err)
