@@ -17,6 +17,11 @@ shift 2
 cd "$(dirname "$0")/.."
 log=$PWD/build/vm
 # Not in the checkout: a build copies that, and would copy the roots' devices, which have no end.
+above=${XDG_CACHE_HOME:-$HOME}
+[ -O "$above" ] || {
+    echo "$above is not this user's, and its owner could choose what runs here as root: set XDG_CACHE_HOME to a directory of root's" >&2
+    exit 1
+}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pyctd/vm
 work=$(mktemp -d /tmp/vm-XXXXXX)
 qemu=""
