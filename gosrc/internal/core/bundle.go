@@ -97,8 +97,8 @@ func refused(format string, args ...any) error {
 	return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(format, args...))
 }
 
-// checkBundle also refuses a client whose state directory has become another user's: that user has the engine's socket, too,
-// and chooses the labels.
+// checkBundle is the function of that name for this container. It also refuses a client whose state directory has become
+// another user's: that user has the engine's socket, too, and chooses the labels.
 func (ctr *Container) checkBundle() error {
 	return errors.Join(checkStateDir(ctr.client.stateDir), checkBundle(ctr.id, ctr.bundle))
 }

@@ -90,15 +90,20 @@ func (p *Process) arm() {
 	p.armed.Do(func() {
 		spawn(func() {
 			defer close(p.settled)
-			if p.status, p.waitErr = protect(p.await); p.waitErr == nil {
-				p.tellCensus(&p.status)
-			}
-			close(p.exited)
+			p.hearOfExit()
 			if p.waitErr == nil {
 				p.learnOOM(p.ctx)
 			}
 		})
 	})
+}
+
+// hearOfExit waits for the exit. Whatever happens on the way, nobody waits for it any longer than this does.
+func (p *Process) hearOfExit() {
+	defer close(p.exited)
+	if p.status, p.waitErr = protect(p.await); p.waitErr == nil {
+		p.tellCensus(&p.status)
+	}
 }
 
 // tellCensus notes the exit, whose event may be lost.
