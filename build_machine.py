@@ -1,16 +1,40 @@
-"""What a machine has to be, to build and to run pyctd."""
+"""What a machine needs to build and to run pyctd."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sysconfig
 
 
+def check() -> None:
+    """Ends the build at once where it would fail, or be useless, after two minutes of compiling Go."""
+    refuse_musl()
+    require_compiler()
+
+
+def require_compiler() -> None:
+    """Ends the build where no C compiler is on PATH: cgo needs one, and so does the CFFI module.
+
+    Without ``CC`` the two choose differently: cgo takes gcc, setuptools the compiler that built Python.
+    """
+    commands = [os.environ["CC"]] if "CC" in os.environ else ["gcc", sysconfig.get_config_var("CC") or "cc"]
+    for command in commands:
+        compiler = next(iter(shlex.split(command)), "cc")
+        if shutil.which(compiler) is None:
+            raise SystemExit(
+                f"pyctd needs a C compiler to build, and {compiler!r} is not on PATH: install one "
+                "(on Debian: apt-get install gcc libc6-dev python3-dev), or install a wheel instead"
+            )
+
+
 def refuse_musl() -> None:
-    """Ends a build that could only make a library that nobody can load."""
+    """Ends a build whose library musl would not load."""
     for name in ("HOST_GNU_TYPE", "SOABI", "MULTIARCH"):
         if "musl" in (sysconfig.get_config_var(name) or ""):
             raise SystemExit(
-                "pyctd does not run on musl (Alpine and its like): Go's shared libraries keep thread-local storage in "
-                "a way (initial-exec) that musl refuses to load into a running program. Use a Python on glibc, such "
-                "as that of Debian, Ubuntu or Fedora"
+                "pyctd does not run on musl (Alpine Linux and others): Go's shared libraries use initial-exec "
+                "thread-local storage, which musl refuses to load into a running program. Use a Python built for "
+                "glibc, such as the one of Debian, Ubuntu or Fedora"
             )

@@ -42,3 +42,22 @@ def test_a_build_on_musl_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", {"HOST_GNU_TYPE": "x86_64-alpine-linux-musl", "SOABI": None}.get)
     with pytest.raises(SystemExit, match="does not run on musl"):
         build_machine.refuse_musl()
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [(None, "gcc"), ("clang-of-nobody -pthread", "clang-of-nobody"), ("", "cc")],
+)
+def test_a_build_without_a_c_compiler_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, missing: str
+) -> None:
+    monkeypatch.syspath_prepend(str(CHECKOUT))
+    import build_machine
+
+    monkeypatch.delenv("CC", raising=False)
+    build_machine.check()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if named is not None:
+        monkeypatch.setenv("CC", named)
+    with pytest.raises(SystemExit, match=f"needs a C compiler to build, and '{missing}' is not on PATH"):
+        build_machine.check()
