@@ -34,16 +34,22 @@ from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, ProcessSta
 if TYPE_CHECKING:
     from . import aio, metrics
     from .engine import Engine
+
+    __version__: str
 else:
 
     def __getattr__(name: str) -> object:
-        """Loads what has its price once it is asked for: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec), and the
-        Engine, with what finds, starts and cleans up after programs."""
+        """Loads slow imports on first use: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec), ``Engine`` (subprocess
+        handling) and ``__version__`` (importlib.metadata)."""
         if name in ("aio", "metrics", "Engine"):
             import importlib
 
             module = importlib.import_module(f".{name.lower()}", __name__)
             return module.Engine if name == "Engine" else module
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("pyctd")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -52,6 +52,11 @@ def test_what_is_loaded_when_it_is_asked_for() -> None:
     assert run(*lines) == ["Engine", "pyctd.metrics", "Engine", "default", "True"]
 
 
+def test_the_version_is_the_installed_packages() -> None:
+    lines = ("import importlib.metadata, pyctd", "print(pyctd.__version__ == importlib.metadata.version('pyctd'))")
+    assert run(*lines) == ["True"]
+
+
 def test_what_there_is_not() -> None:
     assert run("import pyctd", "print(hasattr(pyctd, 'engineer'))") == ["False"]
 
