@@ -47,7 +47,7 @@ def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Ope
         "client_new",
         (address, _arguments.text("namespace", namespace), state_dir, cookie),
         lambda done: Handle(done.value, f"client of {address}"),
-        call="Client",
+        method="Client",
     )
 
 
@@ -111,7 +111,7 @@ def new_container(
         ),
         lambda done: Handle(done.value, f"container {id!r}", id),
         makes=f"container {id!r}",
-        call="Client.replace_container" if replace else "",
+        method="Client.replace_container" if replace else "",
         id=id,
     )
 
@@ -129,8 +129,8 @@ def new_task(
     given = _arguments.path("checkpoint_dir", checkpoint_dir)
     directory = os.path.abspath(given) if given else ""
     args = (container, directory, _stdin(with_stdin, attachment), attachment.cookie, int(start))
-    call = "Container.start" if start else ""
-    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}", call=call)
+    method = "Container.start" if start else ""
+    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}", method=method)
 
 
 def _stdin(with_stdin: bool, attachment: Attachment) -> int:
@@ -138,7 +138,7 @@ def _stdin(with_stdin: bool, attachment: Attachment) -> int:
 
 
 def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
-    return Operation("container_task", (container, cookie), _process, call="Container.attach_task" if cookie else "")
+    return Operation("container_task", (container, cookie), _process, method="Container.attach_task" if cookie else "")
 
 
 def container_delete(container: Handle) -> Operation[None]:
@@ -314,7 +314,7 @@ def stdio_close(stdio: Handle) -> Operation[None]:
 def engine_start(
     root: str, state: str, log_level: str, path: str, take: Callable[[Completion], None]
 ) -> Operation[None]:
-    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take, call="Engine")
+    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take, method="Engine")
 
 
 def engine_discard(engine: Handle, root: bool, state: bool) -> Operation[None]:

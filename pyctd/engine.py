@@ -80,14 +80,15 @@ class Engine:
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
-            starting = _operations.engine_start(root_path, state_path, log_level, path, self._take)
+            operation = _operations.engine_start(root_path, state_path, log_level, path, self._take)
+            starting = _native.Call(operation, timeout)
         except BaseException:
             self._remove_directories()
             raise
         try:
-            _native.run(starting, timeout, self._abandon)
+            _native.run_call(starting, self._abandon)
         except BaseException as error:
-            if isinstance(error, Error) or not starting.op:  # else _abandon sees to them
+            if isinstance(error, Error) or not starting.started:  # else _abandon sees to them
                 self._remove_directories()
             raise
 
@@ -164,14 +165,14 @@ class Engine:
         if self._handle is None or _native.forked():
             self._closed = True
             return
-        stopping = self._discard(self._handle)
+        stopping = _native.Call(self._discard(self._handle), timeout)
         try:
             self._closed = True
             _running.discard(self)
             if _native.usable():
-                _native.run(stopping, timeout)
+                _native.run_call(stopping)
         except BaseException:
-            if not stopping.op:  # Go was not asked to stop it
+            if not stopping.started:
                 self._closed = False
                 _running.add(self)
             raise

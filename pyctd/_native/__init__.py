@@ -3,11 +3,13 @@
 The life of a call: it starts an operation in Go, which answers with its number at once; the operation runs on a
 goroutine; its completion lands on a queue and makes the queue's eventfd readable. ``run`` polls that descriptor, so
 that other threads run and Ctrl-C is heard, and drains the queue; ``pyctd.aio`` adds it to its event loop instead.
+``_calls`` has the steps that both follow.
 
 The Go library is loaded by the first call that needs it, never by ``import pyctd``: the import stays cheap, and a
 process may fork before it uses pyctd.
 """
 
+from ._blocking import run, run_call
 from ._callbacks import (
     Host,
     NativeEvent,
@@ -19,10 +21,12 @@ from ._callbacks import (
     set_host,
     set_stdio_config,
 )
-from ._calls import Completion, Operation, Queue, disown, ends_later, give_back, log_late, outcome, run, tell
+from ._calls import Call, Operation
 from ._library import Counts, Handle, counts, cut_off, forked, load, refuse_forked, state, usable
+from ._queue import Completion, Queue
 
 __all__ = [
+    "Call",
     "Completion",
     "Counts",
     "Handle",
@@ -36,19 +40,14 @@ __all__ = [
     "acknowledge_soon",
     "counts",
     "cut_off",
-    "disown",
-    "ends_later",
     "forked",
-    "give_back",
     "listen",
     "load",
-    "log_late",
-    "outcome",
     "refuse_forked",
     "run",
+    "run_call",
     "set_host",
     "set_stdio_config",
     "state",
-    "tell",
     "usable",
 ]

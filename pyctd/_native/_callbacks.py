@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from .. import errors
-from ._calls import flatten
 from ._library import Handle, load, match_log_level, state, usable
+from ._queue import flatten
 
 __all__ = [
     "Host",

@@ -65,23 +65,21 @@ class LoopQueue:
         """Whether its operations can still be heard of."""
         return self._queue.open and _native.usable()
 
-    def start(
-        self, operation: _native.Operation[T], timeout: float | None, future: asyncio.Future[_native.Completion]
-    ) -> None:
-        """Starts an operation, whose outcome the future will have."""
-        self._queue.start(operation, timeout)
-        self._expect(operation, future)
+    def start(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
+        """Starts a call; the future gets its completion."""
+        call.start(self._queue)
+        self._expect(call, future)
 
-    def _expect(self, operation: _native.Operation[T], future: asyncio.Future[_native.Completion]) -> None:
+    def _expect(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
         if not self._pending:
             asyncio.get_running_loop().add_reader(self._queue.fd, self._drain)
-        self._pending[operation.op] = future
+        self._pending[call.number] = future
 
-    def cancel(self, operation: _native.Operation[T], future: asyncio.Future[_native.Completion]) -> None:
-        """Cancels an operation, whose future still comes true."""
-        if operation.op not in self._pending and not future.done():
-            self._expect(operation, future)  # before which an interrupt came
-        self._queue.cancel(operation)
+    def cancel(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
+        """Cancels a call; the future still gets its completion."""
+        if call.number not in self._pending and not future.done():
+            self._expect(call, future)  # an interrupt came before
+        call.cancel()
 
     def _drain(self) -> None:
         loop = self._loop()
@@ -93,8 +91,8 @@ class LoopQueue:
                     future.set_result(arrived[0])
                 done = arrived.popleft()
                 if self._pending.pop(done.op, None) is None:
-                    _native.give_back(done)
-            self._queue.taken()
+                    done.give_back()
+            self._queue.clear()
         except BaseException:  # an interrupt: the rest is still awaited, and nothing else may wake the loop for it
             if loop is not None and self.open:
                 loop.call_soon(self._drain)
@@ -141,38 +139,35 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
         Error: what went wrong, as the class of its kind with Go's text.
     """
     try:
-        return await _run(operation, timeout)
+        return await _run(_native.Call(operation, timeout))
     except SystemExit:
         while _native.cut_off():  # a loop would tell of the SystemExit: it is to end silently, with its thread
             await asyncio.get_running_loop().create_future()
         raise
 
 
-async def _run(operation: _native.Operation[T], timeout: float | None) -> T:
+async def _run(call: _native.Call[T]) -> T:
     _native.load()
     queue = _queue()
     future: asyncio.Future[_native.Completion] = asyncio.get_running_loop().create_future()
-    made: list[T] = []
     try:
-        queue.start(operation, timeout, future)
-        # Shielded, because a future that is cancelled could not tell any more what its operation has made.
-        done = await asyncio.shield(future)
-        if done.value:  # nobody owns it yet
-            made.append(operation.result(done))
+        queue.start(call, future)
+        # Shielded: a cancelled future could not tell what its operation has made.
+        call.finish(await asyncio.shield(future))
     except BaseException as interrupt:
-        if operation.op and queue.open:
-            queue.cancel(operation, future)
+        if call.started and queue.open:
+            queue.cancel(call, future)
             try:
                 if isinstance(interrupt, asyncio.CancelledError):
                     await asyncio.wait([future], timeout=CLEAN_UP)
             finally:
                 if future.done():
-                    _native.tell(interrupt, _native.disown(operation, future.result()))
+                    call.abandon(interrupt, future.result())
                 else:
-                    _native.tell(interrupt, _native.ends_later(operation))
-                    future.add_done_callback(lambda late: _native.log_late(operation, late.result()))
+                    call.abandon(interrupt, None)
+                    future.add_done_callback(lambda late: call.end_late(late.result()))
         raise
-    return made[0] if made else _native.outcome(operation, done)
+    return call.result()
 
 
 def at_loop_end(listener: Listener) -> None:

@@ -12,7 +12,7 @@ from support.leaks import descriptors
 
 import pyctd
 from pyctd import _native
-from pyctd._native import _calls
+from pyctd._native import _blocking
 
 
 def resident() -> int:
@@ -39,7 +39,7 @@ def test_an_outcome_leaves_no_copy_of_itself() -> None:
 def test_what_an_unheard_operation_has_opened_is_closed() -> None:
     before = descriptors()
     opened = os.open(os.devnull, os.O_RDONLY)
-    _native.give_back(_native.Completion(1, 0, 0, opened, 0, 0, b"", b""))
+    _native.Completion(1, 0, 0, opened, 0, 0, b"", b"").give_back()
     assert descriptors() == before
 
 
@@ -53,9 +53,9 @@ def test_a_crowd_of_calls_leaves_few_queues(tmp_path: Path) -> None:
             with pytest.raises(pyctd.DeadlineExceededError):
                 pyctd.Client(f"{tmp_path}/c.sock", state_dir=tmp_path, timeout=1)
 
-        crowd = [threading.Thread(target=connect) for _ in range(2 * _calls.IDLE_LIMIT)]
+        crowd = [threading.Thread(target=connect) for _ in range(2 * _blocking.IDLE_LIMIT)]
         for thread in crowd:
             thread.start()
         for thread in crowd:
             thread.join(60)
-    assert len(_calls._idle) <= _calls.IDLE_LIMIT
+    assert len(_blocking._idle) <= _blocking.IDLE_LIMIT

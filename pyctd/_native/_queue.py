@@ -1,0 +1,193 @@
+"""Completion queues: where operations are started, and where Go tells how each of them ended."""
+
+import os
+import struct
+from collections import deque
+from collections.abc import Callable
+from itertools import starmap
+from typing import Any, NamedTuple
+
+from .. import errors
+from ._library import Handle, load, match_log_level, refuse_closed, release, state
+
+__all__ = ["Answer", "Argument", "Completion", "Queue", "flatten"]
+
+Argument = str | bytes | int | Handle
+"""An argument of an export. Strings and bytes are passed with their lengths."""
+
+_COMPLETION = struct.Struct("qiIQqiPNPN")
+"""A pyctd_completion."""
+
+
+class Completion(NamedTuple):
+    """How an operation ended; pyctd.h tells what each field means."""
+
+    op: int
+    kind: int
+    code: int
+    value: int
+    sec: int
+    nsec: int
+    data: bytes
+    detail: bytes
+
+    def give_back(self) -> None:
+        """Releases the handle, or closes the descriptor, that the operation made and that nobody asked for any more."""
+        if self.value >> 32:
+            release(self.value)
+        elif self.value:
+            os.close(self.value)
+
+
+class Answer:
+    """What a function of C's returned, where no interrupt may lose it.
+
+    Python handles signals between bytecodes. An interrupt after the function has returned and before its result is
+    assigned would lose the result; here the call and the assignment are one step.
+    """
+
+    __slots__ = ("_answers",)
+
+    def __init__(self) -> None:
+        self._answers: list[int] = []
+
+    def fetch(self, function: Callable[..., int], *args: Any) -> None:
+        """Calls the function and keeps what it returns."""
+        self._answers.extend(starmap(function, (args,)))
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the function has returned."""
+        return bool(self._answers)
+
+    @property
+    def value(self) -> int:
+        """What it returned."""
+        return self._answers[0]
+
+
+class _Batch:
+    """Completions that Go hands over together.
+
+    Attributes:
+        count: how many Go has moved to the queue's memory.
+        copies: the completions themselves; None until they are copied from there.
+    """
+
+    __slots__ = ("copies", "count")
+
+    def __init__(self) -> None:
+        self.count = Answer()
+        self.copies: deque[Completion] | None = None
+
+
+class Queue:
+    """A completion queue and its descriptor, readable while completions wait."""
+
+    def __init__(self, capacity: int) -> None:
+        lib = load()
+        fd = state.ffi.new("int32_t *")
+        self.handle = lib.pyctd_queue_new(fd)
+        if not self.handle:
+            refuse_closed()
+            raise errors.ResourceExhaustedError(
+                "no completion queue could be made: is the limit of open files reached?"
+            )
+        self._owner = Handle(self.handle, "the completion queue")
+        self.fd: int = fd[0]
+        self._capacity = capacity
+        self._out = state.ffi.new("pyctd_completion[]", capacity)
+        self._bytes = state.ffi.buffer(self._out)
+        self._batch = _Batch()
+        assert len(self._bytes) == capacity * _COMPLETION.size
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not closed."""
+        return not self._owner.closed
+
+    def close(self) -> None:
+        """Cancels the operations in flight and drops their completions."""
+        self._owner.close()
+
+    def start(self, export: str, timeout_ns: int, args: tuple[Argument, ...], number: Answer) -> None:
+        """Starts an operation.
+
+        Args:
+            export: its function of the C ABI.
+            timeout_ns: its timeout, -1 for none.
+            args: the arguments beyond the queue and the timeout.
+            number: where the operation's number is kept, or the kind of an error, negated.
+
+        Raises:
+            OverflowError: an argument is a number that C has no room for.
+        """
+        function = getattr(load(), export)
+        flat = flatten(args)
+        match_log_level()
+        number.fetch(function, self.handle, timeout_ns, *flat)
+
+    def cancel(self, op: int) -> None:
+        """Cancels an operation's context; its completion still comes."""
+        state.lib.pyctd_cancel(op)
+
+    @property
+    def drained(self) -> bool:
+        """Whether ``drain`` has completions without asking Go."""
+        return self._batch.count.arrived
+
+    def drain(self) -> deque[Completion]:
+        """The completions that wait, at most as many as the queue's capacity.
+
+        It returns the same ones until ``clear`` is called, so that an interrupt loses none.
+        """
+        batch = self._batch
+        if batch.copies is not None:
+            return batch.copies
+        if not batch.count.arrived:
+            batch.count.fetch(state.lib.pyctd_queue_drain, self.handle, self._out, self._capacity)
+        count = batch.count.value
+        if count < 0:
+            self.clear()
+            raise errors.BY_KIND[-count]("the completion queue is closed")
+        copies: deque[Completion] = deque()
+        copied: list[Any] = []
+        new = tuple.__new__  # one attribute of CFFI's, or a named tuple's own constructor, is slower than all this
+        for *numbers, data, size, detail, detail_size in _COMPLETION.iter_unpack(
+            self._bytes[: count * _COMPLETION.size]
+        ):
+            fields = (*numbers, _copy(data, size, copied), _copy(detail, detail_size, copied))
+            copies.append(new(Completion, fields))
+        batch.copies = copies
+        for data in copied:  # only now: after an interrupt before this, all of it is copied again
+            state.lib.pyctd_free(data)
+        return copies
+
+    def clear(self) -> None:
+        """Drops the drained completions: the next ``drain`` asks Go."""
+        self._batch = _Batch()
+
+
+def _copy(address: int, length: int, copied: list[Any]) -> bytes:
+    if not address:
+        return b""
+    data = state.ffi.cast("char *", address)
+    copied.append(data)
+    copy: bytes = state.ffi.buffer(data, length)[:]
+    return copy
+
+
+def flatten(args: tuple[Argument, ...]) -> list[Any]:
+    """Arguments as C takes them."""
+    flat: list[Any] = []
+    for arg in args:
+        if isinstance(arg, Handle):
+            flat.append(arg.number)
+            continue
+        if isinstance(arg, str):
+            arg = arg.encode()
+        if isinstance(arg, bytes):
+            flat += (arg, len(arg))
+        else:
+            flat.append(arg)
+    return flat
