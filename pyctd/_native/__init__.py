@@ -22,8 +22,10 @@ from ._callbacks import (
     set_stdio_config,
 )
 from ._calls import Call, Operation
-from ._library import Counts, Handle, counts, cut_off, forked, load, refuse_forked, state, usable
 from ._queue import Completion, Queue
+from .handle import Handle
+from .library import Counts, counts, cut_off, forked, refuse_forked, state, usable
+from .loading import load
 
 __all__ = [
     "Call",

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from .. import errors
-from ._library import Handle, load, match_log_level, state, usable
-from ._queue import flatten
+from .handle import Handle, flatten
+from .library import match_log_level, state, usable
 
 __all__ = [
     "Host",
@@ -181,5 +181,5 @@ def listen(client: Handle, on: bool) -> None:
 def set_stdio_config(handle: int, terminal: bool, stdin: str, stdout: str, stderr: str) -> None:
     """Gives the process other streams than its FIFOs; for the stdio callback of that handle, while it runs."""
     args = flatten((int(terminal), stdin, stdout, stderr))
-    if failed := load().pyctd_stdio_set_config(handle, *args):
+    if failed := state.lib.pyctd_stdio_set_config(handle, *args):
         raise errors.BY_KIND[failed]("the streams of a process are set before it is made")

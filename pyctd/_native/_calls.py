@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from .. import _arguments, errors
-from ._library import Handle, refuse_closed
-from ._queue import Answer, Argument, Completion, Queue
+from ._queue import Answer, Completion, Queue
+from .handle import Argument, Handle
+from .library import refuse_closed
 
 __all__ = ["Call", "Operation"]
 

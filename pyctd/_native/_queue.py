@@ -8,12 +8,11 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from .. import errors
-from ._library import Handle, load, match_log_level, refuse_closed, release, state
+from .handle import Argument, Handle, flatten, release
+from .library import match_log_level, refuse_closed, state
+from .loading import load
 
-__all__ = ["Answer", "Argument", "Completion", "Queue", "flatten"]
-
-Argument = str | bytes | int | Handle
-"""An argument of an export. Strings and bytes are passed with their lengths."""
+__all__ = ["Answer", "Completion", "Queue"]
 
 _COMPLETION = struct.Struct("qiIQqiPNPN")
 """A pyctd_completion."""
@@ -175,19 +174,3 @@ def _copy(address: int, length: int, copied: list[Any]) -> bytes:
     copied.append(data)
     copy: bytes = state.ffi.buffer(data, length)[:]
     return copy
-
-
-def flatten(args: tuple[Argument, ...]) -> list[Any]:
-    """Arguments as C takes them."""
-    flat: list[Any] = []
-    for arg in args:
-        if isinstance(arg, Handle):
-            flat.append(arg.number)
-            continue
-        if isinstance(arg, str):
-            arg = arg.encode()
-        if isinstance(arg, bytes):
-            flat += (arg, len(arg))
-        else:
-            flat.append(arg)
-    return flat

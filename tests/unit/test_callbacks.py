@@ -56,7 +56,7 @@ def logger() -> Iterator[logging.Logger]:
     before = logger.level
     yield logger
     logger.setLevel(before)
-    _native._library.match_log_level()
+    _native.library.match_log_level()
 
 
 @pytest.mark.parametrize(
