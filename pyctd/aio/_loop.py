@@ -28,12 +28,8 @@ CLEAN_UP = 1.0
 """Seconds that a cancelled call waits for Go's clean-up, at most."""
 
 
-FAR = 10**8
-"""Seconds, some years: when nobody asks any more."""
-
-
 class Listener(Protocol):
-    """Somebody who is told that the loop has been closed."""
+    """What hears that a loop is closed."""
 
     def loop_ended(self) -> None:
         """The loop has been closed."""
@@ -51,7 +47,19 @@ class LoopQueue:
         self._queue = _native.Queue(BATCH)
         self._pending: dict[int, asyncio.Future[_native.Completion]] = {}
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
-        loop.call_later(FAR, _End(self))
+        self._end_with(loop)
+
+    def _end_with(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes the loop's ``close`` call ``end``: asyncio has no hook for that."""
+        close = loop.close
+
+        def close_and_end() -> None:
+            close()
+            vars(loop).pop("close", None)  # the loop and this function would keep each other
+            if not sys.is_finalizing():
+                self.end()
+
+        loop.close = close_and_end  # type: ignore[method-assign]
 
     def end(self) -> None:
         """The loop is closed."""
@@ -99,21 +107,6 @@ class LoopQueue:
             raise
         if not self._pending and loop is not None:
             loop.remove_reader(self._queue.fd)
-
-
-class _End:
-    """Notices the end of a loop, which drops this with all else that was to come."""
-
-    def __init__(self, queue: LoopQueue) -> None:
-        self._queue = weakref.ref(queue)
-
-    def __call__(self) -> None:
-        pass
-
-    def __del__(self) -> None:
-        queue = self._queue()
-        if queue is not None and not sys.is_finalizing():
-            queue.end()
 
 
 _queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopQueue] = weakref.WeakKeyDictionary()
