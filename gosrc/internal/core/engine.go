@@ -75,10 +75,10 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 	}
 	defer func() {
 		if err != nil && rootEmpty {
-			_ = emptyTree(root, anybodys)
+			_ = emptyFrom("root", root)
 		}
 		if err != nil && stateEmpty {
-			_ = emptyTree(state, anybodys)
+			_ = emptyFrom("state", state)
 		}
 	}()
 	// Before containerd makes it: versions before 2.1.5 let everybody enter, down to a database that everybody may read.
@@ -153,7 +153,10 @@ func (e *Engine) start(ctx context.Context, patient bool) error {
 		e.daemon, e.stopSupervisor, e.ended = daemon, cancel, ended
 		return nil
 	}
-	_ = e.endChildren()
+	failed := e.endChildren()
+	if failed == nil && daemon != nil {
+		e.disarm(daemon)
+	}
 	cancel()
 	if daemon != nil {
 		if late := daemon.WaitTimeout(stopTimeout); late != nil {
@@ -229,7 +232,7 @@ func (e *Engine) end() error {
 		p.close()
 	}
 	if failed == nil {
-		e.disarm()
+		e.disarm(e.daemon)
 	}
 	e.stopSupervisor()
 	err := e.daemon.WaitTimeout(stopTimeout)
@@ -273,14 +276,6 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 		log.L.WithError(left).Warn("an engine leaves something behind")
 	}
 	return Result{}, err
-}
-
-// removeFrom removes what is below a directory of an engine, or all of it, unless that has become another user's.
-func removeFrom(what, directory, below string) error {
-	if err := checkOwned(what, directory); err != nil {
-		return err
-	}
-	return removeTree(filepath.Join(directory, below))
 }
 
 // await connects to a daemon that serves, be it one that is yet to be started again.

@@ -63,6 +63,23 @@ func emptyTree(path string, check func(*unix.Stat_t) error) error {
 	return nil
 }
 
+// removeFrom removes what is below a directory of an engine, or all of it, unless that has become another user's.
+func removeFrom(what, directory, below string) error {
+	return ifOwned(what, directory, func() error { return removeTree(filepath.Join(directory, below)) })
+}
+
+// emptyFrom is removeFrom for all that is in the directory.
+func emptyFrom(what, directory string) error {
+	return ifOwned(what, directory, func() error { return emptyTree(directory, anybodys) })
+}
+
+func ifOwned(what, directory string, work func() error) error {
+	if err := checkOwned(what, directory); err != nil {
+		return err
+	}
+	return work()
+}
+
 // emptyDirectory removes everything from a directory but what is mounted there. A directory in it that is not empty gives
 // its own directories up to it, where they are seen to in turn.
 func emptyDirectory(top int) (failed error) {

