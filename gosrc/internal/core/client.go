@@ -70,7 +70,7 @@ func connect(ctx context.Context, address string, opts ...containerd.Opt) (*cont
 		containerd.WithDialOpts([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout}),
-			grpc.WithContextDialer(sameUser()),
+			grpc.WithContextDialer(sameDaemon()),
 			grpc.WithChainUnaryInterceptor(grpcerrors.UnaryClientInterceptor, deleteAtOnce, noteBundle),
 			grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
 		}),

@@ -11,18 +11,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sameUser is containerd's dialer for one client. It connects again only to a daemon of the user whose daemon it connected to
-// first: when a daemon has died, its socket's place may have become another user's.
-func sameUser() func(context.Context, string) (net.Conn, error) {
-	var first atomic.Pointer[uint32]
+// A listener is who listens at the other end of a Unix socket: its user, and the name that it has bound the socket to. Both are
+// the kernel's words.
+type listener struct {
+	uid  uint32
+	name string
+}
+
+// sameDaemon is containerd's dialer for one client. It connects again only to a daemon of the same user and the same name as the
+// one it connected to first: when a daemon has died, its socket's place may have become another user's, who can listen there,
+// or put a link to another daemon there.
+func sameDaemon() func(context.Context, string) (net.Conn, error) {
+	var first atomic.Pointer[listener]
 	return func(ctx context.Context, address string) (net.Conn, error) {
 		conn, err := dialer.ContextDialer(ctx, address)
 		if err != nil {
 			return nil, err
 		}
-		uid, err := peerUser(conn)
-		if err == nil && !first.CompareAndSwap(nil, &uid) && *first.Load() != uid {
-			err = cerrdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("the socket %q is the user %d's now, and was the user %d's", address, uid, *first.Load()))
+		now, err := listenerOf(conn)
+		if err == nil && !first.CompareAndSwap(nil, &now) && *first.Load() != now {
+			before := *first.Load()
+			err = cerrdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("the socket %q is user %d's %q now, and was user %d's %q: make a new client if you trust it",
+				address, now.uid, now.name, before.uid, before.name))
 		}
 		if err != nil {
 			_ = conn.Close()
@@ -32,22 +42,21 @@ func sameUser() func(context.Context, string) (net.Conn, error) {
 	}
 }
 
-// peerUser is the user who listens at the other end of a Unix socket.
-func peerUser(conn net.Conn) (uint32, error) {
+func listenerOf(conn net.Conn) (listener, error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return 0, fmt.Errorf("%T is no Unix socket", conn)
+		return listener{}, fmt.Errorf("%T is no Unix socket", conn)
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return 0, err
+		return listener{}, err
 	}
 	var peer *unix.Ucred
 	if failed := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); failed != nil {
-		return 0, failed
+		return listener{}, failed
 	}
 	if err != nil {
-		return 0, err
+		return listener{}, err
 	}
-	return peer.Uid, nil
+	return listener{peer.Uid, conn.RemoteAddr().String()}, nil
 }

@@ -28,7 +28,7 @@ func TestAClientConnectsAgainToTheSameUserAlone(t *testing.T) {
 	socket := filepath.Join(place, "s")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	dial := sameUser()
+	dial := sameDaemon()
 	for range 2 { // a daemon that was started again
 		listener, err := net.Listen("unix", socket)
 		if err != nil {
@@ -48,7 +48,40 @@ func TestAClientConnectsAgainToTheSameUserAlone(t *testing.T) {
 	if conn, err := dial(ctx, socket); !cerrdefs.IsPermissionDenied(err) {
 		t.Fatal(conn, err)
 	}
-	conn, err := sameUser()(ctx, socket) // a client that is connected to that user from the start
+	conn, err := sameDaemon()(ctx, socket) // a client that is connected to that user from the start
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+}
+
+// A user who takes the place of a daemon's socket can lead there to another daemon of root's.
+func TestAClientConnectsAgainToASocketOfTheSameNameAlone(t *testing.T) {
+	place := t.TempDir()
+	socket, other := filepath.Join(place, "s"), filepath.Join(place, "other")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dial := sameDaemon()
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dial(ctx, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Close(), listener.Close()
+	if listener, err = net.Listen("unix", other); err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := os.Symlink(other, socket); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := dial(ctx, socket); !cerrdefs.IsPermissionDenied(err) {
+		t.Fatal(conn, err)
+	}
+	conn, err = sameDaemon()(ctx, socket) // a client that has come by the link from the start
 	if err != nil {
 		t.Fatal(err)
 	}
