@@ -85,6 +85,12 @@ func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return nil, err
 	}
+	// What is there already comes first, so that nothing is made where another user's link leads.
+	if err := checkSafeSoFar("checkpoint", directory); cerrdefs.IsFailedPrecondition(err) {
+		return nil, err
+	} else if err != nil {
+		return nil, unusable(directory, err)
+	}
 	place := &checkpointDir{}
 	defer func() {
 		if err != nil {

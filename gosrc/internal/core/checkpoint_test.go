@@ -154,6 +154,9 @@ func TestACheckpointMixesWithNoFile(t *testing.T) {
 	if _, err := prepareCheckpointDir(there); kind.Of(err) != kind.AlreadyExists {
 		t.Fatal(err)
 	}
+	if _, err := prepareCheckpointDir(filepath.Join(there, "pages.img", "below")); kind.Of(err) != kind.InvalidArgument {
+		t.Fatal(err)
+	}
 	if entries, _ := os.ReadDir(there); len(entries) != 1 {
 		t.Fatalf("left: %v", entries)
 	}
@@ -203,6 +206,28 @@ func TestADirectoryOfAnotherUsersIsNoPlaceForACheckpoint(t *testing.T) {
 				t.Errorf("left: %v", entries)
 			}
 		})
+	}
+}
+
+// A directory that is made and removed again leaves its trace in the one above.
+func TestNoDirectoryForACheckpointIsMadeWhereAnotherUsersLinkLeads(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("other users' links need root")
+	}
+	there := t.TempDir()
+	elsewhere, link := filepath.Join(there, "elsewhere"), filepath.Join(there, "link")
+	if err := errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, link), os.Lchown(link, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepareCheckpointDir(filepath.Join(link, "a", "b")); kind.Of(err) != kind.FailedPrecondition {
+		t.Errorf("it is used: %v", err)
+	}
+	if after, err := os.Stat(elsewhere); err != nil || after.ModTime() != before.ModTime() {
+		t.Errorf("a directory was made there: %v", err)
 	}
 }
 
