@@ -203,6 +203,7 @@ func (s *stdio) drop() {
 // detach lets go of the streams of a process that runs on.
 func (s *stdio) detach() {
 	_, _ = s.client.core.handles.Take(s.handle)
+	s.spare.release()
 	letGo(s.dio)
 	s.call(IOClose)
 	if s.opened != nil {
