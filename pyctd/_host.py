@@ -14,13 +14,13 @@ __all__ = ["Receiver", "receivers"]
 
 
 class Receiver(Protocol):
-    """A client, as its events see it."""
+    """A client's router, as its events see it."""
 
     def listens(self) -> bool: ...
     def receive(self, event: _native.NativeEvent) -> None: ...
 
 
-#: cookie to client.
+#: Cookie to router.
 receivers: weakref.WeakValueDictionary[int, Receiver] = weakref.WeakValueDictionary()
 
 _LEVELS = (

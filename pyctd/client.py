@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from . import _native, _operations
 from ._attachments import interrupts_pass
-from ._clientcore import RUNC_SHIM, ClientCore, discard
+from ._clientcore import RUNC_SHIM, ClientCore
+from ._runner import USE_INSTEAD
 from .container import Container
 from .errors import InvalidArgumentError
 from .events import Chosen, EventFilter, EventStream, EventType, Handler
@@ -19,8 +19,6 @@ from .spec import SpecLike
 from .types import ContainerInfo, Version
 
 __all__ = ["Client"]
-
-USE_INSTEAD = "use pyctd.aio.Client, or a plain function"
 
 
 class Client(ClientCore):
@@ -56,13 +54,9 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> None:
         super().__init__(address, namespace, state_dir, backend, gaps)
-        if self._is_coroutine_function:
+        if self._runner is not None and self._runner.is_coroutine_function:
             raise InvalidArgumentError(f"backend is a coroutine function: {USE_INSTEAD}")
         self._take(_native.run(self._connecting(), timeout))
-
-    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
-        discard(result)
-        raise TypeError(f"backend returned a {type(result).__name__}: {USE_INSTEAD}")
 
     def version(self, *, timeout: float | None = None) -> Version:
         """The daemon's version (Go: ``Client.Version``)."""
@@ -167,8 +161,8 @@ class Client(ClientCore):
             ClosedError: the client is closed.
         """
         self._check_open()
-        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._at_stream_end())
-        self._add_stream(stream)
+        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._router.at_stream_end())
+        self._router.add(stream)
         return stream
 
     def close(self) -> None:

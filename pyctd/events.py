@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, Union, runtime_checkable
 
 from . import _arguments, _native
+from ._origin import Origin
 from .errors import InvalidArgumentError
 
 __all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler"]
@@ -119,12 +120,6 @@ class EventFilter(NamedTuple):
         )
 
 
-def meant_for(gaps: bool, origin: int) -> bool:
-    """Whether who asks for gaps, or does not, is told of an event that is no news: 1 is found after a gap, and 2 what
-    Go tells of it after all."""
-    return (origin == 1) == gaps
-
-
 def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
     if given is None:
         return None
@@ -151,9 +146,9 @@ class EventStreamCore:
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, event: Event, origin: int = 0) -> None:
+    def put(self, event: Event, origin: Origin = Origin.NEWS) -> None:
         """Adds an event, if the stream takes it. For pyctd's own use."""
-        if not self._filter.takes(event) or (origin and not meant_for(self._filter.gaps, origin)):
+        if not (self._filter.takes(event) and origin.wanted_by(self._filter.gaps)):
             return
         with self._changed:
             if not self._closed:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, Union
 
 from .. import _operations
-from .._clientcore import RUNC_SHIM, ClientCore, discard
-from ..events import Chosen, Event, EventFilter, EventInfo, EventType, Handler
+from .._clientcore import RUNC_SHIM, ClientCore
+from ..events import Chosen, EventFilter, EventInfo, EventType, Handler
 from ..options import Option
 from ..spec import SpecLike
 from ..types import ContainerInfo, Version
 from ._loop import at_loop_end, in_thread, run
+from ._runner import LoopRunner
 from .container import Container
 from .events import EventStream
 
@@ -61,8 +58,9 @@ class Client(ClientCore):
         self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._arrived: list[tuple[Event, int]] = []
-        self._running: dict[int, Awaitable[object] | None] = {}  # None, or what no future has been made of, at first
+
+    def _runner_of(self, function: Callable[..., Any]) -> LoopRunner:
+        return LoopRunner(function)
 
     async def connect(self) -> Client:
         """Connects, and returns once events flow; a second time does nothing.
@@ -78,8 +76,9 @@ class Client(ClientCore):
                 self._loop, self._one_at_a_time = loop, asyncio.Lock()  # which is one loop's
             async with self._one_at_a_time:
                 if self._connected is None:
-                    if self._handler is not None:
-                        at_loop_end(self)
+                    if isinstance(self._runner, LoopRunner):
+                        self._runner.loop = loop
+                        at_loop_end(self._runner)
                     self._take(await run(self._connecting(), self._timeout))
         return self
 
@@ -136,82 +135,9 @@ class Client(ClientCore):
     ) -> EventStream:
         """As ``pyctd.Client.events``, for ``async for``."""
         self._check_open()
-        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._at_stream_end())
-        self._add_stream(stream)
+        stream = EventStream(EventFilter.of(container_id, process_id, event, gaps), self._router.at_stream_end())
+        self._router.add(stream)
         return stream
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._connected is not None and self._connected.closed
-
-    def _handle_event(self, event: Event, token: int) -> None:
-        if not self._is_coroutine_function:
-            super()._handle_event(event, token)
-            return
-        assert self._loop is not None
-        self._running[token] = None
-        with self._lock:
-            self._arrived.append((event, token))
-            if len(self._arrived) > 1 and not self._loop.is_closed():
-                return  # the loop is woken for the first: waking it costs more than a handler
-        self._wake(self._run_handlers, self._context.copy())
-
-    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
-        self._running[token] = result
-        self._wake(partial(self._run_result, token), context)
-
-    def _wake(self, work: Callable[[], object], context: contextvars.Context) -> None:
-        assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(work, context=context)
-        if self._loop.is_closed():
-            self.loop_ended()
-
-    def _take_arrived(self) -> list[tuple[Event, int]]:
-        with self._lock:
-            arrived, self._arrived = self._arrived, []
-        return arrived
-
-    def _run_handlers(self) -> None:
-        assert self._handler is not None
-        for event, token in self._take_arrived():
-            if token in self._running:
-                self._run(token, partial(self._handler, *event))
-
-    def _run_result(self, token: int) -> None:
-        result = self._running.get(token)
-        if result is not None:
-            self._run(token, lambda: result)
-
-    def _run(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
-        if self._is_closed:  # the loop may be at its end, where a new task would never run
-            discard(self._running.pop(token))
-            self._settle(token, None)
-            return
-        try:
-            task = asyncio.ensure_future(begin())
-        except Exception as error:  # it does not take these arguments
-            del self._running[token]
-            self._settle(token, error)
-            return
-        self._running[token] = task  # the loop itself keeps no task alive
-        task.add_done_callback(partial(self._handled, token))
-
-    def _handled(self, token: int, done: asyncio.Future[object]) -> None:
-        if token in self._running:
-            del self._running[token]
-            error = asyncio.CancelledError() if done.cancelled() else done.exception()
-            # Whoever ends a loop cancels what runs there: with the client closed that is no failure of the handler.
-            self._settle(token, None if self._is_closed and done.cancelled() else error)
-
-    def loop_ended(self) -> None:
-        """Nobody is left to handle what is under way, and the next events must come. For pyctd's own use."""
-        assert self._loop is not None
-        error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
-        while self._running and self._loop.is_closed():
-            token, result = self._running.popitem()
-            discard(_never_begun(result) if isinstance(result, asyncio.Task) else result)
-            self._settle(token, error)
 
     async def close(self) -> None:
         """As ``pyctd.Client.close``; handlers that run are left to end."""
@@ -225,11 +151,3 @@ class Client(ClientCore):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _never_begun(task: asyncio.Task[object]) -> Awaitable[object] | None:
-    """The coroutine of a task that the loop made and never ran, as it does with what arrives while it closes."""
-    coroutine = task.get_coro()
-    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-        return coroutine
-    return None

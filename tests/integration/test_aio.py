@@ -22,6 +22,7 @@ from support.case import Case
 
 import pyctd
 from pyctd import Event, EventInfo, EventType, _native, aio
+from pyctd.aio._runner import LoopRunner
 from pyctd.events import EventFilter
 
 FACES = [
@@ -38,12 +39,12 @@ def test_both_faces_have_the_same_names_and_arguments(blocking: type, awaitable:
     def public(cls: type) -> set[str]:
         return {name for name in dir(cls) if not name.startswith("_")}
 
-    more: dict[type, set[str]] = {aio.Client: {"connect", "loop_ended"}, aio.Engine: {"start", "address"}}
+    more: dict[type, set[str]] = {aio.Client: {"connect"}, aio.Engine: {"start", "address"}}
     less: dict[type, set[str]] = {aio.Engine: {"bundles"}}
     assert public(awaitable) == public(blocking) - less.get(awaitable, set()) | more.get(awaitable, set())
     for name in public(blocking) & public(awaitable):
         one, other = getattr(blocking, name), getattr(awaitable, name)
-        if callable(one) and name not in ("receive", "listens"):
+        if callable(one):
             assert [str(p).split(":")[0] for p in inspect.signature(one).parameters.values()] == [
                 str(p).split(":")[0] for p in inspect.signature(other).parameters.values()
             ], name
@@ -540,13 +541,15 @@ def test_a_handler_that_its_loop_never_began_warns_of_nothing(case: Case) -> Non
         raise AssertionError("the loop is closed")
 
     client = loop.run_until_complete(case.client(backend=handler))
+    runner = client._runner
+    assert isinstance(runner, LoopRunner)
     with case.engine.client(case.namespace) as other:
         container = other.new_container("c", case.spec())
         task = container.start()
-        eventually(lambda: client._running, "an event for the handler")
+        eventually(lambda: runner._running, "an event for the handler")
         loop.call_soon(loop.stop)
         loop.run_forever()  # one turn, which makes the handler's task
-        assert all(isinstance(one, asyncio.Task) for one in client._running.values())
+        assert all(isinstance(one, asyncio.Task) for one in runner._running.values())
         loop.close()
         eventually(lambda: client.handler_errors >= 1, "a handler without a loop")
         task.force_delete()

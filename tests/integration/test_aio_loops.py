@@ -21,6 +21,7 @@ from support.deadlines import timed_calls
 import pyctd
 from pyctd import EventInfo, EventType, _native, aio
 from pyctd.aio import _loop
+from pyctd.aio._runner import LoopRunner
 
 since_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has had it since Python 3.11")
 
@@ -224,7 +225,8 @@ def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case, kind: Callable[
 
     loop = case.new_loop()
     client = loop.run_until_complete(start())
-    for task in client._running.values():
+    assert isinstance(client._runner, LoopRunner)
+    for task in client._runner._running.values():
         assert task
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()

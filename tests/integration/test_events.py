@@ -133,7 +133,7 @@ def test_events_that_nobody_takes_do_not_cross(
             exits.get(timeout=60)
         task.delete()
         container.delete()
-        return [event.container_id for event in crossed if event.cookie == quiet._cookie]
+        return [event.container_id for event in crossed if event.cookie == quiet._router.cookie]
 
     monkeypatch.setattr(_callbacks, "unpack_events", unpacked)
     quiet, taken = make_client(), make_client()
@@ -153,11 +153,11 @@ def test_an_event_that_nobody_takes_any_more_holds_up_none_after_it(
     """It is on its way when the stream that wanted it ends, and Go has not heard of that yet."""
     client = make_client()
     with client.events(event="exit") as events:
-        client._streams.clear()
+        client._router.streams.clear()
         container = box.container()
         task = container.start()
         eventually(lambda: _native.counts().pending_events == 0, "the acknowledgement")
-        client._streams.add(events)
+        client._router.streams.add(events)
         task.kill("KILL")
         assert events.get(timeout=60).container_id == container.id
 
@@ -315,7 +315,7 @@ def test_an_iterator_that_is_made_while_its_client_is_closed_ends(
     events = client.events()
     with pytest.raises(StopIteration):
         events.get(timeout=10)
-    assert not client._streams
+    assert not client._router.streams
 
 
 def test_an_iterator_that_is_closed_keeps_what_it_has(box: Box, client: pyctd.Client) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pyctd._origin import Origin
 from pyctd.events import Event, EventFilter, EventInfo, EventStream, EventType
 
-FOUND, TOLD_AFTER_ALL = 1, 2
+FOUND, TOLD_AFTER_ALL = Origin.RECOVERED, Origin.REPEATED
 
 
 def event(kind: EventType, pid: int = 0) -> Event:

@@ -88,7 +88,7 @@ GOOD: dict[str, Any] = {
 }
 """Arguments that are needed, of which another one is tried."""
 
-OWN = {"receive", "listens", "put", "warn_if_open", "loop_ended"}
+OWN = {"put"}
 """Methods for pyctd's own use."""
 
 BLOCKING_ONLY = {"Engine.bundles"}

@@ -1,0 +1,22 @@
+"""``Origin``: where an event comes from."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Origin"]
+
+
+class Origin(IntEnum):
+    """Where an event comes from, as ``origin`` of pyctd_event has it."""
+
+    NEWS = 0
+    """libcontainerd."""
+    RECOVERED = 1
+    """A gap in libcontainerd's events, or an exit found after one."""
+    REPEATED = 2
+    """libcontainerd, with an exit that was already reported as recovered."""
+
+    def wanted_by(self, gaps: bool) -> bool:
+        """Whether a receiver gets such an event: recovered ones only with gaps, their late repeats only without."""
+        return self is Origin.NEWS or (self is Origin.RECOVERED) == gaps

@@ -1,0 +1,83 @@
+"""The handler of a client's events: how it is called, and what becomes of what it raises."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from . import _native
+from .events import Event
+
+__all__ = ["USE_INSTEAD", "Runner", "discard"]
+
+USE_INSTEAD = "use pyctd.aio.Client, or a plain function"
+
+_log = logging.getLogger("pyctd.events")
+
+
+def discard(result: Awaitable[object] | None) -> None:
+    """Drops what nobody will await; a coroutine that is not closed would warn when it is collected."""
+    if isinstance(result, Coroutine):
+        result.close()
+
+
+def _is_coroutine_function(handler: Callable[..., Any]) -> bool:
+    import inspect  # slow to import, and not needed without a handler
+
+    return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
+
+
+class Runner:
+    """Runs a client's handler, each time in a copy of the context (``contextvars``) in which the client was made.
+
+    Attributes:
+        function: the handler.
+        is_coroutine_function: whether the handler shows that it is one. Others return what can be awaited when called.
+        errors: how many times the handler has raised.
+        client: the client's handle, once it is connected.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.is_coroutine_function = _is_coroutine_function(function)
+        self.errors = 0
+        self.client: _native.Handle | None = None
+        self._context = contextvars.copy_context()
+        self._lock = threading.RLock()
+
+    def handle(self, event: Event, token: int) -> None:
+        """Runs the handler and acknowledges the event."""
+        try:
+            context = self._context.copy()
+            result = context.run(self.function, *event)
+            if result is not None and isinstance(result, Awaitable):
+                self._await_result(result, context, token)
+                return
+        except BaseException as error:  # whatever a handler does, the next event must come
+            self._settle(token, error)
+        else:
+            _native.acknowledge_soon(token)
+
+    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
+        """Sees to what a handler has returned to be awaited, and to its event."""
+        discard(result)
+        raise TypeError(f"backend returned a {type(result).__name__}: {USE_INSTEAD}")
+
+    def _settle(self, token: int, failed: BaseException | None) -> None:
+        """Acknowledges an event, with what its handler raised, even if that cannot be logged."""
+        text = ""
+        try:
+            if failed is not None:
+                text = type(failed).__name__
+                with self._lock:
+                    self.errors += 1
+                with contextlib.suppress(Exception):  # its own, when asked for its text
+                    text += f": {failed}"
+                with contextlib.suppress(Exception):  # of a handler of logging's
+                    _log.error("the handler of events raised", exc_info=failed)
+        finally:
+            _native.acknowledge(token, text)

@@ -1,0 +1,111 @@
+"""The handler of an awaitable client's events: coroutines run on the event loop that connected the client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from .._runner import Runner, discard
+from ..events import Event
+
+__all__ = ["LoopRunner"]
+
+
+class LoopRunner(Runner):
+    """Runs a client's handler, and awaits on the loop what it returns.
+
+    Attributes:
+        loop: the event loop, once the client connects.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._arrived: list[tuple[Event, int]] = []
+        self._running: dict[int, Awaitable[object] | None] = {}  # at first None, or a result without a future
+
+    @property
+    def _is_closed(self) -> bool:
+        return self.client is not None and self.client.closed
+
+    def handle(self, event: Event, token: int) -> None:
+        """Runs the handler, or has the loop run it, and acknowledges the event when that is done."""
+        if not self.is_coroutine_function:
+            super().handle(event, token)
+            return
+        assert self.loop is not None
+        self._running[token] = None
+        with self._lock:
+            self._arrived.append((event, token))
+            if len(self._arrived) > 1 and not self.loop.is_closed():
+                return  # the loop is woken for the first: waking it costs more than a handler
+        self._wake(self._run_arrived, self._context.copy())
+
+    def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
+        self._running[token] = result
+        self._wake(partial(self._run_result, token), context)
+
+    def _wake(self, work: Callable[[], object], context: contextvars.Context) -> None:
+        assert self.loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(work, context=context)
+        if self.loop.is_closed():
+            self.loop_ended()
+
+    def _take_arrived(self) -> list[tuple[Event, int]]:
+        with self._lock:
+            arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def _run_arrived(self) -> None:
+        for event, token in self._take_arrived():
+            if token in self._running:
+                self._run(token, partial(self.function, *event))
+
+    def _run_result(self, token: int) -> None:
+        result = self._running.get(token)
+        if result is not None:
+            self._run(token, lambda: result)
+
+    def _run(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
+        if self._is_closed:  # the loop may be at its end, where a new task would never run
+            discard(self._running.pop(token))
+            self._settle(token, None)
+            return
+        try:
+            task = asyncio.ensure_future(begin())
+        except Exception as error:  # it does not take these arguments
+            del self._running[token]
+            self._settle(token, error)
+            return
+        self._running[token] = task  # the loop itself keeps no task alive
+        task.add_done_callback(partial(self._handled, token))
+
+    def _handled(self, token: int, done: asyncio.Future[object]) -> None:
+        if token in self._running:
+            del self._running[token]
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            # The end of a loop cancels what runs there: with the client closed the handler has not failed.
+            self._settle(token, None if self._is_closed and done.cancelled() else error)
+
+    def loop_ended(self) -> None:
+        """The loop is closed: drops the handlers that wait or run there, so that the next events come."""
+        assert self.loop is not None
+        error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
+        while self._running and self.loop.is_closed():
+            token, result = self._running.popitem()
+            discard(_never_begun(result) if isinstance(result, asyncio.Task) else result)
+            self._settle(token, error)
+
+
+def _never_begun(task: asyncio.Task[object]) -> Awaitable[object] | None:
+    """The coroutine of a task that the loop made and never ran, because it was closed in that moment."""
+    coroutine = task.get_coro()
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        return coroutine
+    return None
