@@ -122,7 +122,9 @@ func (e *Engine) start(ctx context.Context, patient bool) error {
 	if err := errors.Join(checkOwned("root", e.root), checkOwned("state", e.state)); err != nil {
 		return err
 	}
-	e.forgetStranger()
+	if !e.forgetStranger() {
+		e.cleanUpDead(ctx)
+	}
 	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	made := make(chan supervisor.Daemon, 1)
 	started := make(chan error, 1)

@@ -2,13 +2,16 @@ package core
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/identifiers"
@@ -26,8 +29,10 @@ import (
 // shimName is the program that containerd has for its runtime io.containerd.runc.v2.
 const shimName = "containerd-shim-runc-v2"
 
-// shimDeleteTimeout is what containerd itself gives a shim to clean up after a dead one.
-const shimDeleteTimeout = 10 * time.Second
+// shimDeleteTimeout is how long the clean-up after a dead shim may take: runc alone waits up to ten seconds for the processes that
+// it kills. containerd gives up after five, which a busy machine exceeds; runc then still has the container, its processes run
+// on, and the next start with that id fails.
+const shimDeleteTimeout = 30 * time.Second
 
 // tasksDirectory is where containerd keeps the bundles in its state directory, and working directories in its root.
 const tasksDirectory = "daemon/io.containerd.runtime.v2.task"
@@ -52,9 +57,26 @@ func (e *Engine) endShims() {
 			break
 		}
 	}
+	e.clean(context.Background(), bundles)
+}
+
+// cleanUpDead cleans up after the shims that died while no daemon ran. The daemon would do it as it starts, one after the other,
+// and the supervisor gives it fifteen seconds to serve.
+func (e *Engine) cleanUpDead(ctx context.Context) {
+	e.clean(ctx, slices.DeleteFunc(e.shimBundles(), func(b shimBundle) bool { return !b.dead(e) }))
+}
+
+func (e *Engine) clean(ctx context.Context, bundles []shimBundle) {
+	var group sync.WaitGroup
+	turns := make(chan struct{}, removesAtOnce)
 	for _, b := range bundles {
-		b.clean(e)
+		turns <- struct{}{}
+		spawnIn(&group, func() {
+			defer func() { <-turns }()
+			b.clean(ctx, e)
+		})
 	}
+	group.Wait()
 }
 
 // killShims kills the engine's shims, and says whether there were any.
@@ -135,26 +157,59 @@ func identifiersIn(dir string) (names []string) {
 	return names
 }
 
-// clean does what containerd does after a dead shim: it has another one delete what the first has made.
-func (b shimBundle) clean(e *Engine) {
+// below is where its files are in the state directory and in the root of the engine.
+func (b shimBundle) below() string {
+	return filepath.Join(tasksDirectory, b.namespace, b.id)
+}
+
+func (b shimBundle) path(e *Engine) string {
+	return filepath.Join(e.state, b.below())
+}
+
+// dead says whether the socket of a shim has nobody behind it. A shim whose containerd was killed while it started it may
+// have none yet, and several tasks may share one.
+func (b shimBundle) dead(e *Engine) bool {
+	var shim struct{ Address string }
+	text, err := os.ReadFile(filepath.Join(b.path(e), "bootstrap.json")) // since containerd 1.7
+	if err == nil {
+		err = json.Unmarshal(text, &shim)
+	} else if text, err = os.ReadFile(filepath.Join(b.path(e), "address")); err == nil {
+		shim.Address = string(text)
+	}
+	socket, isPath := strings.CutPrefix(shim.Address, "unix://")
+	if err != nil || !isPath {
+		return false
+	}
+	conn, err := net.Dial("unix", socket)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
+}
+
+// clean does what containerd does after a dead shim: it has another one delete what the first has made. What is left when
+// that takes too long goes all the same, because containerd would only try in vain again. When ctx ends first, it stays.
+func (b shimBundle) clean(ctx context.Context, e *Engine) {
 	entry := log.L.WithField("container", b.id).WithField("namespace", b.namespace)
 	// Those before it may have taken a while.
 	if err := checkOwned("state", e.state); err != nil {
 		entry.WithError(err).Warn("failed to clean up after a shim")
 		return
 	}
-	below := filepath.Join(tasksDirectory, b.namespace, b.id)
-	path := filepath.Join(e.state, below)
-	ctx, cancel := context.WithTimeout(context.Background(), shimDeleteTimeout)
+	path := b.path(e)
+	short, cancel := context.WithTimeout(ctx, shimDeleteTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, b.program, "-namespace", b.namespace, "-id", b.id, "-address", e.address, "-bundle", path, "delete")
+	cmd := exec.CommandContext(short, b.program, "-namespace", b.namespace, "-id", b.id, "-address", e.address, "-bundle", path, "delete")
 	cmd.Dir = path
 	cmd.WaitDelay = time.Second // a runc that hangs keeps its end of the output open when its shim is killed
 	cmd.Env = append(os.Environ(), "PATH="+e.path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		entry.WithError(err).WithField("output", strings.TrimSpace(string(out))).Warn("failed to clean up after a shim")
 	}
-	if err := errors.Join(removeFrom("state", e.state, below), removeFrom("root", e.root, below)); err != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if err := errors.Join(removeFrom("state", e.state, b.below()), removeFrom("root", e.root, b.below())); err != nil {
 		entry.WithError(err).Warn("failed to remove what a shim has left")
 	}
 }

@@ -86,7 +86,7 @@ func TestAProgramThatAShimLeavesDoesNotKeepTheCleaningUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	shimBundle{"moby", "web", program}.clean(e)
+	shimBundle{"moby", "web", program}.clean(t.Context(), e)
 	if took := time.Since(begun); took > shimDeleteTimeout {
 		t.Errorf("it took %s", took)
 	}

@@ -61,6 +61,7 @@ func startedBy[R supervisor.Daemon](launcher *os.File, made chan<- supervisor.Da
 		made <- daemon
 		// The number is this process's: the shell opens what it is to interpret by this name, and inherits no descriptor.
 		*own[string](daemon, "daemonPath") = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), launcher.Fd())
+		*own[map[string]string](daemon, "Timeouts") = map[string]string{"io.containerd.timeout.shim.cleanup": shimDeleteTimeout.String()}
 		return option(daemon)
 	}
 }
@@ -124,14 +125,15 @@ func (e *Engine) configures(p peer) bool {
 }
 
 // forgetStranger removes the number of a daemon that has ended. The supervisor would take any process that has got it
-// since for its daemon, and kill it because it does not serve.
-func (e *Engine) forgetStranger() {
+// since for its daemon, and kill it because it does not serve. It tells whether a daemon runs, as of an earlier program.
+func (e *Engine) forgetStranger() (runs bool) {
 	p, err := e.process()
 	if err != nil {
 		_ = os.Remove(e.pidFile())
-		return
+		return false
 	}
 	p.close()
+	return true
 }
 
 // endChildren ends what the supervisor has started.
