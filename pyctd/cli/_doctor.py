@@ -92,8 +92,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     for name, package in (("containerd-shim-runc-v2", "containerd"), ("runc", "runc")):
         yield _worse(_program(name, package, ["--version"] if name == "runc" else ["-v"], "containers"))
     yield _criu(platform.release())
-    for name in ("iptables", "tar"):
-        yield _program(name, name, ["--version"], "checkpoints")
+    yield _iptables()
+    yield _program("tar", "tar", ["--version"], "checkpoints")
     yield _program("ps", "procps", ["--version"], "pyctd top")
 
 
@@ -251,3 +251,20 @@ def _criu(release: str) -> Check:
             "criu", WARNING, f"its check says: {told}", "the kernel lacks what CRIU needs: no checkpoints here"
         )
     return check
+
+
+def _iptables() -> Check:
+    """Whether it works as CRIU uses it: in a network namespace of its own."""
+    check = _program("iptables", "iptables", ["--version"], "checkpoints")
+    code, told = 0, check.detail
+    if check.state == OK and os.geteuid() == 0:
+        code, told = _ask(["unshare", "--net", _find("iptables") or "iptables", "-n", "-L"])
+    if not code and check.state == OK:
+        return check
+    if not re.search(r"\bnft\b|nf_tables|initialize iptables", told):  # its words for a kernel without its tables
+        return check
+    hint = (
+        "the kernel lacks nf_tables, or ip_tables for iptables-legacy: load it (modprobe nf_tables), "
+        "or choose the other iptables (update-alternatives --config iptables)"
+    )
+    return Check("iptables", WARNING, told, hint)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.box import eventually
 
 import pyctd
-from pyctd.cli import _doctor, _errors, _leaving, _output, _settings, _streams, _usage, _values
+from pyctd.cli import _errors, _leaving, _output, _settings, _streams, _usage, _values
 from pyctd.cli._settings import Settings
 from pyctd.metrics import CgroupV1Metrics, CgroupV2Metrics, v1, v2
 
@@ -300,83 +300,6 @@ def test_a_containerd_that_does_not_answer_is_named(tmp_path: Path, monkeypatch:
         silent.listen()
         with pytest.raises(pyctd.UnavailableError, match=rf"containerd at {address} does not answer within 0\.2 s"):
             Settings(address=address, state_dir=str(tmp_path / "state")).client()
-
-
-@pytest.mark.parametrize(
-    ("machine", "state"), [("x86_64", "ok"), ("aarch64", "ok"), ("riscv64", "missing")], ids=lambda word: word
-)
-def test_doctors_know_the_machines_that_wheels_are_for(
-    machine: str, state: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("platform.machine", lambda: machine)
-    check = _doctor._system()
-    assert (check.state, machine in check.detail) == (state, True)
-
-
-@pytest.mark.parametrize("path", ["", ".", ":/nowhere", "/nowhere:bin/.."])
-def test_doctors_execute_nothing_from_the_current_directory(
-    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "pyctd-test-program"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", path)
-    assert _doctor._find(program.name) is None
-
-
-@pytest.mark.parametrize(
-    ("files", "state", "detail"),
-    [
-        ({"cgroup.controllers": "cpuset cpu io memory pids"}, "ok", "v2: cpu, memory, pids"),
-        ({"cgroup.controllers": "cpuset cpu io pids"}, "warning", "v2 without memory"),
-        ({"cpu/x": "", "memory/x": "", "pids/x": ""}, "ok", "v1: cpu, memory, pids"),
-        ({"cpu/x": "", "pids/x": ""}, "warning", "v1 without memory"),
-        ({}, "missing", "none"),
-    ],
-)
-def test_doctors_look_at_cgroups(files: dict[str, str], state: str, detail: str, tmp_path: Path) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    check = _doctor._cgroups(tmp_path)
-    assert (check.state, check.detail) == (state, detail)
-    assert bool(check.hint) == (state != "ok")
-
-
-@pytest.mark.parametrize(
-    ("release", "script", "state", "words"),
-    [
-        ("6.1.0-13-amd64", "echo Version: 3.17.1", "warning", "Linux 6 needs CRIU 4"),
-        ("5.10.0", "echo Version: 3.17.1", "ok", ""),
-        ("6.1.0", "echo Version: 4.1.1", "ok", ""),
-        (
-            "6.1.0",
-            '[ "$1" = check ] && { echo Error; exit 1; }; echo Version: 4.1',
-            "warning",
-            "the kernel",
-        ),
-        ("6.1.0", "exit 1", "warning", "--reinstall criu"),
-    ],
-)
-def test_doctors_look_at_criu(
-    release: str, script: str, state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A script stands in for CRIU: no machine has all of these versions and kernels."""
-    (tmp_path / "criu").write_text(f"#!/bin/sh\n{script}\n")
-    (tmp_path / "criu").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    check = _doctor._criu(release)
-    assert check.state == state, check
-    assert words in check.hint
-
-
-def test_doctors_look_at_kernels() -> None:
-    assert _doctor._kernel("4.14.0-generic").state == "warning"
-    assert _doctor._kernel("4.15.1").state == "ok"
-    assert _doctor._kernel("10.0").state == "ok"
 
 
 def test_columns_of_a_terminal_that_is_narrow() -> None:
