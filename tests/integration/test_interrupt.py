@@ -191,7 +191,8 @@ def test_the_descriptor_of_an_interrupted_opening_is_closed(box: Box, interrupte
     interrupted(True)
     with pytest.raises(KeyboardInterrupt):
         streams.dio.stdout.fileno()
-    eventually(lambda: leaks.descriptors() == before, "as many descriptors as before")  # Go closes them in its own time
+    # Go closes them in its own time; what an earlier test left may close, too.
+    eventually(lambda: not leaks.descriptors() - before, "no descriptor more than before")
     assert streams.dio.stdout.fileno() >= 0, "it can be opened again"
 
 
