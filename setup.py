@@ -1,12 +1,12 @@
-"""The two keywords that pyproject.toml has no place for; build.py says what is built."""
+"""The keywords that pyproject.toml has no place for; ``building`` says what is built."""
 
 from setuptools import setup
 
-import build
+from building.commands import GO_LIBRARY, bdist_wheel, build_ext, build_py
 
 setup(
-    ext_modules=[build.GO_LIBRARY],
-    cffi_modules=["build.py:ffibuilder"],
+    ext_modules=[GO_LIBRARY],
+    cffi_modules=["building/ffi.py:ffibuilder"],
     build_golang={"root": "github.com/pyctd/pyctd", "strip": True},
-    cmdclass={"build_ext": build.build_ext, "build_py": build.build_py, "bdist_wheel": build.bdist_wheel},
+    cmdclass={"build_ext": build_ext, "build_py": build_py, "bdist_wheel": bdist_wheel},
 )

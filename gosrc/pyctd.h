@@ -1,7 +1,7 @@
 /*
  * pyctd.h: the C ABI of libpyctd, moby's libcontainerd client behind opaque handles.
  *
- * This file is the one statement of the boundary. Go includes it (cgo), C callers include it, and build.py hands the
+ * This file is the one statement of the boundary. Go includes it (cgo), C callers include it, and the build hands the
  * part between the CFFI marks to CFFI as it stands, so that part holds declarations only: no directive but a #define of a
  * number. A test compares it with the library's exported symbols.
  *

@@ -1,4 +1,4 @@
-"""The OCI schema, compiled by build_data.py when the package is built."""
+"""The OCI schema, compiled when the package is built."""
 
 from typing import Any
 

@@ -36,12 +36,12 @@ def test_free_threaded_pythons_are_refused() -> None:
 def test_a_build_on_musl_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """No musl is at hand: its Python's build configuration stands for it."""
     monkeypatch.syspath_prepend(str(CHECKOUT))
-    import build_machine
+    from building import machine
 
-    build_machine.refuse_musl()
+    machine.refuse_musl()
     monkeypatch.setattr(sysconfig, "get_config_var", {"HOST_GNU_TYPE": "x86_64-alpine-linux-musl", "SOABI": None}.get)
     with pytest.raises(SystemExit, match="does not run on musl"):
-        build_machine.refuse_musl()
+        machine.refuse_musl()
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_a_build_without_a_c_compiler_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, missing: str
 ) -> None:
     monkeypatch.syspath_prepend(str(CHECKOUT))
-    import build_machine
+    from building import machine
 
     monkeypatch.delenv("CC", raising=False)
-    build_machine.check()
+    machine.check()
     monkeypatch.setenv("PATH", str(tmp_path))
     if named is not None:
         monkeypatch.setenv("CC", named)
     with pytest.raises(SystemExit, match=f"needs a C compiler to build, and '{missing}' is not on PATH"):
-        build_machine.check()
+        machine.check()

@@ -16,7 +16,7 @@ from typing import Any
 
 from fastjsonschema import compile_to_code
 
-GOSRC = Path(__file__).resolve().parent / "gosrc"
+GOSRC = Path(__file__).resolve().parents[1] / "gosrc"
 RUNTIME_SPEC = "github.com/opencontainers/runtime-spec"
 
 #: What libcontainerd dereferences, on top of what OCI requires.
@@ -62,7 +62,7 @@ def compiled(directory: Path) -> str:
     }
     return "\n".join(
         [
-            f"# Compiled by build_data.py from the JSON schema of {RUNTIME_SPEC}.",
+            f"# Compiled by pyctd's build from the JSON schema of {RUNTIME_SPEC}.",
             compile_to_code(schema),
             f"PROPERTIES = {pformat(known, width=120)}",
             "",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 import sysconfig
+
+
+def refuse_free_threading() -> None:
+    """Ends a build for a Python without a GIL. It has no stable ABI, and Go's callbacks have not been tried there."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        sys.exit("pyctd does not support free-threaded CPython: use a build with the GIL.")
 
 
 def check() -> None:
