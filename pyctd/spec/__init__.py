@@ -7,8 +7,20 @@ schema before it goes to Go.
 
 from ._default import default
 from ._given import SpecLike
+from ._keywords import DefaultKeywords, ProcessKeywords, ResourceKeywords
 from ._mounts import bind, tmpfs
 from ._process import process, process_of
 from ._resources import resources
 
-__all__ = ["SpecLike", "bind", "default", "process", "process_of", "resources", "tmpfs"]
+__all__ = [
+    "DefaultKeywords",
+    "ProcessKeywords",
+    "ResourceKeywords",
+    "SpecLike",
+    "bind",
+    "default",
+    "process",
+    "process_of",
+    "resources",
+    "tmpfs",
+]

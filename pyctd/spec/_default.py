@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
 from . import _moby
 from ._devices import device
+from ._keywords import DefaultKeywords, ProcessKeywords, ResourceKeywords, part_of, refuse_unknown
 from ._mounts import bind, merged
 from ._namespaces import HOST, PRIVATE, cgroup_default, namespaces
-from ._process import ConsoleSize, Env, Rlimits, process
+from ._process import process
 from ._resources import resources, swap_is_limited
-from ._user import User
-from ._userns import Mappings, user_namespace
+from ._userns import user_namespace
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["default"]
 
@@ -29,39 +32,7 @@ _SYSCTLS = {
 def default(
     rootfs: str | os.PathLike[str] | None,
     args: Sequence[str],
-    *,
-    cwd: str = "/",
-    env: Env = (),
-    terminal: bool = False,
-    console_size: ConsoleSize | None = None,
-    user: User = 0,
-    additional_gids: Sequence[int] = (),
-    cap_add: Sequence[str] = (),
-    cap_drop: Sequence[str] = (),
-    rlimits: Rlimits | None = None,
-    no_new_privileges: bool = False,
-    readonly: bool = False,
-    hostname: str | None = None,
-    mounts: Sequence[Mapping[str, Any]] = (),
-    shm_size: int = _SHM_SIZE,
-    devices: Sequence[str | os.PathLike[str]] = (),
-    memory: int | None = None,
-    memory_swap: int | None = None,
-    memory_reservation: int | None = None,
-    cpus: float | None = None,
-    cpu_shares: int | None = None,
-    cpuset_cpus: str | None = None,
-    cpuset_mems: str | None = None,
-    pids_limit: int | None = None,
-    host_network: bool = False,
-    network: str = PRIVATE,
-    pid: str = PRIVATE,
-    ipc: str = PRIVATE,
-    uts: str = PRIVATE,
-    cgroupns: str | None = None,
-    uid_mappings: Mappings = (),
-    gid_mappings: Mappings = (),
-    cgroups_path: str | None = None,
+    **given: Unpack[DefaultKeywords],
 ) -> dict[str, Any]:
     """A spec with dockerd's defaults: moby's ``oci.DefaultLinuxSpec()`` and what dockerd adds for every container.
 
@@ -74,109 +45,71 @@ def default(
             itself, and share it, unless ``readonly``. None is ``rootfs`` in the bundle that containerd makes, where it
             mounts a container's snapshot.
         args: the command and its arguments.
-        cwd: the working directory, an absolute path in the container.
-        env: the environment, as a mapping or as ``NAME=value`` strings, on top of dockerd's: PATH, and TERM with a
-            terminal, and HOSTNAME with a host name.
-        terminal: whether the process gets a terminal.
-        console_size: as ``process`` takes it.
-        user: as ``process`` takes it; names are looked up in rootfs.
-        additional_gids: further groups, by number.
-        cap_add: capabilities on top of dockerd's, with or without ``CAP_``, or ``ALL``.
-        cap_drop: capabilities less, or ``ALL``.
-        rlimits: as ``process`` takes them.
-        no_new_privileges: whether setuid binaries and file capabilities are without effect.
-        readonly: whether the root is mounted read-only.
-        hostname: the container's host name; None leaves the host's.
-        mounts: OCI mounts, as of ``bind`` and ``tmpfs``. They take the place of default ones on the same paths, and
-            come in the order of their depth.
-        shm_size: bytes of /dev/shm.
-        devices: devices of the host, as ``/dev/fuse`` or ``HOST:CONTAINER:rwm``.
-        memory: bytes, at least 6 MiB.
-        memory_swap: bytes of memory and swap together; -1 is no limit. None is twice memory, where the kernel
-            counts swap.
-        memory_reservation: bytes, at most memory.
-        cpus: CPUs' worth of time, such as 1.5.
-        cpu_shares: the weight against others, 1024 being the usual.
-        cpuset_cpus: the CPUs to run on, such as ``"0-2,7"``.
-        cpuset_mems: the memory nodes to use.
-        pids_limit: how many processes and threads there may be; 0 or less is no limit.
-        host_network: whether the network is the host's; short for ``network="host"``.
-        network: the network namespace: ``"private"``, ``"host"``, or the path of one to join.
-        pid: the namespace of processes, likewise.
-        ipc: the namespace of System V IPC, likewise; with ``"host"`` /dev/shm is the host's, too.
-        uts: the namespace of the host name, likewise.
-        cgroupns: the namespace of cgroups, likewise; None is dockerd's choice: ``"private"`` with cgroup v2, else
-            ``"host"``.
-        uid_mappings: the user ids of a user namespace, as ranges ``(container_id, host_id, size)`` or
-            ``options.IDMapping``; none: the host's user namespace. The files of the root belong to ids of the host, as
-            ``options.new_snapshot`` shifts them.
-        gid_mappings: its group ids, likewise.
-        cgroups_path: the cgroup; None leaves it to ``new_container``, which takes one that no other container has.
+        **given: see ``DefaultKeywords``.
 
     Raises:
         InvalidArgumentError: an argument is malformed, two contradict each other, or there is no such directory, user,
             group, capability or device.
     """
-    if host_network and network not in (PRIVATE, HOST):
-        raise InvalidArgumentError(f"host_network contradicts network={network!r}")
-    network = HOST if host_network else network
-    if hostname is not None and uts != PRIVATE:
-        raise InvalidArgumentError(f"hostname needs a namespace of the container's own, not uts={uts!r}")
-    if isinstance(memory, int) and memory_swap is None and swap_is_limited():
-        memory_swap = min(2 * memory, 2**63 - 1)
+    refuse_unknown("default", given, DefaultKeywords)
+    hostname = given.get("hostname")
+    modes = _modes(given)
+    if hostname is not None and modes["uts"] != PRIVATE:
+        raise InvalidArgumentError(f"hostname needs a namespace of the container's own, not uts={modes['uts']!r}")
+    limits = part_of(given, ResourceKeywords)
+    if isinstance(memory := limits.get("memory"), int) and limits.get("memory_swap") is None and swap_is_limited():
+        limits["memory_swap"] = min(2 * memory, 2**63 - 1)
 
     spec = _moby.default_spec()
-    spec["root"] = {"path": "rootfs" if rootfs is None else _directory(rootfs), "readonly": readonly}
-    spec["process"] = process(
-        args,
-        cwd=cwd,
-        env=env,
-        terminal=terminal,
-        console_size=console_size,
-        user=user,
-        additional_gids=additional_gids,
-        cap_add=cap_add,
-        cap_drop=cap_drop,
-        rlimits=rlimits,
-        no_new_privileges=no_new_privileges,
-        rootfs=rootfs,
-    )
+    path = "rootfs" if rootfs is None else _directory(rootfs)
+    spec["root"] = {"path": path, "readonly": given.get("readonly", False)}
+    spec["process"] = process(args, rootfs=rootfs, **part_of(given, ProcessKeywords))
     # Else it would be the daemon's, which is often spared.
     spec["process"]["oomScoreAdj"] = 0
     if hostname is not None:
         spec["hostname"] = hostname
         if not any(variable.startswith("HOSTNAME=") for variable in spec["process"]["env"]):
             spec["process"]["env"].insert(1, f"HOSTNAME={hostname}")
-    shared = [bind("/dev/shm", "/dev/shm")] if ipc == HOST else []
-    given = {mount.get("destination") for mount in mounts if isinstance(mount, Mapping)}
-    spec["mounts"] = merged(
-        _with_shm_size(spec["mounts"], shm_size), [*(shared if "/dev/shm" not in given else []), *mounts]
-    )
+    spec["mounts"] = _mounts(spec["mounts"], given, modes)
 
     linux = spec["linux"]
-    modes = {"network": network, "pid": pid, "ipc": ipc, "uts": uts, "cgroupns": cgroupns or cgroup_default()}
     linux["namespaces"] = namespaces(linux["namespaces"], modes)
-    linux |= (users := user_namespace(uid_mappings, gid_mappings, modes))
+    linux |= (users := user_namespace(given.get("uid_mappings", ()), given.get("gid_mappings", ()), modes))
     if users:
         linux["namespaces"].append({"type": "user"})
-    if network == PRIVATE and (sysctls := _sysctls(mapped=bool(users))):
+    if modes["network"] == PRIVATE and (sysctls := _sysctls(mapped=bool(users))):
         linux["sysctl"] = sysctls
-    for node, rule in map(device, devices):
+    for node, rule in map(device, given.get("devices", ())):
         linux.setdefault("devices", []).append(node)
         linux["resources"]["devices"].append(rule)
-    linux["resources"] |= resources(
-        memory=memory,
-        memory_swap=memory_swap,
-        memory_reservation=memory_reservation,
-        cpus=cpus,
-        cpu_shares=cpu_shares,
-        cpuset_cpus=cpuset_cpus,
-        cpuset_mems=cpuset_mems,
-        pids_limit=pids_limit,
-    )
-    if cgroups_path is not None:
+    linux["resources"] |= resources(**limits)
+    if (cgroups_path := given.get("cgroups_path")) is not None:
         linux["cgroupsPath"] = cgroups_path
     return spec
+
+
+def _modes(given: DefaultKeywords) -> dict[str, str]:
+    """Each namespace: private, the host's, or the path of one."""
+    network = given.get("network", PRIVATE)
+    if given.get("host_network", False):
+        if network not in (PRIVATE, HOST):
+            raise InvalidArgumentError(f"host_network contradicts network={network!r}")
+        network = HOST
+    return {
+        "network": network,
+        "pid": given.get("pid", PRIVATE),
+        "ipc": given.get("ipc", PRIVATE),
+        "uts": given.get("uts", PRIVATE),
+        "cgroupns": given.get("cgroupns") or cgroup_default(),
+    }
+
+
+def _mounts(defaults: list[dict[str, Any]], given: DefaultKeywords, modes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """dockerd's mounts and the given ones."""
+    mounts = given.get("mounts", ())
+    targets = {mount.get("destination") for mount in mounts if isinstance(mount, Mapping)}
+    shared = [bind("/dev/shm", "/dev/shm")] if modes["ipc"] == HOST and "/dev/shm" not in targets else []
+    return merged(_with_shm_size(defaults, given.get("shm_size", _SHM_SIZE)), [*shared, *mounts])
 
 
 def _directory(rootfs: str | os.PathLike[str]) -> str:

@@ -6,18 +6,18 @@ import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
 from ..types import ContainerInfo
 from . import _caps, _moby
+from ._keywords import ConsoleSize, Env, ProcessKeywords, refuse_unknown
 from ._user import User, gids, resolved
 
-__all__ = ["ConsoleSize", "Env", "Rlimits", "process", "process_of"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-Env = Mapping[str, str] | Sequence[str]
-Rlimits = Mapping[str, int | tuple[int, int]]
-ConsoleSize = tuple[int, int]
+__all__ = ["process", "process_of"]
 
 _RLIMIT_MAX = 2**64 - 1
 _TERM = "xterm"
@@ -26,41 +26,23 @@ _TERM = "xterm"
 def process(
     args: Sequence[str],
     *,
-    cwd: str = "/",
-    env: Env = (),
-    terminal: bool = False,
-    console_size: ConsoleSize | None = None,
-    user: User = 0,
-    additional_gids: Sequence[int] = (),
-    cap_add: Sequence[str] = (),
-    cap_drop: Sequence[str] = (),
-    rlimits: Rlimits | None = None,
-    no_new_privileges: bool = False,
     rootfs: str | os.PathLike[str] | None = None,
+    **given: Unpack[ProcessKeywords],
 ) -> dict[str, Any]:
     """The ``process`` part of a spec, with dockerd's defaults; ``process_of`` takes a container's own for an exec.
 
     Args:
         args: the command and its arguments.
-        cwd: the working directory, an absolute path in the container.
-        env: the environment, as a mapping or as ``NAME=value`` strings, on top of dockerd's: PATH, and TERM with a
-            terminal.
-        terminal: whether the process gets a terminal.
-        console_size: the terminal's width and height in characters from the start, such as
-            ``os.get_terminal_size()``. None: 0 and 0, until ``Process.resize`` sets them.
-        user: ``"user"``, ``"user:group"``, a uid or ``(uid, gid)``. Names, and the groups of a user, are looked up in
-            the files of rootfs as dockerd does; without rootfs there are only numbers, and the group is 0 unless given.
-        additional_gids: further groups, by number.
-        cap_add: capabilities on top of dockerd's, with or without ``CAP_``, or ``ALL``.
-        cap_drop: capabilities less, or ``ALL``, which leaves those of cap_add.
-        rlimits: limits by name, such as ``{"nofile": 1024, "core": (0, -1)}``: both limits, or soft and hard; -1 is
-            none.
-        no_new_privileges: whether setuid binaries and file capabilities are without effect.
         rootfs: the container's root, to look users up in.
+        **given: see ``ProcessKeywords``.
 
     Raises:
         InvalidArgumentError: an argument is malformed, or there is no such user, group or capability.
     """
+    refuse_unknown("process", given, ProcessKeywords)
+    cwd, terminal = given.get("cwd", "/"), given.get("terminal", False)
+    console_size, rlimits = given.get("console_size"), given.get("rlimits")
+    cap_add, cap_drop = given.get("cap_add", ()), given.get("cap_drop", ())
     if isinstance(args, (str, bytes)) or not args or not all(isinstance(arg, str) for arg in args):
         raise InvalidArgumentError(
             f'args must be a list of at least one string, such as ["/bin/echo", "hello"], not {args!r}'
@@ -68,11 +50,14 @@ def process(
     if not isinstance(cwd, str) or not cwd.startswith("/"):
         raise InvalidArgumentError(f"cwd must be an absolute path in the container, not {cwd!r}")
     basics = _moby.default_spec()["process"]["capabilities"]
+    variables = {"PATH": _moby.path()} | ({"TERM": _TERM} if terminal else {})
     wanted: dict[str, Any] = {
         "terminal": terminal,
-        "user": resolved(user, additional_gids, None if rootfs is None else os.fspath(rootfs)),
+        "user": resolved(
+            given.get("user", 0), given.get("additional_gids", ()), None if rootfs is None else os.fspath(rootfs)
+        ),
         "args": list(args),
-        "env": _listed({"PATH": _moby.path()} | ({"TERM": _TERM} if terminal else {}) | _variables(env)),
+        "env": _listed(variables | _variables(given.get("env", ()))),
         "cwd": cwd,
         "capabilities": {kind: _caps.tweaked(names, cap_add, cap_drop) for kind, names in basics.items()},
     }
@@ -80,7 +65,7 @@ def process(
         wanted["consoleSize"] = _console_size(console_size, terminal)
     if rlimits:
         wanted["rlimits"] = [_rlimit(name, limit) for name, limit in rlimits.items()]
-    if no_new_privileges:
+    if given.get("no_new_privileges", False):
         wanted["noNewPrivileges"] = True
     return wanted
 
@@ -127,7 +112,7 @@ def process_of(
             f"container must be what Container.info() returns, or a spec with a process, not {type(container).__name__}"
         )
     own: dict[str, Any] = copy.deepcopy(dict(found["process"]))
-    given = process(args, cwd="/" if cwd is None else cwd, terminal=terminal, console_size=console_size)
+    changed = process(args, cwd="/" if cwd is None else cwd, terminal=terminal, console_size=console_size)
     variables = dict(item.partition("=")[::2] for item in own.get("env") or ())
     if terminal:
         variables.setdefault("TERM", _TERM)
@@ -135,7 +120,7 @@ def process_of(
         own.pop("consoleSize", None)
         if own.get("terminal") and variables.get("TERM") == _TERM:  # it came with the container's terminal
             del variables["TERM"]
-    own |= {name: given[name] for name in ("args", "terminal", "consoleSize") if name in given}
+    own |= {name: changed[name] for name in ("args", "terminal", "consoleSize") if name in changed}
     own["env"] = _listed(variables | _variables(env))
     if cwd is not None:
         own["cwd"] = cwd

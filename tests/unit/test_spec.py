@@ -399,6 +399,15 @@ def test_keywords_that_are_malformed(keywords: Any, said: str) -> None:
         pyctd.spec.default("/", ["a"], **keywords)
 
 
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(pyctd.spec.default, ("/", ["a"])), (pyctd.spec.process, (["a"],)), (pyctd.spec.resources, ())],
+)
+def test_unknown_keywords(function: Callable[..., Any], args: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{function.__name__}\(\) got an unexpected keyword argument 'memroy'"):
+        function(*args, memroy=1 << 30)
+
+
 @pytest.mark.parametrize("target", ["there", "", None])
 def test_mounts_on_relative_paths(target: Any) -> None:
     with pytest.raises(pyctd.InvalidArgumentError, match="target must be an absolute path"):
