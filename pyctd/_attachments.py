@@ -30,11 +30,11 @@ class Made:
 
     def resize(self, width: int, height: int) -> None:
         """As ``Process.resize``."""
-        _native.run(_operations.resize(self.process, width, height), None)
+        _native.run(_operations.process_resize(self.process, width, height), None)
 
     def close_stdin(self) -> None:
         """As ``Process.close_stdin``."""
-        _native.run(_operations.close_stdin(self.process), None)
+        _native.run(_operations.process_close_stdin(self.process), None)
 
 
 class ReadyIO:

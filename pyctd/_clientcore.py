@@ -74,7 +74,7 @@ class ClientCore:
     def _connecting(self) -> _native.Operation[_native.Handle]:
         return _operations.client_new(self.address, self.namespace, self.state_dir, self._router.cookie)
 
-    def _take(self, made: _native.Handle) -> None:
+    def _own(self, made: _native.Handle) -> None:
         self._connected = made
         self._router.connect(made)
 

@@ -1,4 +1,7 @@
-"""Each operation of the C ABI once, for both faces: what goes to Go, and what its outcome means."""
+"""Each operation of the C ABI once, for both faces: what goes to Go, and what its outcome means.
+
+A function is called as its export, without ``pyctd_``.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def _process(done: Completion) -> tuple[Handle, int]:
 
 def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Operation[Handle]:
     return Operation(
-        "client_new",
+        "pyctd_client_new",
         (address, _arguments.text("namespace", namespace), state_dir, cookie),
         lambda done: Handle(done.value, f"client of {address}"),
         method="Client",
@@ -52,12 +55,12 @@ def client_new(address: str, namespace: str, state_dir: str, cookie: int) -> Ope
 
 
 def client_version(client: Handle) -> Operation[Version]:
-    return Operation("client_version", (client,), lambda done: Version(**from_json(done.data)))
+    return Operation("pyctd_client_version", (client,), lambda done: Version(**from_json(done.data)))
 
 
-def load_container(client: Handle, id: str) -> Operation[Handle]:
+def client_load_container(client: Handle, id: str) -> Operation[Handle]:
     return Operation(
-        "client_load_container",
+        "pyctd_client_load_container",
         (client, _arguments.text("id", id)),
         lambda done: Handle(done.value, f"container {id!r}", id),
         id=id,
@@ -72,17 +75,17 @@ def _container_info(item: dict[str, Any]) -> ContainerInfo:
     return ContainerInfo(**(item | times | {"extensions": extensions}))
 
 
-def containers(client: Handle, filters: Sequence[str]) -> Operation[list[ContainerInfo]]:
+def client_containers(client: Handle, filters: Sequence[str]) -> Operation[list[ContainerInfo]]:
     if not all(isinstance(one, str) for one in filters):
         raise InvalidArgumentError(f"filters must be strings such as 'id==web', not {filters!r:.200}")
     return Operation(
-        "client_containers",
+        "pyctd_client_containers",
         (client, dumped("filters", filters)),
         lambda done: [_container_info(item) for item in from_json(done.data)],
     )
 
 
-def new_container(
+def client_new_container(
     client: Handle,
     replace: bool,
     id: str,
@@ -99,7 +102,7 @@ def new_container(
             raise InvalidArgumentError(f"opts must come from pyctd.options, not {type(opt).__name__}")
     options = b",".join(to_json(f"opts[{n}]", {"name": opt.name, "value": opt.value}) for n, opt in enumerate(opts))
     return Operation(
-        "client_new_container",
+        "pyctd_client_new_container",
         (
             client,
             int(replace),
@@ -119,7 +122,7 @@ def new_container(
 # -- Container -------------------------------------------------------------------------------------------------------
 
 
-def new_task(
+def container_new_task(
     container: Handle,
     checkpoint_dir: str | os.PathLike[str],
     with_stdin: bool,
@@ -130,30 +133,31 @@ def new_task(
     directory = os.path.abspath(given) if given else ""
     args = (container, directory, _stdin(with_stdin, attachment), attachment.cookie, int(start))
     method = "Container.start" if start else ""
-    return Operation("container_new_task", args, _process, makes=f"the task of {container.what}", method=method)
+    return Operation("pyctd_container_new_task", args, _process, makes=f"the task of {container.what}", method=method)
 
 
 def _stdin(with_stdin: bool, attachment: Attachment) -> int:
     return int(_arguments.flag("with_stdin", with_stdin) or attachment.wants_stdin)
 
 
-def task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
-    return Operation("container_task", (container, cookie), _process, method="Container.attach_task" if cookie else "")
+def container_task(container: Handle, cookie: int) -> Operation[tuple[Handle, int]]:
+    method = "Container.attach_task" if cookie else ""
+    return Operation("pyctd_container_task", (container, cookie), _process, method=method)
 
 
 def container_delete(container: Handle) -> Operation[None]:
-    return Operation("container_delete", (container,), _nothing)
+    return Operation("pyctd_container_delete", (container,), _nothing)
 
 
 def container_info(container: Handle) -> Operation[ContainerInfo]:
-    return Operation("container_info", (container,), lambda done: _container_info(from_json(done.data)))
+    return Operation("pyctd_container_info", (container,), lambda done: _container_info(from_json(done.data)))
 
 
 def container_set_labels(container: Handle, labels: Mapping[str, str]) -> Operation[dict[str, str]]:
     data = to_json("labels", labels)
     if not all(isinstance(text, str) for item in labels.items() for text in item):
         raise InvalidArgumentError("labels must map strings to strings")
-    return Operation("container_set_labels", (container, data), lambda done: from_json(done.data))
+    return Operation("pyctd_container_set_labels", (container, data), lambda done: from_json(done.data))
 
 
 # -- Process ---------------------------------------------------------------------------------------------------------
@@ -200,45 +204,44 @@ def _status(done: Completion) -> Status:
     return Status(from_json(done.data)["status"], done.code, to_datetime(done.sec, done.nsec))
 
 
-def kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None]:
-    return Operation("process_kill", (process, signal_number(signal)), _nothing)
+def process_kill(process: Handle, signal: int | str | signals.Signals) -> Operation[None]:
+    return Operation("pyctd_process_kill", (process, signal_number(signal)), _nothing)
 
 
-def resize(process: Handle, width: int, height: int) -> Operation[None]:
-    return Operation(
-        "process_resize", (process, _arguments.number("width", width), _arguments.number("height", height)), _nothing
-    )
+def process_resize(process: Handle, width: int, height: int) -> Operation[None]:
+    size = (_arguments.number("width", width), _arguments.number("height", height))
+    return Operation("pyctd_process_resize", (process, *size), _nothing)
 
 
-def wait(process: Handle) -> Operation[ExitStatus]:
-    return Operation("process_wait", (process,), _exit_status)
+def process_wait(process: Handle) -> Operation[ExitStatus]:
+    return Operation("pyctd_process_wait", (process,), _exit_status)
 
 
 def process_delete(process: Handle) -> Operation[ExitStatus]:
-    return Operation("process_delete", (process,), _exit_status)
+    return Operation("pyctd_process_delete", (process,), _exit_status)
 
 
-def close_stdin(process: Handle) -> Operation[None]:
-    return Operation("process_close_stdin", (process,), _nothing)
+def process_close_stdin(process: Handle) -> Operation[None]:
+    return Operation("pyctd_process_close_stdin", (process,), _nothing)
 
 
-def status(process: Handle) -> Operation[Status]:
-    return Operation("process_status", (process,), _status)
+def process_status(process: Handle) -> Operation[Status]:
+    return Operation("pyctd_process_status", (process,), _status)
 
 
 # -- Task ------------------------------------------------------------------------------------------------------------
 
 
 def task_start(task: Handle) -> Operation[None]:
-    return Operation("task_start", (task,), _nothing)
+    return Operation("pyctd_task_start", (task,), _nothing)
 
 
-def pause(task: Handle) -> Operation[None]:
-    return Operation("task_pause", (task,), _nothing)
+def task_pause(task: Handle) -> Operation[None]:
+    return Operation("pyctd_task_pause", (task,), _nothing)
 
 
-def resume(task: Handle) -> Operation[None]:
-    return Operation("task_resume", (task,), _nothing)
+def task_resume(task: Handle) -> Operation[None]:
+    return Operation("pyctd_task_resume", (task,), _nothing)
 
 
 def _stats(done: Completion) -> Stats:
@@ -247,23 +250,23 @@ def _stats(done: Completion) -> Stats:
     return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
 
 
-def stats(task: Handle) -> Operation[Stats]:
-    return Operation("task_stats", (task,), _stats)
+def task_stats(task: Handle) -> Operation[Stats]:
+    return Operation("pyctd_task_stats", (task,), _stats)
 
 
-def pids(task: Handle) -> Operation[list[ProcessInfo]]:
-    return Operation("task_pids", (task,), lambda done: [ProcessInfo(**item) for item in from_json(done.data)])
+def task_pids(task: Handle) -> Operation[list[ProcessInfo]]:
+    return Operation("pyctd_task_pids", (task,), lambda done: [ProcessInfo(**item) for item in from_json(done.data)])
 
 
-def summary(task: Handle) -> Operation[list[Summary]]:
-    return Operation("task_summary", (task,), lambda done: [Summary(**item) for item in from_json(done.data)])
+def task_summary(task: Handle) -> Operation[list[Summary]]:
+    return Operation("pyctd_task_summary", (task,), lambda done: [Summary(**item) for item in from_json(done.data)])
 
 
-def force_delete(task: Handle) -> Operation[None]:
-    return Operation("task_force_delete", (task,), _nothing)
+def task_force_delete(task: Handle) -> Operation[None]:
+    return Operation("pyctd_task_force_delete", (task,), _nothing)
 
 
-def exec(
+def task_exec(
     task: Handle, process_id: str, spec: SpecLike, with_stdin: bool, attachment: Attachment
 ) -> Operation[tuple[Handle, int]]:
     args = (
@@ -273,49 +276,50 @@ def exec(
         _stdin(with_stdin, attachment),
         attachment.cookie,
     )
-    return Operation("task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}", id=process_id)
+    return Operation("pyctd_task_exec", args, _process, makes=f"exec {process_id!r} of {task.what}", id=process_id)
 
 
-def load_process(task: Handle, process_id: str) -> Operation[tuple[Handle, int]]:
-    return Operation("task_load_process", (task, _arguments.text("process_id", process_id)), _process, id=process_id)
+def task_load_process(task: Handle, process_id: str) -> Operation[tuple[Handle, int]]:
+    args = (task, _arguments.text("process_id", process_id))
+    return Operation("pyctd_task_load_process", args, _process, id=process_id)
 
 
-def update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
-    return Operation("task_update_resources", (task, resources_json(resources)), _nothing)
+def task_update_resources(task: Handle, resources: SpecLike) -> Operation[None]:
+    return Operation("pyctd_task_update_resources", (task, resources_json(resources)), _nothing)
 
 
-def create_checkpoint(task: Handle, directory: str | os.PathLike[str], exit: bool) -> Operation[None]:
+def task_create_checkpoint(task: Handle, directory: str | os.PathLike[str], exit: bool) -> Operation[None]:
     args = (task, _arguments.directory("directory", directory), int(_arguments.flag("exit", exit)))
-    return Operation("task_create_checkpoint", args, _nothing)
+    return Operation("pyctd_task_create_checkpoint", args, _nothing)
 
 
 # -- stdio -----------------------------------------------------------------------------------------------------------
 
 
 def stdio_open(stdio: Handle, stream: int) -> Operation[int]:
-    return Operation("stdio_open", (stdio, stream), lambda done: done.value)
+    return Operation("pyctd_stdio_open", (stdio, stream), lambda done: done.value)
 
 
 def stdio_close_stream(stdio: Handle, stream: int) -> Operation[None]:
-    return Operation("stdio_close_stream", (stdio, stream), _nothing)
+    return Operation("pyctd_stdio_close_stream", (stdio, stream), _nothing)
 
 
 def stdio_cancel(stdio: Handle) -> Operation[None]:
-    return Operation("stdio_cancel", (stdio,), _nothing)
+    return Operation("pyctd_stdio_cancel", (stdio,), _nothing)
 
 
 def stdio_close(stdio: Handle) -> Operation[None]:
-    return Operation("stdio_close", (stdio,), _nothing)
+    return Operation("pyctd_stdio_close", (stdio,), _nothing)
 
 
 # -- Engine ----------------------------------------------------------------------------------------------------------
 
 
 def engine_start(
-    root: str, state: str, log_level: str, path: str, take: Callable[[Completion], None]
+    root: str, state: str, log_level: str, path: str, decode: Callable[[Completion], None]
 ) -> Operation[None]:
-    return Operation("engine_start", (root, state, log_level, os.fsencode(path)), take, method="Engine")
+    return Operation("pyctd_engine_start", (root, state, log_level, os.fsencode(path)), decode, method="Engine")
 
 
 def engine_discard(engine: Handle, root: bool, state: bool) -> Operation[None]:
-    return Operation("engine_discard", (engine, int(root), int(state)), _nothing)
+    return Operation("pyctd_engine_discard", (engine, int(root), int(state)), _nothing)

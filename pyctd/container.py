@@ -89,7 +89,7 @@ class Container(ContainerCore):
         timeout: float | None,
     ) -> Task:
         with _attachments.attaching(attach_stdio) as attachment:
-            operation = _operations.new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
+            operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = _native.run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
 
@@ -111,7 +111,7 @@ class Container(ContainerCore):
             StdioError: attach_stdio raised.
         """
         with _attachments.attaching(attach_stdio, existing=True) as attachment:
-            made = _native.run(_operations.task(self._handle, attachment.cookie), timeout)
+            made = _native.run(_operations.container_task(self._handle, attachment.cookie), timeout)
         return Task(self.id, self.id, made, attachment)
 
     def delete(self, *, timeout: float | None = None) -> None:

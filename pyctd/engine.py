@@ -80,7 +80,7 @@ class Engine:
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
-            operation = _operations.engine_start(root_path, state_path, log_level, path, self._take)
+            operation = _operations.engine_start(root_path, state_path, log_level, path, self._own)
             starting = _native.Call(operation, timeout)
         except BaseException:
             self._remove_directories()
@@ -92,7 +92,7 @@ class Engine:
                 self._remove_directories()
             raise
 
-    def _take(self, started: _native.Completion) -> None:
+    def _own(self, started: _native.Completion) -> None:
         self.address = started.data.decode()
         self._handle = _native.Handle(started.value, "engine")
         _running.add(self)

@@ -72,11 +72,11 @@ class Process(ProcessCore):
             NotFoundError: the process has ended.
             InvalidArgumentError: there is no such signal.
         """
-        _native.run(_operations.kill(self._handle, signal), timeout)
+        _native.run(_operations.process_kill(self._handle, signal), timeout)
 
     def resize(self, width: int, height: int, *, timeout: float | None = None) -> None:
         """Sets the size of the process's terminal, in characters (Go: ``Process.Resize``)."""
-        _native.run(_operations.resize(self._handle, width, height), timeout)
+        _native.run(_operations.process_resize(self._handle, width, height), timeout)
 
     def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """Waits until the process has exited, restarts of the daemon included (Go: containerd's ``Process.Wait``).
@@ -95,7 +95,7 @@ class Process(ProcessCore):
         """
         until = self._until(timeout)
         if self._exit is None:
-            self._exit = _native.run(_operations.wait(self._handle), timeout)
+            self._exit = _native.run(_operations.process_wait(self._handle), timeout)
         self._attachment.ready.drain(until)
         return self._exit
 
@@ -122,7 +122,7 @@ class Process(ProcessCore):
         The process reads the end of its stdin once every writer has closed the FIFO. Closing ``DirectIO.stdin`` does
         both.
         """
-        _native.run(_operations.close_stdin(self._handle), timeout)
+        _native.run(_operations.process_close_stdin(self._handle), timeout)
 
     def status(self, *, timeout: float | None = None) -> Status:
         """The process's state (Go: ``Task.Status``).
@@ -130,4 +130,4 @@ class Process(ProcessCore):
         Raises:
             NotFoundError: it is deleted.
         """
-        return _native.run(_operations.status(self._handle), timeout)
+        return _native.run(_operations.process_status(self._handle), timeout)

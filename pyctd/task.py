@@ -32,7 +32,7 @@ class Task(Process):
         Raises:
             UnknownError: the task is not running; ``reason`` has its state.
         """
-        _native.run(_operations.pause(self._handle), timeout)
+        _native.run(_operations.task_pause(self._handle), timeout)
 
     def resume(self, *, timeout: float | None = None) -> None:
         """Thaws a paused task (Go: ``Task.Resume``).
@@ -40,7 +40,7 @@ class Task(Process):
         Raises:
             UnknownError: the task is not paused; ``reason`` has its state.
         """
-        _native.run(_operations.resume(self._handle), timeout)
+        _native.run(_operations.task_resume(self._handle), timeout)
 
     def stats(self, *, timeout: float | None = None) -> Stats:
         """What the task uses, from its cgroup (Go: ``Task.Stats``).
@@ -53,7 +53,7 @@ class Task(Process):
             UnimplementedError: the shim sends metrics of another type, which the error names.
             UnknownError: likewise, where the type is not known to libcontainerd either.
         """
-        return _native.run(_operations.stats(self._handle), timeout)
+        return _native.run(_operations.task_stats(self._handle), timeout)
 
     def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
         """The processes inside the task, its execs' too, by their ids on the host (Go: ``Task.Pids``).
@@ -63,7 +63,7 @@ class Task(Process):
         Raises:
             NotFoundError: the task is deleted.
         """
-        return _native.run(_operations.pids(self._handle), timeout)
+        return _native.run(_operations.task_pids(self._handle), timeout)
 
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
         """What the runtime tells of each process (Go: ``Task.Summary``); nothing, of a task that has ended.
@@ -75,7 +75,7 @@ class Task(Process):
             NotFoundError: the task is deleted.
             UnknownError: the details of a process can't be decoded.
         """
-        return _native.run(_operations.summary(self._handle), timeout)
+        return _native.run(_operations.task_summary(self._handle), timeout)
 
     def force_delete(self, *, timeout: float | None = None) -> None:
         """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``).
@@ -84,7 +84,7 @@ class Task(Process):
             timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next one of
                 this object waits for it.
         """
-        _native.run(_operations.force_delete(self._handle), timeout)
+        _native.run(_operations.task_force_delete(self._handle), timeout)
 
     def exec(
         self,
@@ -118,7 +118,7 @@ class Task(Process):
             StdioError: attach_stdio raised.
         """
         with _attachments.attaching(attach_stdio) as attachment:
-            operation = _operations.exec(self._handle, process_id, spec, with_stdin, attachment)
+            operation = _operations.task_exec(self._handle, process_id, spec, with_stdin, attachment)
             made = _native.run(operation, timeout)
         return Process(process_id, self.container_id, made, attachment)
 
@@ -139,7 +139,7 @@ class Task(Process):
             InvalidArgumentError: the id is malformed, or is the task's own.
         """
         with _attachments.attaching(None, existing=True) as attachment:
-            made = _native.run(_operations.load_process(self._handle, process_id), timeout)
+            made = _native.run(_operations.task_load_process(self._handle, process_id), timeout)
         return Process(process_id, self.container_id, made, attachment)
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
@@ -161,7 +161,7 @@ class Task(Process):
             UnknownError: runc or the kernel does not take a value, such as a memory limit below what is in use or a CPU
                 that the machine does not have, or the task has ended. Other limits of the same call may be changed.
         """
-        _native.run(_operations.update_resources(self._handle, resources), timeout)
+        _native.run(_operations.task_update_resources(self._handle, resources), timeout)
 
     def create_checkpoint(
         self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None
@@ -189,4 +189,4 @@ class Task(Process):
             UnknownError: CRIU failed, or the task is not running. In the former case ``__cause__`` is a ``CriuError``
                 with CRIU's own reason, where its log can be read: by root on the daemon's machine. The task runs on.
         """
-        _native.run(_operations.create_checkpoint(self._handle, directory, exit), timeout)
+        _native.run(_operations.task_create_checkpoint(self._handle, directory, exit), timeout)

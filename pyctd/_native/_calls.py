@@ -32,16 +32,16 @@ class Operation(Generic[T]):
     """An operation of the C ABI, and what its outcome means.
 
     Args:
-        name: its export is ``pyctd_<name>``.
+        export: its function of the C ABI.
         args: its arguments beyond the queue and the timeout.
         decode: what a successful completion means; a handle in it gets its owner here.
         makes: what containerd has afterwards that it did not have before, in words; empty for nothing.
-        method: the method that makes the call, unless the name tells.
+        method: the method that makes the call, unless the export tells.
         id: the id of the container or exec to find or make, which no handle has yet.
     """
 
-    __slots__ = ("_method", "args", "decode", "id", "makes", "name")
-    name: str
+    __slots__ = ("_method", "args", "decode", "export", "id", "makes")
+    export: str
     args: tuple[Argument, ...]
     decode: Callable[[Completion], T]
     makes: str
@@ -49,14 +49,14 @@ class Operation(Generic[T]):
 
     def __init__(
         self,
-        name: str,
+        export: str,
         args: tuple[Argument, ...],
         decode: Callable[[Completion], T],
         makes: str = "",
         method: str = "",
         id: str | None = None,
     ) -> None:
-        self.name = name
+        self.export = export
         self.args = args
         self.decode = decode
         self.makes = makes
@@ -66,7 +66,7 @@ class Operation(Generic[T]):
     @property
     def method(self) -> str:
         """The method that makes the call, such as ``Container.delete``."""
-        noun, _, verb = self.name.partition("_")
+        noun, _, verb = self.export.removeprefix("pyctd_").partition("_")
         return self._method or f"{noun.capitalize()}.{verb}"
 
 
@@ -104,7 +104,7 @@ class Call(Generic[T]):
         operation = self.operation
         self._queue = queue
         try:
-            queue.start(f"pyctd_{operation.name}", _nanoseconds(self._timeout), operation.args, self._number)
+            queue.start(operation.export, _nanoseconds(self._timeout), operation.args, self._number)
         except OverflowError as error:
             raise self._about(errors.InvalidArgumentError(f"a number is out of range: {error}")) from error
         if self._number.value < 0:

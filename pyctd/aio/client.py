@@ -79,7 +79,7 @@ class Client(ClientCore):
                     if isinstance(self._runner, LoopRunner):
                         self._runner.loop = loop
                         at_loop_end(self._runner)
-                    self._take(await run(self._connecting(), self._timeout))
+                    self._own(await run(self._connecting(), self._timeout))
         return self
 
     def __await__(self) -> Generator[Any, None, Client]:
@@ -91,11 +91,11 @@ class Client(ClientCore):
 
     async def load_container(self, id: str, *, timeout: float | None = None) -> Container:
         """As ``pyctd.Client.load_container`` (Go: ``Client.LoadContainer``)."""
-        return Container(id, await run(_operations.load_container(self._handle, id), timeout))
+        return Container(id, await run(_operations.client_load_container(self._handle, id), timeout))
 
     async def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
         """As ``pyctd.Client.containers`` (Go: containerd's ``Client.Containers``)."""
-        return await run(_operations.containers(self._handle, filters), timeout)
+        return await run(_operations.client_containers(self._handle, filters), timeout)
 
     async def new_container(
         self,
@@ -108,7 +108,7 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> Container:
         """As ``pyctd.Client.new_container`` (Go: ``Client.NewContainer``)."""
-        operation = _operations.new_container(self._handle, False, id, spec, shim, runtime_options, opts)
+        operation = _operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
         return Container(id, await run(operation, timeout))
 
     async def replace_container(
@@ -122,7 +122,7 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> Container:
         """As ``pyctd.Client.replace_container`` (Go: ``libcontainerd.ReplaceContainer``)."""
-        operation = _operations.new_container(self._handle, True, id, spec, shim, runtime_options, opts)
+        operation = _operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
         return Container(id, await run(operation, timeout))
 
     def events(

@@ -53,7 +53,7 @@ class Container(ContainerCore):
         timeout: float | None,
     ) -> Task:
         with _attachments.attaching(attach_stdio) as attachment:
-            operation = _operations.new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
+            operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = await run(operation, timeout)
         return Task(self.id, self.id, made, attachment)
 
@@ -64,7 +64,7 @@ class Container(ContainerCore):
     async def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
         """As ``pyctd.Container.attach_task`` (Go: ``Container.AttachTask``)."""
         with _attachments.attaching(attach_stdio, existing=True) as attachment:
-            made = await run(_operations.task(self._handle, attachment.cookie), timeout)
+            made = await run(_operations.container_task(self._handle, attachment.cookie), timeout)
         return Task(self.id, self.id, made, attachment)
 
     async def delete(self, *, timeout: float | None = None) -> None:

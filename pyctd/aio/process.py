@@ -28,17 +28,17 @@ class Process(ProcessCore):
 
     async def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.kill`` (Go: ``Process.Kill``)."""
-        await run(_operations.kill(self._handle, signal), timeout)
+        await run(_operations.process_kill(self._handle, signal), timeout)
 
     async def resize(self, width: int, height: int, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.resize`` (Go: ``Process.Resize``)."""
-        await run(_operations.resize(self._handle, width, height), timeout)
+        await run(_operations.process_resize(self._handle, width, height), timeout)
 
     async def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """As ``pyctd.Process.wait`` (Go: containerd's ``Process.Wait``)."""
         until = self._until(timeout)
         if self._exit is None:
-            status = await run(_operations.wait(self._handle), timeout)
+            status = await run(_operations.process_wait(self._handle), timeout)
             self._exit = status
         io = self._attachment.io
         if isinstance(io, LoopIO):
@@ -55,8 +55,8 @@ class Process(ProcessCore):
 
     async def close_stdin(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.close_stdin`` (Go: containerd's ``CloseIO`` with ``WithStdinCloser``)."""
-        await run(_operations.close_stdin(self._handle), timeout)
+        await run(_operations.process_close_stdin(self._handle), timeout)
 
     async def status(self, *, timeout: float | None = None) -> Status:
         """As ``pyctd.Process.status`` (Go: ``Task.Status``)."""
-        return await run(_operations.status(self._handle), timeout)
+        return await run(_operations.process_status(self._handle), timeout)

@@ -71,7 +71,7 @@ class LoopIO(ReadyIO):
         process = await self._attached
         if process is not None:
             with contextlib.suppress(errors.Error):  # containerd answers so when the process has ended by itself
-                await run(_operations.close_stdin(process), None)
+                await run(_operations.process_close_stdin(process), None)
 
     def made(self, process: Made, existing: bool) -> None:
         """As ``ReadyIO.made``."""

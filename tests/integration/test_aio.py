@@ -156,13 +156,13 @@ def test_tasks_that_connect_one_client_at_once_share_the_connection(
 ) -> None:
     """Where the first of them is cancelled, the next connects it."""
     made: list[_native.Handle] = []
-    take = aio.Client._take
+    own = aio.Client._own
 
     def noted(client: aio.Client, handle: _native.Handle) -> None:
         made.append(handle)
-        take(client, handle)
+        own(client, handle)
 
-    monkeypatch.setattr(aio.Client, "_take", noted)
+    monkeypatch.setattr(aio.Client, "_own", noted)
 
     async def test() -> None:
         client = case.client()

@@ -276,7 +276,7 @@ def test_an_interrupted_engine_leaves_nothing(
         eventually(lambda: not list(directory.iterdir()), "the directories gone")
         assert not leaks.processes(f"{directory}/")
     # before it is started in Go, when Go has told of its end, and when its handle is to be owned
-    for function in ("match_log_level", "_copy", "_take"):
+    for function in ("match_log_level", "_copy", "_own"):
         with Interrupt(function) as interrupt:
             pyctd.Engine()
         assert interrupt.came

@@ -236,25 +236,25 @@ def test_what_is_no_string_is_named(wrong: Any) -> None:
     handle: Any = 0
     calls: dict[str, Callable[[], object]] = {
         "namespace": lambda: pyctd.Client("/nowhere.sock", wrong, "/tmp"),
-        "id": lambda: _operations.load_container(handle, wrong),
-        "shim": lambda: _operations.new_container(handle, False, "c", spec, wrong, None, ()),
-        "process_id": lambda: _operations.exec(handle, wrong, spec["process"], False, Attachment(None, False)),
+        "id": lambda: _operations.client_load_container(handle, wrong),
+        "shim": lambda: _operations.client_new_container(handle, False, "c", spec, wrong, None, ()),
+        "process_id": lambda: _operations.task_exec(handle, wrong, spec["process"], False, Attachment(None, False)),
     }
     spec = pyctd.spec.default("/", ["/bin/true"])
     for name, call in calls.items():
         with pytest.raises(pyctd.InvalidArgumentError, match=f"^{name} must be a string, not "):
             call()
     with pytest.raises(pyctd.InvalidArgumentError, match="^id must be a string, not "):
-        _operations.new_container(handle, False, wrong, spec, "runc", None, ())
+        _operations.client_new_container(handle, False, wrong, spec, "runc", None, ())
 
 
 @pytest.mark.parametrize("wrong", [None, "80", 80.0], ids=repr)
 def test_what_is_no_number_is_named(wrong: Any) -> None:
     handle: Any = 0
     with pytest.raises(pyctd.InvalidArgumentError, match="^width must be a whole number, not "):
-        _operations.resize(handle, wrong, 24)
+        _operations.process_resize(handle, wrong, 24)
     with pytest.raises(pyctd.InvalidArgumentError, match="^height must be a whole number, not "):
-        _operations.resize(handle, 80, wrong)
+        _operations.process_resize(handle, 80, wrong)
 
 
 def test_engine_arguments(tmp_path: Path) -> None:
