@@ -1,5 +1,6 @@
 """containerd for Python, with dockerd's own behaviour: moby's libcontainerd client, behind CFFI."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import options, spec, stdio
@@ -42,9 +43,7 @@ else:
         """Loads slow imports on first use: ``pyctd.aio`` (asyncio), ``pyctd.metrics`` (msgspec), ``Engine`` (subprocess
         handling) and ``__version__`` (importlib.metadata)."""
         if name in ("aio", "metrics", "Engine"):
-            import importlib
-
-            module = importlib.import_module(f".{name.lower()}", __name__)
+            module = _import_module(f".{name.lower()}", __name__)
             return module.Engine if name == "Engine" else module
         if name == "__version__":
             from importlib.metadata import version

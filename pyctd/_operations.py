@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import os
+import signal as signals
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from .spec._given import SpecLike, process_json, resources_json, spec_json
 from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, Stats, Status, Summary, Version, to_datetime
 
 if TYPE_CHECKING:
-    import signal as signals
-
     from ._attachments import Attachment
 
 _FIRST_REAL_TIME, _LAST_SIGNAL = 34, 64
@@ -165,8 +164,6 @@ def container_set_labels(container: Handle, labels: Mapping[str, str]) -> Operat
 
 def signal_number(signal: int | str | signals.Signals) -> int:
     """A signal's number, from its number or its name with or without SIG. Raises InvalidArgumentError."""
-    import signal as signals  # it makes four enumerations, for kill alone
-
     number: int | None = None
     if isinstance(signal, str):
         name = signal.upper().removeprefix("SIG")
@@ -189,8 +186,6 @@ def signal_number(signal: int | str | signals.Signals) -> int:
 
 def signal_names() -> list[str]:
     """The names of signals without SIG, by their numbers."""
-    import signal as signals
-
     return [*(one.name.removeprefix("SIG") for one in signals.Signals if one < _FIRST_REAL_TIME), *_MORE_SIGNALS]
 
 
@@ -245,7 +240,7 @@ def task_resume(task: Handle) -> Operation[None]:
 
 
 def _stats(done: Completion) -> Stats:
-    from . import metrics  # on first use: it is not needed for anything else
+    from . import metrics  # here, because msgspec takes 10 ms or more to import
 
     return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
 

@@ -1,6 +1,7 @@
 """Loads the Go library once, when it is first needed, and shuts it down at exit."""
 
 import atexit
+import ctypes
 import mmap
 import os
 import resource
@@ -43,8 +44,6 @@ def load() -> Any:
 
 def _refuse_subinterpreter() -> None:
     """CFFI refuses those with a GIL of their own; in the others Go's callbacks would enter the main interpreter."""
-    import ctypes  # which takes longer than all that is loaded with it
-
     get, number = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_GetID
     get.restype, number.argtypes, number.restype = ctypes.c_void_p, [ctypes.c_void_p], ctypes.c_int64
     if number(get()) != 0:

@@ -1,6 +1,7 @@
-"""The keywords that make a spec: each is stated, typed and documented here, and nowhere else."""
+"""The keywords that make a spec: each is stated, typed and documented here, and nowhere else.
 
-from __future__ import annotations
+The annotations are not postponed: an import would compile each of them.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
