@@ -41,8 +41,8 @@ def version_of(client: pyctd.Client) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def write_image(path: Path, name: str, rootfs: Path, config: dict[str, Any]) -> None:
-    """Writes an OCI image of one layer as ``ctr images import`` takes it."""
+def write_image(path: Path, name: str, rootfs: Path, config: dict[str, Any], padding: int = 0) -> None:
+    """Writes an OCI image of one layer as ``ctr images import`` takes it, with blanks at the end of its config."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for entry in sorted(rootfs.iterdir()):
@@ -65,7 +65,7 @@ def write_image(path: Path, name: str, rootfs: Path, config: dict[str, Any]) -> 
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{oci}.manifest.v1+json",
-        "config": blob(json.dumps(described).encode(), f"{oci}.config.v1+json"),
+        "config": blob(json.dumps(described).encode() + b" " * padding, f"{oci}.config.v1+json"),
         "layers": [content],
     }
     listed = blob(json.dumps(manifest).encode(), f"{oci}.manifest.v1+json")

@@ -53,7 +53,7 @@ func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory str
 	}
 	defer place.close()
 	begun := time.Now()
-	err = task.CreateCheckpoint(ctx, directory, exit)
+	err = task.CreateCheckpoint(ofAnyLength(ctx), directory, exit)
 	if err != nil {
 		err = withCriuReason(err, begun)
 		if cleared := place.clear(); cleared != nil {

@@ -90,14 +90,14 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	if err := checkStateDir(stateDir); err != nil {
 		return Result{}, err
 	}
-	events, uploads := newReadyEvents(), &uploads{}
+	events, contents := newReadyEvents(), &blobs{}
 	daemon, err := connect(ctx, address, containerd.WithDefaultNamespace(namespace),
-		containerd.WithServices(containerd.WithEventService(events), containerd.WithContentStore(uploads)))
+		containerd.WithServices(containerd.WithEventService(events), containerd.WithContentStore(contents)))
 	if err != nil {
 		return Result{}, err
 	}
 	events.EventService = proxy.NewRemoteEvents(daemon.Conn())
-	uploads.Store = contentproxy.NewContentStore(daemon.Conn())
+	contents.Store = contentproxy.NewContentStore(daemon.Conn())
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, namespace: namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)

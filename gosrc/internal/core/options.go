@@ -78,10 +78,8 @@ var containerOpts = map[string]containerOpt{
 		// typeurl takes only registered types, but anything that is an Any already as it stands.
 		return containerd.WithContainerExtension(v.Name, &anypb.Any{TypeUrl: v.TypeURL, Value: v.Value})
 	}),
-	"image": ofImage(func(i containerd.Image, _ imageValue) containerd.NewContainerOpts { return containerd.WithImage(i) }),
-	"image_config_labels": ofImage(func(i containerd.Image, _ imageValue) containerd.NewContainerOpts {
-		return containerd.WithImageConfigLabels(i)
-	}),
+	"image":               ofImage(func(i containerd.Image, _ imageValue) containerd.NewContainerOpts { return containerd.WithImage(i) }),
+	"image_config_labels": ofImage(imageConfigLabels),
 	"image_stop_signal": ofImage(func(i containerd.Image, v stopSignalValue) containerd.NewContainerOpts {
 		return containerd.WithImageStopSignal(i, v.Default)
 	}),

@@ -26,8 +26,8 @@ import (
 // in the cgroup that it was checkpointed in, which another container may own, or nobody. So pyctd changes that cgroup in the
 // checkpoint on its way to containerd. The caller's directory stays as it is.
 
-// uploads is the store to which libcontainerd uploads the checkpoint of a restore.
-type uploads struct {
+// blobs is containerd's content store, from which images are read, and to which libcontainerd uploads the checkpoint of a restore.
+type blobs struct {
 	content.Store // set once the connection exists
 }
 
@@ -38,8 +38,8 @@ func intoCgroup(ctx context.Context, cgroup string) context.Context {
 	return context.WithValue(ctx, newHome{}, cgroup)
 }
 
-func (u *uploads) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	writer, err := u.Store.Writer(ctx, opts...)
+func (b *blobs) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	writer, err := b.Store.Writer(ctx, opts...)
 	home, moves := ctx.Value(newHome{}).(string)
 	if err != nil || !moves {
 		return writer, err

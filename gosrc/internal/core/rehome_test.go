@@ -160,7 +160,7 @@ func TestAnUploadIsMovedOnItsWay(t *testing.T) {
 	image := imageOf(t, entryOf([]string{"p/old"}, member("", "/p/old")))
 	big := string(bytes.Repeat([]byte("page"), 1<<18))
 	to := &memoryWriter{}
-	writer, err := (&uploads{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
+	writer, err := (&blobs{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestAnUploadThatFailsOrIsGivenUp(t *testing.T) {
 		"a store that fails": {archiveOf(t, "cgroup.img", image), full, func(err error) bool { return errors.Is(err, full) }},
 	} {
 		to := &memoryWriter{fails: test.fails}
-		writer, err := (&uploads{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
+		writer, err := (&blobs{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestAnUploadThatFailsOrIsGivenUp(t *testing.T) {
 		}
 	}
 	to := &memoryWriter{}
-	writer, err := (&uploads{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
+	writer, err := (&blobs{memoryStore{to: to}}).Writer(intoCgroup(t.Context(), "/new"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestAnUploadThatFailsOrIsGivenUp(t *testing.T) {
 	if err := writer.Close(); err != nil || to.committed || !to.closed {
 		t.Error("given up:", err, to.committed, to.closed)
 	}
-	plain, err := (&uploads{memoryStore{to: to}}).Writer(t.Context())
+	plain, err := (&blobs{memoryStore{to: to}}).Writer(t.Context())
 	if err != nil || plain != content.Writer(to) {
 		t.Error("an upload of anything else goes through something:", plain, err)
 	}
