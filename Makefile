@@ -17,7 +17,7 @@ export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 # A working CRIU for the checkpoint tests. Without one they are skipped, and the next run tries again to install it.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build first-run demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize mutants chaos matrix bench bench-quick profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build first-run demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize mutants chaos matrix bench bench-quick charts recording profile lint docs wheel wheel-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -220,6 +220,15 @@ bench: build $(BENCH) $(VENV)/bench-extra $(CONTAINERD_2)/built $(DOCKER)/docker
 
 bench-quick: build $(BENCH) $(VENV)/bench-extra $(CONTAINERD_2)/built $(DOCKER)/dockerd ## the same in two minutes, for development
 	$(RUN_BENCH) --quick
+
+# The charts show docs/performance.csv. RUN=results/bench.json first replaces it with the figures of a `make bench`.
+RUN =
+
+charts: build ## draw the documentation's charts from the published benchmark figures (RUN=)
+	cd benchmarks && PYTHONPATH=$(CURDIR)/tests ../$(BIN)/python -m bench.chart $(RUN)
+
+recording: build ## record the terminal picture of the README, docs/terminal.svg
+	$(BIN)/python scripts/record.py docs/terminal.svg
 
 # A copy of the installed package whose Go library has symbols and serves profiles.
 PROFILED := build/profile

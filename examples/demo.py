@@ -1,4 +1,4 @@
-"""Shows Python driving a real containerd: run it as root, with containerd, runc and busybox-static installed."""
+"""Shows Python driving a real containerd. Run it as root, with containerd, runc and busybox-static installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ APPLETS = ("sh", "echo", "cat", "sleep", "tr", "seq")
 
 
 def busybox_rootfs(directory: Path) -> Path:
-    """The smallest root file system that can run something."""
+    """Makes a minimal root file system."""
     for name in ("bin", "proc", "dev", "sys", "tmp"):
         (directory / name).mkdir()
     shutil.copy("/bin/busybox", directory / "bin")
@@ -30,7 +30,7 @@ def say(text: str) -> None:
 def on_event(container_id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:
     process = f"/{info.process_id}" if info.process_id not in ("", container_id) else ""
     code = f" with {info.exit_code}" if event is pyctd.EventType.EXIT else ""
-    # In one piece: handlers run beside the rest of the program.
+    # A single write, newline included: handlers run on other threads.
     print(f"    [event] {container_id}{process}: {event}{code}\n", end="", flush=True)
 
 
@@ -38,7 +38,7 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     say("containerd's version")
     print(client.version())
 
-    say("a container whose output streams in, line by line")
+    say("a container whose output arrives line by line")
     script = "for i in $(seq 3); do echo line $i; sleep 0.3; done; echo done >&2; exit 7"
     container = client.new_container("stream", pyctd.spec.default(rootfs, ["/bin/sh", "-c", script]))
     started = time.monotonic()
@@ -51,7 +51,7 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     task.delete()
     container.delete()
 
-    say("a container that stays, and an exec in it that reads stdin")
+    say("a container that keeps running, and an exec in it that reads stdin")
     container = client.new_container("stay", pyctd.spec.default(rootfs, ["/bin/sleep", "600"]))
     task = container.start()
     out = pyctd.stdio.capture(stdin=b"written by python\n")
@@ -65,12 +65,12 @@ def demo(client: pyctd.Client, rootfs: Path) -> None:
     task.resume()
     print(f"status: {task.status().status}")
 
-    say("what runs in it, and what it uses")
+    say("its processes, and the resources they use")
     print(f"pids: {[process.pid for process in task.pids()]}")
     metrics = task.stats().metrics
     print("cgroup", "v2" if isinstance(metrics, pyctd.metrics.CgroupV2Metrics) else "v1", metrics.pids)
 
-    say("a kill, and how it ended")
+    say("a kill, and the exit status")
     task.kill(signal.SIGKILL)
     print(task.wait(timeout=30))
 
@@ -90,7 +90,7 @@ def main() -> None:
         with pyctd.Engine() as engine, engine.client(backend=on_event) as client:
             print(engine, "pid", engine.pid)
             demo(client, rootfs)
-    say("the engine is stopped, and nothing is left")
+    say("the engine has stopped and left nothing behind")
 
 
 if __name__ == "__main__":

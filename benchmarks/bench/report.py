@@ -15,7 +15,7 @@ from rich.table import Table
 from .stats import percentile, ratio_of
 from .workloads import Workload
 
-__all__ = ["PYCTD", "Measured", "markdown", "plot", "show", "verdict", "write"]
+__all__ = ["PYCTD", "Measured", "markdown", "plot", "rate_text", "show", "time_text", "verdict", "write"]
 
 PYCTD = ("sync", "asyncio")
 
@@ -61,14 +61,16 @@ def verdict(measured: Measured, side: str) -> tuple[str, bool | None]:
     return ", ".join(asked), all(held) if held else None
 
 
-def _time(ns: float) -> str:
+def time_text(ns: float) -> str:
+    """A duration with three digits and its unit."""
     for unit, size in (("s", 1e9), ("ms", 1e6)):
         if ns >= size:
             return f"{ns / size:.3g} {unit}" if ns / size < 1000 else f"{ns / size:.0f} {unit}"
     return f"{ns / 1e3:.0f} µs"
 
 
-def _rate(workload: Workload, ns: float) -> str:
+def rate_text(workload: Workload, ns: float) -> str:
+    """The rate of a workload that counts or moves something; empty for others."""
     if not workload.per:
         return ""
     rate = workload.per / ns * 1e9
@@ -87,9 +89,9 @@ def _rows(results: Sequence[Measured]) -> list[tuple[str, ...]]:
                 (
                     measured.workload.title,
                     side,
-                    _time(median),
-                    _time(percentile(samples, 0.99)),
-                    _rate(measured.workload, median),
+                    time_text(median),
+                    time_text(percentile(samples, 0.99)),
+                    rate_text(measured.workload, median),
                     "" if ratio is None or side == "go" else str(ratio),
                     asked,
                     "" if holds is None else "yes" if holds else "NO",

@@ -55,9 +55,22 @@ def test_the_example_of_the_readme(base: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "0 b'hello\\n'\n", "")
 
 
-def test_the_readme_names_every_method() -> None:
-    text = (CHECKOUT / "README.md").read_text()
+def test_the_table_of_methods_names_every_method() -> None:
+    text = (CHECKOUT / "docs" / "guides" / "from-go.md").read_text()
     for cls in (pyctd.Client, pyctd.Container, pyctd.Process, pyctd.Task):
         for name in vars(cls):
             if not name.startswith("_") and name not in ("listens", "receive", "close"):
                 assert f".{name}" in text, f"{cls.__name__}.{name}"
+
+
+def test_the_readme_links_absolutely_to_files_that_exist() -> None:
+    """So that the links work on PyPI, too."""
+    text = (CHECKOUT / "README.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    ours = [
+        re.sub(r"^https://(?:raw\.githubusercontent\.com|github\.com)/pyctd/pyctd/(?:blob/)?main/", "", link)
+        for link in links
+    ]
+    assert ours
+    assert all(link.startswith("https://") for link in links)
+    assert [link for link, path in zip(links, ours, strict=True) if not (CHECKOUT / path).is_file()] == []

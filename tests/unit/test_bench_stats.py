@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+from bench.chart import DOCS, overview, ratios, read, summary
 from bench.compare import load, pairs
 from bench.report import Measured, markdown, verdict, write
 from bench.stats import Ratio, percentile, ratio_of
@@ -128,3 +129,19 @@ def test_the_table_in_markdown(tmp_path: Path) -> None:
         "| lines x 10 | sync | 1 s | 1 s | 10/s |  | ≥ 2/s | yes |",
         "| lines x 10 | go | none: why |  |  |  |  |  |",
     ]
+
+
+def test_the_charts_show_the_published_figures() -> None:
+    rows = read(DOCS / "performance.csv")
+    assert (DOCS / "performance.svg").read_text() == ratios(rows)
+    assert (DOCS / "overview.svg").read_text() == overview(rows)
+
+
+def test_a_run_is_summarised_by_workload_and_side() -> None:
+    workload = Workload("version", 1, target=Target(ratio=1.05))
+    rounds = {"go": [[100_000], [200_000]], "sync": [[150_000], [300_000]]}
+    go, sync = summary([Measured(workload, rounds)])
+    assert (go.side, go.median, go.ratio, go.met) == ("go", "150 µs", "", "")
+    assert (sync.median, sync.ratio, sync.low, sync.high) == ("225 µs", "1.500", "1.500", "1.500")
+    assert (sync.target, sync.met) == ("≤ 1.05", "no")
+    assert sync.milliseconds == pytest.approx(0.225)
