@@ -36,8 +36,8 @@ def importing(engine: pyctd.Engine, namespace: str, box: Box, tmp_path: Path) ->
 def test_labels_of_an_image_by_which_containerd_would_execute_a_program(
     box: Box, importing: Callable[..., None]
 ) -> None:
-    """containerd's restart monitor starts what is labelled so within ten seconds, with a program of the host's as root for
-    its log."""
+    """containerd's restart monitor starts a container with these labels within ten seconds, and a program of the host
+    for its log, as root."""
     log = {"containerd.io/restart.status": "running", "containerd.io/restart.loguri": "binary:///bin/sh?-c=id"}
     importing({"from": "image", **log})
     for make in (box.client.new_container, box.client.replace_container):
