@@ -14,7 +14,7 @@ import threading
 import tty
 from types import FrameType
 
-from . import _native, errors
+from . import _native, _programs, errors
 from ._attachments import Made
 from ._threads import name_thread
 from .directio import DirectIO
@@ -24,7 +24,7 @@ __all__ = ["TerminalIO"]
 
 #: Puts a terminal back when the program that it was started by ends without having done so itself, killed for example:
 #: then its stdin ends before a line has come.
-_GUARD = 'read -r _ || stty "$0" <&1'
+_GUARD = 'read -r _ || "$1" "$0" <&1'
 
 
 class RawMode:
@@ -36,9 +36,10 @@ class RawMode:
         self._before = termios.tcgetattr(fd)
         self._guard: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no stty: the ordinary ways back remain
-            saved = subprocess.run(["stty", "-g"], stdin=fd, capture_output=True, check=True).stdout.decode().strip()
+            stty = _programs.find("stty") or "/bin/stty"
+            saved = subprocess.run([stty, "-g"], stdin=fd, capture_output=True, check=True).stdout.decode().strip()
             self._guard = subprocess.Popen(
-                ["sh", "-c", _GUARD, saved],
+                ["/bin/sh", "-c", _GUARD, saved, stty],
                 stdin=subprocess.PIPE,
                 stdout=fd,
                 stderr=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import click
 
-from .. import _native, spec
+from .. import _native, _programs, spec
 from ..client import Client
 from ..errors import Error, PermissionDeniedError
 from ._output import STYLES, show_json
@@ -33,8 +32,6 @@ CONTROLLERS = ("cpu", "memory", "pids")
 RUN_TIMEOUT = 30.0
 """Seconds that each call may take for the container that is tried."""
 CGROUPS = Path("/sys/fs/cgroup")
-SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-"""Where a user's PATH often does not look, but root's and containerd's does."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,9 @@ def _container(settings: Settings) -> Check:
             settings.client_or_engine(settings.nothing_there()) as client,
             tempfile.TemporaryDirectory(prefix="pyctd-doctor-") as root,
         ):
-            code = _code_of(client, spec.default(root, [_find("true") or "/bin/true"], mounts=_programs(Path(root))))
+            code = _code_of(
+                client, spec.default(root, [_programs.find("true") or "/bin/true"], mounts=_host_programs(Path(root)))
+            )
     except (Error, OSError) as error:
         return Check("container", MISSING, str(error), "the words are runc's or containerd's: see troubleshooting.md")
     took = f"it took {time.monotonic() - began:.1f} s"
@@ -179,7 +178,7 @@ def _container(settings: Settings) -> Check:
     return Check("container", OK, f"one ran, and {took}")
 
 
-def _programs(root: Path) -> list[dict[str, Any]]:
+def _host_programs(root: Path) -> list[dict[str, Any]]:
     """The mounts that give an empty root the host's programs and libraries."""
     mounts = []
     for name in ("bin", "lib", "lib64", "sbin", "usr", "nix"):
@@ -204,15 +203,9 @@ def _code_of(client: Client, wanted: dict[str, Any]) -> int:
         container.delete(timeout=RUN_TIMEOUT)
 
 
-def _find(name: str) -> str | None:
-    # What a relative path finds is anybody's: this may run as root, in a directory that all can write to.
-    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
-    return shutil.which(name, path=os.pathsep.join([*places, *SBIN]))
-
-
 def _program(name: str, package: str, ask: list[str], what_for: str) -> Check:
     """Whether there is a program, and its version. It is a warning where there is none."""
-    path = _find(name)
+    path = _programs.find(name)
     if path is None:
         return Check(name, WARNING, "not on PATH", f"{what_for} need{_s(what_for)} it: apt-get install {package}")
     code, told = _ask([path, *ask])
@@ -244,7 +237,7 @@ def _criu(release: str) -> Check:
         return check
     if _version(release) >= (6, 0) and _version(check.detail) < (4, 0):
         return Check("criu", WARNING, check.detail, "Linux 6 needs CRIU 4, as Debian 13 has it")
-    path = _find("criu")
+    path = _programs.find("criu")
     code, told = _ask([path or "criu", "check"]) if os.geteuid() == 0 else (0, "")
     if code:
         return Check(

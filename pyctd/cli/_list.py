@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
 from typing import Any
 
 import click
 
+from .. import _programs
 from ..client import Client
 from ..errors import Error, FailedPreconditionError, NotFoundError
 from ..task import Task
@@ -134,8 +134,6 @@ def top(settings: Settings, /, container: str) -> None:
 
     As dockerd does, it asks the host's own ps about them.
     """
-    if shutil.which("ps") is None:
-        raise FailedPreconditionError("ps is not on PATH: install it (on Debian: apt-get install procps)")
     with settings.client() as client:
         pids = [process.pid for process in loaded(client, container).task().pids()]
     rows = _processes(pids) if pids else []
@@ -146,8 +144,11 @@ def top(settings: Settings, /, container: str) -> None:
 
 
 def _processes(pids: list[int]) -> list[list[str]]:
+    ps = _programs.find("ps")
+    if ps is None:
+        raise FailedPreconditionError("ps is not on PATH: install it (on Debian: apt-get install procps)")
     form = [option for name in _TOP.values() for option in ("-o", f"{name}=")]
-    command = ["ps", "-ww", *form, "-p", ",".join(map(str, pids))]
+    command = [ps, "-ww", *form, "-p", ",".join(map(str, pids))]
     # ps tells by its status that all of them have ended meanwhile.
     told = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
     with contextlib.suppress(ValueError):
