@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a new user does with a wheel, on one Python: installs it in an empty virtual environment, runs README's example,
-# upgrades from an older version, is told what is missing where there is no containerd, uninstalls it.
+# Does what a new user does with a wheel, on one Python: installs it in an empty virtual environment, runs README's example,
+# uninstalls it, upgrades from an older version, and runs it without containerd, which must say what to install.
 #
 #   new-user.sh PYTHON WHEEL OLDER-WHEEL EXAMPLE
 set -eu
@@ -23,19 +23,19 @@ $pip install "$wheel"
 run_example
 $pip uninstall --yes pyctd
 if venv/bin/python -c 'import pyctd' 2>/dev/null || ls -d venv/lib/python*/site-packages/pyctd* 2>/dev/null; then
-    fail "something is left once it is uninstalled"
+    fail "uninstalling it left something behind"
 fi
 
 $pip install "$older"
 venv/bin/python -c 'import pyctd._only_in_the_older'
 $pip install --upgrade "$wheel"
 if venv/bin/python -c 'import pyctd._only_in_the_older' 2>/dev/null; then
-    fail "something of the older version is left after the upgrade"
+    fail "the upgrade left something of the older version behind"
 fi
 run_example
 
 if said=$(PATH="$work/venv/bin" venv/bin/python -c 'import pyctd; pyctd.Engine()' 2>&1); then
-    fail "it did not miss containerd"
+    fail "it did not notice that containerd is missing"
 fi
 case $said in
     *"containerd is not on PATH: install it (on Debian: apt-get install containerd)"*) ;;

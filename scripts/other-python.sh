@@ -1,6 +1,6 @@
 #!/bin/sh
-# other-python.sh oldest|newest: prints a virtual environment with the built wheel and the tests' packages, of the oldest or the
-# newest CPython of this machine from 3.10 on. It makes the environment, unless that CPython is the one of .venv.
+# other-python.sh oldest|newest: prints the path of a virtual environment with the built wheel and the test packages, for this
+# machine's oldest or newest CPython from 3.10 on. If that is .venv's CPython, the path is .venv; otherwise the script makes one.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ for minor in $minors; do
     python=$(interpreter "$minor") && break
 done
 if .venv/bin/python -c "import sys; sys.exit(sys.version_info[:2] != (3, $minor))"; then
-    echo "the $1 CPython here is that of .venv" >&2
+    echo "the $1 CPython of this machine is .venv's" >&2
     echo "$PWD/.venv"
     exit
 fi
@@ -32,5 +32,5 @@ if [ ! -e "$other/installed" ] || [ .venv/installed -nt "$other/installed" ]; th
     "$other/bin/pip" install --quiet "$wheel[cli,test]" >&2
     touch "$other/installed"
 fi
-echo "tests on $("$other/bin/python" --version)" >&2
+echo "testing on $("$other/bin/python" --version)" >&2
 echo "$PWD/$other"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that building, testing and showing pyctd need, where they are missing.
+# Installs the missing Debian packages that are needed to build, test and demonstrate pyctd.
 set -eu
 
 packages=""
@@ -13,11 +13,11 @@ PATH=$PATH:/usr/sbin:/sbin
 need containerd containerd
 need runc runc
 need /bin/busybox busybox-static
-need iptables iptables # CRIU locks the network with it
+need iptables iptables # CRIU uses it to lock the network
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
 need git git
-need ps procps # pyctd top asks it
+need ps procps # pyctd top runs it
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null 2>&1 || packages="$packages python3"
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || packages="$packages python3-venv"
@@ -29,7 +29,7 @@ if [ "$(id -u)" != 0 ]; then
     echo "pyctd needs these packages; as root, run: apt-get install$packages" >&2
     exit 1
 fi
-command -v apt-get >/dev/null || { echo "pyctd needs these Debian packages, or their like:$packages" >&2; exit 1; }
+command -v apt-get >/dev/null || { echo "pyctd needs these Debian packages or their equivalents:$packages" >&2; exit 1; }
 echo "installing:$packages"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

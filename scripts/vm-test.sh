@@ -1,22 +1,21 @@
 #!/bin/sh
-# Boots a guest with pure cgroup v2 under systemd, runs tests/vm/smoke.py in it, and prints a row for each thing that it tried.
-# As root, on Debian. The exit code is 1 when a row fails, or when the guest does not come to its end in time.
+# Boots a guest with pure cgroup v2 and systemd, runs tests/vm/smoke.py in it, and prints a row for each check.
+# Run it as root, on Debian. It exits with 1 if a row fails, or if the guest does not finish in time.
 #
 #   vm-test.sh PYTHON WHEEL [ROW...]
 #
-#   VM_ACCEL=kvm    for a machine whose /dev/kvm runs stock kernels; the guest's processors are emulated otherwise
-#   VM_TIMEOUT=900  seconds that the guest may take
-#   VM_PROGRAMS=DIR programs that come first on PATH in the guest; with a containerd among them the rows run on an engine
+#   VM_ACCEL=kvm    for a machine whose /dev/kvm runs stock kernels; the default emulates the processors
+#   VM_TIMEOUT=900  how many seconds the guest may take
+#   VM_PROGRAMS=DIR programs to put first on the guest's PATH; if containerd is among them, the rows run on an engine
 #
-# The guest is Debian trixie, made once by mmdebstrap in ~/.cache/pyctd/vm, and so is the QEMU that runs it: bookworm's crashes
-# with several emulated processors. The guest has no network. Nothing that it writes is kept, except its console in
-# build/vm/console.log.
+# The guest is Debian trixie, which mmdebstrap installs once in ~/.cache/pyctd/vm. The QEMU that runs it is trixie's as well, because
+# bookworm's crashes with several emulated processors. The guest has no network. Only its console is kept, in build/vm/console.log.
 set -eu
 python=$1 wheel=$2
 shift 2
 cd "$(dirname "$0")/.."
 log=$PWD/build/vm
-# Not in the checkout: a build copies that, and would copy the roots' devices, which have no end.
+# Not in the checkout: a build copies the checkout, and would read the roots' devices without end.
 above=${XDG_CACHE_HOME:-$HOME}
 [ -O "$above" ] || {
     echo "$above is not this user's, and its owner could choose what runs here as root: set XDG_CACHE_HOME to a directory of root's" >&2
@@ -34,12 +33,12 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 PATH=$PATH:/usr/sbin:/sbin
 
-make_root() { # make_root NAME PACKAGES [OPTION...]: a Debian in $cache/NAME, unless one of the same kind is there
+make_root() { # make_root NAME PACKAGES [OPTION...]: installs a Debian in $cache/NAME, unless the same is there already
     name=$1 packages=$2
     shift 2
     made="$packages $*"
     [ "$(cat "$cache/$name.made" 2>/dev/null)" != "$made" ] || return 0
-    echo "making $cache/$name: a few minutes"
+    echo "installing $cache/$name, a few minutes"
     command -v mmdebstrap >/dev/null || apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
     # shellcheck disable=SC2016 # apt's variables
     mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
@@ -53,9 +52,9 @@ make_root() { # make_root NAME PACKAGES [OPTION...]: a Debian in $cache/NAME, un
 }
 
 mkdir -p "$cache"
-exec 9>"$cache/lock" # of several runs the first makes the roots
+exec 9>"$cache/lock" # the first of several runs makes the roots
 flock 9
-# An initrd with nothing but what the root needs is read in seconds.
+# A minimal initrd loads in seconds.
 # shellcheck disable=SC2016 # mmdebstrap's shell
 make_root guest systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,containerd,runc,criu,apparmor,iptables,procps,python3 \
     --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"
@@ -67,7 +66,7 @@ make_root qemu qemu-system-x86,seabios
 }
 exec 9>&-
 
-# The second disk: the wheel with what it needs, a root file system for containers, and the program.
+# The second disk has the wheel with its dependencies, a root file system for containers, and the program.
 mkdir "$work/disk"
 "$python" -m pip install --quiet --target "$work/disk/python" --python-version 3.13 --implementation cp --only-binary=:all: \
     --platform linux_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 "$wheel[cli]"
@@ -80,22 +79,22 @@ mkdir "$work/disk/bin"
 cat >"$work/disk/run" <<END
 #!/bin/sh
 export PATH=/vm/bin:/usr/sbin:/usr/bin PYTHONPATH=/vm/python
-systemctl start multi-user.target # D-Bus and containerd are part of it
+systemctl start multi-user.target # which includes D-Bus and containerd
 stty -F /dev/ttyS1 raw
 exec python3 /vm/smoke.py /vm/rootfs /dev/ttyS1 $*
 END
 chmod +x "$work/disk/run"
 mke2fs -q -t ext4 -d "$work/disk" "$work/disk.ext4" 512M >/dev/null
 
-# systemd runs a program of the second disk's, and then powers the machine off. apparmor.service compiles Debian's hundred
+# systemd runs a program from the second disk, and then powers the machine off. apparmor.service compiles Debian's hundred
 # profiles, which takes minutes.
 systemd="systemd.mount-extra=/dev/vdb:/vm:ext4 systemd.run=/vm/run systemd.mask=apparmor.service \
 systemd.condition_first_boot=no systemd.machine_id=0123456789abcdef0123456789abcdef"
-# The kernel's test of the timer panics where the machine is so busy that the emulated one is late.
+# The kernel's timer test panics if the machine is so busy that the emulated timer is late.
 kernel="console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check mitigations=off TERM=dumb"
 : >"$work/results"
-echo "booting the guest: minutes, unless VM_ACCEL=kvm (its console: build/vm/console.log)"
-# The mounts go with the namespace. The exec's leave one process, which timeout ends.
+echo "booting the guest, which takes minutes without VM_ACCEL=kvm (console: build/vm/console.log)"
+# The mounts disappear with the namespace. The execs leave a single process, which timeout ends.
 # shellcheck disable=SC2016 # the shells' own variables
 ROOT=$cache/qemu CACHE=$cache WORK=$work timeout "${VM_TIMEOUT:-900}" unshare --mount sh -euc '
     mkdir -p "$ROOT$WORK" "$ROOT/guest"
@@ -116,7 +115,7 @@ wait
 mkdir -p "$log"
 cp "$work/console" "$log/console.log"
 if [ "$(tail -n 1 "$work/results")" != done ]; then
-    echo "the guest did not come to its end (it had ${VM_TIMEOUT:-900} seconds); build/vm/console.log ends with:" >&2
+    echo "the guest did not finish within ${VM_TIMEOUT:-900} seconds; build/vm/console.log ends with:" >&2
     tail -n 20 "$log/console.log" >&2
     exit 1
 fi

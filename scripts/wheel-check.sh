@@ -1,20 +1,20 @@
 #!/bin/sh
-# Checks the release in dist/ and uses it as new users would. As root, on Debian. What could not be had is named at the end.
+# Checks the release in dist/ and tries it as a new user would. Run it as root, on Debian. It ends with a list of what it could not test.
 #
 # - The packages themselves: twine, check-wheel-contents, auditwheel, abi3audit, the licences and the bill of materials.
-# - new-user.sh on each CPython: those on PATH and of pyenv, and others from suites of Debian, in roots that debootstrap
-#   makes once in ~/.cache/pyctd/roots.
-# - The sdist, in a root with nothing but Python, pip and a C compiler.
+# - new-user.sh on each CPython: those on PATH and in pyenv, and others from Debian suites, in roots that debootstrap makes once
+#   in ~/.cache/pyctd/roots.
+# - The sdist, in a root with only Python, pip and a C compiler.
 # - The wheel for aarch64, loaded under qemu-user.
 set -eu
 cd "$(dirname "$0")/.."
 scripts=$PWD/scripts
-# Not in the checkout: a build copies that, and would copy the roots' devices, which have no end.
+# Not in the checkout: a build copies the checkout, and would read the roots' devices without end.
 roots=${XDG_CACHE_HOME:-$HOME/.cache}/pyctd/roots
 dist=$PWD/dist
-# Debian's suites that have the Pythons that the machine may lack.
+# Debian suites with the Pythons that the machine may lack.
 suites="3.13:trixie 3.14:forky"
-work=$(mktemp -d /tmp/wc-XXXXXX) # short: a socket's path has 107 bytes
+work=$(mktemp -d /tmp/wc-XXXXXX) # short, because a socket's path is limited to 107 bytes
 trap 'rm -rf "$work"' EXIT
 untested=""
 wheel=$(ls "$dist"/pyctd-*x86_64.whl)
@@ -23,11 +23,11 @@ sdist=$(ls "$dist"/pyctd-*.tar.gz)
 
 say() { printf '\n== %s\n' "$*"; }
 
-need() { # need PACKAGE...: of Debian
+need() { # need PACKAGE...: installs Debian packages
     for package; do dpkg -s "$package" >/dev/null 2>&1 || apt-get install -y -qq "$package" >/dev/null; done
 }
 
-make_root() { # make_root NAME SUITE PACKAGES [OPTION...]: a Debian below $roots, unless it is there
+make_root() { # make_root NAME SUITE PACKAGES [OPTION...]: installs a Debian below $roots, unless it is there already
     name=$1 suite=$2 packages=$3
     shift 3
     [ ! -e "$roots/$name.made" ] || return 0
@@ -35,7 +35,7 @@ make_root() { # make_root NAME SUITE PACKAGES [OPTION...]: a Debian below $roots
     # shellcheck disable=SC2016 # apt's variables
     mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
         sed -n "s/^$(. /etc/os-release && echo "$VERSION_CODENAME") //p" | head -n 1)
-    # A suite that this debootstrap does not know yet is made as sid is.
+    # debootstrap treats a suite that it does not know as sid.
     script=/usr/share/debootstrap/scripts/$suite
     [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
     rm -rf "${roots:?}/$name"
@@ -51,7 +51,7 @@ in_root() { # in_root NAME COMMAND...: with the kernel's file systems, the netwo
     touch "$root/etc/resolv.conf" "$root/etc/ssl/certs/ca-certificates.crt"
     # shellcheck disable=SC2016
     ROOT=$root WORK=$work unshare --mount sh -euc '
-        mount --bind "$ROOT" "$ROOT" # a mount point, or runc could not leave it
+        mount --bind "$ROOT" "$ROOT" # runc can only pivot away from a mount point
         for directory in /proc /sys /dev; do mount --rbind "$directory" "$ROOT$directory"; done
         for same in "$WORK" /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do mount --bind "$same" "$ROOT$same"; done
         exec chroot "$ROOT" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR="$WORK" \
@@ -60,7 +60,7 @@ in_root() { # in_root NAME COMMAND...: with the kernel's file systems, the netwo
 
 say "the packages"
 twine check --strict "$wheel" "$arm" "$sdist"
-# W002, the same file twice: many modules have the same text as their licence.
+# W002 reports duplicate files: many modules have identical licence texts.
 check-wheel-contents --ignore W002 "$wheel" "$arm"
 for file in "$wheel" "$arm"; do
     auditwheel show "$file" 2>/dev/null | tr '\n' ' ' | grep -o 'consistent with the following platform tag: "[^"]*"'
@@ -71,7 +71,7 @@ for file in "$wheel" "$arm"; do
     done
 done
 
-# An older version is made of this one, for there is none yet: another number, and a module that this one has not.
+# No older version exists yet, so make one of this: another number, and a module that this version lacks.
 python -m wheel unpack --dest "$work" "$wheel" >/dev/null
 (
     cd "$work"/pyctd-*
@@ -82,7 +82,7 @@ python -m wheel unpack --dest "$work" "$wheel" >/dev/null
 mkdir "$work/older"
 python -m wheel pack --dest-dir "$work/older" "$work"/pyctd-* >/dev/null
 older=$(ls "$work"/older/*.whl)
-# README's first example of Python.
+# README's first Python example.
 awk '/^```/ {if (inside) exit; if ($0 == "```python") {inside = 1; next}} inside' README.md >"$work/example.py"
 cp "$wheel" "$arm" "$sdist" scripts/new-user.sh "$work"
 wheel=$work/$(basename "$wheel")
@@ -90,7 +90,7 @@ wheel=$work/$(basename "$wheel")
 say "the wheel, on each CPython"
 for version in 3.10 3.11 3.12 3.13 3.14; do
     python=$(command -v "python$version" || true)
-    # pyenv's command of that name says that there is one which is not chosen.
+    # pyenv's command of that name only reports a Python that is installed but not selected.
     "${python:-false}" --version >/dev/null 2>&1 || python=$(ls "$HOME/.pyenv/versions/$version".*/bin/python 2>/dev/null | tail -n 1 || true)
     suite=$(echo "$suites" | tr ' ' '\n' | sed -n "s/^$version://p")
     if [ -n "$python" ]; then
@@ -103,7 +103,7 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
     fi
 done
 
-say "the sdist, with nothing but Python, pip and a C compiler"
+say "the sdist, with only Python, pip and a C compiler"
 if make_root build trixie python3,python3-dev,python3-pip,python3-venv,gcc,libc6-dev; then
     in_root build sh -euc 'cd "$TMPDIR"
         python3 -m venv built
@@ -125,7 +125,7 @@ if make_root arm64 trixie python3 --arch=arm64 --foreign; then
     for package in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     pip install --quiet --target "$work/arm64" --platform manylinux_2_28_aarch64 --platform manylinux_2_17_aarch64 \
         --python-version 3.13 --implementation cp --only-binary=:all: "$arm"
-    # Not from the checkout, whose sources python -c would import.
+    # Not in the checkout, where python -c would import the sources.
     (cd "$work" && QEMU_LD_PREFIX=$root PYTHONHOME=$root/usr PYTHONPATH=$work/arm64 \
         qemu-aarch64-static "$root/usr/bin/python3.13" -c "
 import platform, pyctd
