@@ -81,7 +81,7 @@ def draw(text: str) -> str:
         segments = Text.from_ansi(line).render(console)
         spans = ""
         for look, stretch in groupby(segments, lambda segment: css(segment.style)):
-            part = escape("".join(segment.text for segment in stretch), quote=False)
+            part = escape("".join(segment.text for segment in stretch), quote=False).replace(" ", "\N{NO-BREAK SPACE}")
             spans += f"<tspan{look}>{part}</tspan>" if look else part
         rows.append(f'<text x="{MARGIN}" y="{MARGIN + LINE * number + FONT}">{spans}</text>')
     width, height = round(WIDTH * ADVANCE + 2 * MARGIN), len(lines) * LINE + 2 * MARGIN

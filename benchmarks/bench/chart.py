@@ -12,6 +12,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 from pathlib import Path
 
@@ -108,6 +109,10 @@ def _text(x: float, y: float, text: str, more: str = "") -> str:
     return f'<text x="{x:.0f}" y="{y:.0f}" fill="#212121"{more}>{escape(text)}</text>'
 
 
+def _rounded(ratio: str) -> str:
+    return str(Decimal(ratio).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
 def overview(rows: Sequence[Row]) -> str:
     """Bars: the median times of a life cycle and of an exec, by side."""
     parts: list[str] = []
@@ -119,7 +124,7 @@ def overview(rows: Sequence[Row]) -> str:
         y += 26
         for row in sides:
             length = row.milliseconds / longest * 250
-            value = f"{row.median}, {float(row.ratio):.2f} {TIMES} Go" if row.ratio else row.median
+            value = f"{row.median}, {_rounded(row.ratio)} {TIMES} Go" if row.ratio else row.median
             parts += [
                 _text(88, y + 14, NAMES[row.side], ' text-anchor="end"'),
                 f'<rect x="96" y="{y}" width="{length:.1f}" height="18" rx="2" fill="{COLOURS[row.side]}"/>',
@@ -131,14 +136,14 @@ def overview(rows: Sequence[Row]) -> str:
 
 
 def ratios(rows: Sequence[Row]) -> str:
-    """Dots and spans: the time of each workload relative to Go, on a logarithmic axis."""
+    """Dots and spans: the time of each workload relative to Go, on a logarithmic axis from 1/8 to 6."""
     compared = [row for row in rows if row.ratio and row.side in ("sync", "asyncio", "docker")]
     workloads = list(dict.fromkeys(row.workload for row in compared))
-    left, right, top, step = 185, 610, 46, 26
+    left, right, top, step = 220, 628, 46, 26
     bottom = top + step * len(workloads)
 
     def x(ratio: float) -> float:
-        return left + (right - left) * (math.log2(min(max(ratio, 0.25), 6)) + 2) / (math.log2(6) + 2)
+        return left + (right - left) * (math.log2(ratio) + 3) / (math.log2(6) + 3)
 
     parts = []
     for at, side in enumerate(("sync", "asyncio", "docker")):
@@ -146,7 +151,7 @@ def ratios(rows: Sequence[Row]) -> str:
             f'<circle cx="{left + at * 110}" cy="16" r="5" fill="{COLOURS[side]}"/>',
             _text(left + at * 110 + 10, 21, NAMES[side]),
         ]
-    for tick in (0.25, 0.5, 1, 2, 4):
+    for tick in (0.125, 0.25, 0.5, 1, 2, 4):
         shade, wide = ("#212121", 1.5) if tick == 1 else ("#e0e0e0", 1)
         parts += [
             f'<path d="M{x(tick):.1f} {top - 8}V{bottom}" stroke="{shade}" stroke-width="{wide}"/>',
@@ -164,7 +169,7 @@ def ratios(rows: Sequence[Row]) -> str:
                 f'<circle cx="{middle:.1f}" cy="{line:.1f}" r="4" fill="{COLOURS[row.side]}"/>',
             ]
     axis = "time taken, relative to Go (left is faster): the median, and the middle half of the rounds"
-    parts.append(_text((left + right) / 2 - 70, bottom + 38, axis, ' text-anchor="middle" font-size="12"'))
+    parts.append(_text(320, bottom + 38, axis, ' text-anchor="middle" font-size="12"'))
     return _svg(640, bottom + 50, "The time of each workload relative to Go", parts)
 
 
