@@ -251,7 +251,8 @@ def _iptables() -> Check:
     check = _program("iptables", "iptables", ["--version"], "checkpoints")
     code, told = 0, check.detail
     if check.state == OK and os.geteuid() == 0:
-        code, told = _ask(["unshare", "--net", _find("iptables") or "iptables", "-n", "-L"])
+        unshare, iptables = (_programs.find(name) or f"/usr/sbin/{name}" for name in ("unshare", "iptables"))
+        code, told = _ask([unshare, "--net", iptables, "-n", "-L"])
     if not code and check.state == OK:
         return check
     if not re.search(r"\bnft\b|nf_tables|initialize iptables", told):  # its words for a kernel without its tables

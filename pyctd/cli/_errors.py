@@ -17,7 +17,7 @@ from ..errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from ._output import colour
+from ._output import colour, printable
 from ._settings import Settings
 from ._streams import NoTerminalError
 
@@ -28,6 +28,7 @@ FAILED = 125
 _OF_REASON = {"command-not-executable": 126, "command-not-found": 127}
 """What it exits with when the command can't run."""
 INTERRUPTED = 130
+_LINES = "\n\t"
 FILTERS = (
     "filters are containerd's, such as id==web, image~=alpine or labels.role==db;"
     " without --all 'pyctd ps' lists what runs, and --json has the status of each"
@@ -54,7 +55,7 @@ def code_of(error: BaseException, settings: Settings) -> int:
 def report(error: BaseException, settings: Settings, container: str | None = None) -> None:
     """Tells of an error on stderr: in a line for people with a hint in a second, or as JSON."""
     if settings.debug:
-        traceback.print_exception(error)
+        click.echo(printable("".join(traceback.format_exception(error)), _LINES), err=True)
     message, hint = _message(error), _hint(error, settings)
     if isinstance(error, Error):
         container = container or error.container_id
@@ -66,7 +67,7 @@ def report(error: BaseException, settings: Settings, container: str | None = Non
         return
     if container and repr(container) not in message:
         message = f"{container}: {message}"
-    click.echo(click.style("pyctd: ", fg="red", bold=True) + message, err=True, color=colour())
+    click.echo(click.style("pyctd: ", fg="red", bold=True) + printable(message, _LINES), err=True, color=colour())
     if hint:
         click.echo(click.style("hint: ", fg="yellow") + hint, err=True, color=colour())
 

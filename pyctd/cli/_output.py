@@ -20,7 +20,19 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["STYLES", "ago", "as_json", "colour", "lines", "rich_table", "show_json", "show_table", "size", "working"]
+__all__ = [
+    "STYLES",
+    "ago",
+    "as_json",
+    "colour",
+    "lines",
+    "printable",
+    "rich_table",
+    "show_json",
+    "show_table",
+    "size",
+    "working",
+]
 
 STYLES = {
     "running": "green",
@@ -59,10 +71,13 @@ def as_json(value: Any) -> Any:
 def show_json(value: Any, *, line: bool = False) -> None:
     """Prints JSON, indented unless it is to be a line of many; coloured on a terminal."""
     text = json.dumps(as_json(value), ensure_ascii=False, indent=None if line else 2)
+    # json escapes the first 32 characters; there are others that steer a terminal.
+    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     if sys.stdout.isatty() and not line:
         from rich.console import Console
+        from rich.highlighter import JSONHighlighter
 
-        Console().print_json(text, ensure_ascii=False)
+        Console().print(JSONHighlighter()(text), soft_wrap=True)
     else:
         click.echo(text)
         sys.stdout.flush()
@@ -80,7 +95,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a plain table; nothing in it is cut short."""
-    table = [[_printable(cell) for cell in row] for row in (columns, *rows)]
+    table = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         _PLAIN_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
@@ -96,13 +111,18 @@ def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(_printable(cell), STYLES.get(cell.partition(" ")[0], "")) for cell in row))
+        table.add_row(*(Text(printable(cell), STYLES.get(cell.partition(" ")[0], "")) for cell in row))
     return table
 
 
-def _printable(cell: str) -> str:
-    """A cell on one line: what a command's arguments hold must not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)
+def printable(text: str, keep: str = "") -> str:
+    """Text that does not steer a terminal: what containers and images name, such as files and labels, may be in it.
+
+    Args:
+        text: what is to be printed.
+        keep: characters that stay as they are, such as newlines.
+    """
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextlib.contextmanager

@@ -22,19 +22,6 @@ def test_doctors_know_the_machines_that_wheels_are_for(
     assert (check.state, machine in check.detail) == (state, True)
 
 
-@pytest.mark.parametrize("path", ["", ".", ":/nowhere", "/nowhere:bin/.."])
-def test_doctors_execute_nothing_from_the_current_directory(
-    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "pyctd-test-program"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", path)
-    assert _doctor._find(program.name) is None
-
-
 @pytest.mark.parametrize(
     ("files", "state", "detail"),
     [

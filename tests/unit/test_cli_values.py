@@ -262,6 +262,21 @@ def test_plain_tables_line_up_and_stay_on_their_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_json_steers_no_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image's labels may hold any text, such as the one character that begins what ESC and [ do."""
+    value = {"é": "\x9b31m\x1b[31m\x7f\u202e\U000e0001", "[b]": "[/b]"}
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    _output.show_json(value)
+    out = capsys.readouterr().out
+    assert json.loads(out) == value
+    assert out.replace("\n", "").isprintable()
+    assert "é" in out
+
+
 def test_values_as_json() -> None:
     moment = datetime(2026, 1, 31, tzinfo=timezone.utc)
     info = pyctd.EventInfo("web", exited_at=moment)

@@ -48,3 +48,17 @@ def test_a_checkpoint_into_what_is_not_empty(cli: Cli, tmp_path: Path) -> None:
     assert err.startswith("pyctd: ")
     assert str(tmp_path) in err
     assert cli("restore", "web", str(tmp_path / "none")).code == 1
+
+
+def test_what_a_container_calls_its_files_steers_no_terminal(cli: Cli, tmp_path: Path) -> None:
+    """CRIU's reason names a file that has been renamed by a link while it is open."""
+    script = (
+        """f=$(printf '/dev/shm/\\033]0;evil\\007'); exec 3>"$f"; ln "$f" /dev/shm/other; rm "$f"; exec sleep 600"""
+    )
+    cli.start("web", "/bin/sh", "-c", script)
+    task = cli.client.load_container("web").task()
+    eventually(lambda: Path(f"/proc/{task.pid}/cmdline").read_bytes().startswith(b"sleep"))
+    code, _, err = cli("checkpoint", "web", str(tmp_path))
+    assert code == 1
+    assert "\x1b" not in err
+    assert "/dev/shm/\\x1b]0;evil\\x07" in err
