@@ -145,9 +145,10 @@ def _open_inside(rootfs: str, file: str) -> int:
                     _leave(way, 1 if target.startswith("/") else len(way) - 1)
                     steps += target.split("/")[::-1]
         found = os.fstat(way[-1])
-        # The kernel's own, such as /proc/kmsg, tell no size. A container may lead there though it may not read them,
-        # and the read may block.
-        if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        # The kernel's own tell no size, as /proc/kmsg does not, or take no room where there is none, as in /sys. A
+        # container may lead there though it may not read them; the read may block, or a device not stand it.
+        taken = found.st_size and (found.st_blocks or os.fstatvfs(way[-1]).f_blocks)
+        if not stat.S_ISREG(found.st_mode) or not taken:
             raise OSError(errno.EINVAL, "not a file with text in it")
         return os.open(f"/proc/self/fd/{way[-1]}", os.O_RDONLY | os.O_NONBLOCK)
     finally:

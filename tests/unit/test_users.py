@@ -83,6 +83,25 @@ def test_users_in_a_log_of_the_kernels(root: Path) -> None:
     assert "unable to find user 'ann'" in done.stderr
 
 
+def test_users_in_a_file_of_a_devices(root: Path) -> None:
+    """Root may read more of some than a container may, and not all devices stand that."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    file = Path("/sys/kernel/mm/transparent_hugepage/enabled")  # stands for a device's
+    if not file.exists():
+        pytest.skip("the kernel has no huge pages")
+    passwd, mounted = root / "etc" / "passwd", root / "sys"
+    passwd.unlink()
+    passwd.symlink_to(file)
+    mounted.mkdir()
+    subprocess.run(["mount", "--bind", "/sys", mounted], check=True)
+    try:
+        with pytest.raises(pyctd.InvalidArgumentError, match="unable to find user"):
+            pyctd.spec.process(["a"], user=file.read_text().strip(), rootfs=root)
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+
+
 MEMORY = """
 import sys, pyctd
 from support.peak import peak
