@@ -110,13 +110,15 @@ class Engine:
         if self._handle is None or self._closed:
             return None
         # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day. But
-        # when what cleans /tmp up has removed the state, another user can make a link there to any daemon's socket.
+        # when what cleans /tmp up has removed the state, another user can make a link there to any daemon's socket,
+        # which has another name. Where its first process has ended, its number may be another user's process's, too.
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.setblocking(False)
             try:
                 daemon.connect(self.address)
                 peer = struct.unpack("3i", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-                return peer[0] if self._is_daemon(*peer[:2]) else None
+                mine = daemon.getpeername() == self.address and self._is_daemon(*peer[:2])
+                return peer[0] if mine else None
             except OSError:
                 return None
 

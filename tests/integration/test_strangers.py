@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from support.box import Box, default_spec, eventually, unique
 from support.busybox import make_rootfs
 from support.harm import answers, kill_daemon
 from support.proc import gone
-from support.strangers import NOBODY, kept
+from support.strangers import NOBODY, kept, running
 
 import pyctd
 
@@ -31,15 +30,6 @@ def shim_program() -> str:
     program = shutil.which(SHIM)
     assert program
     return os.path.realpath(program)
-
-
-@contextlib.contextmanager
-def running(program: str, args: list[str], cwd: Path, user: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(args, executable=program, cwd=cwd, user=user, group=user, stdin=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def arguments(program: str, address: str, name: str) -> list[str]:
@@ -273,49 +263,6 @@ def test_nothing_of_another_users_is_executed_under_a_proc_of_another_pid_namesp
         process.kill()
     assert not (theirs / "executed").exists()
     assert "FailedPreconditionError: /proc is another pid namespace's" in done.stderr
-
-
-def test_a_process_that_gets_the_number_of_a_containerd_that_stops_slowly_is_let_be() -> None:
-    engine = pyctd.Engine()
-    number = engine.pid
-    assert number
-    os.kill(number, signal.SIGSTOP)
-
-    def close() -> None:
-        with contextlib.suppress(pyctd.Error):
-            engine.close(timeout=0.1)
-
-    closing = threading.Thread(target=close)
-    closing.start()
-    time.sleep(2)  # the supervisor would have looked after it by now
-    os.kill(number, signal.SIGKILL)
-    eventually(lambda: gone(number) and not Path(f"/proc/{number}").exists())
-    with successor(number) as process:
-        closing.join()
-        assert process.poll() is None
-
-
-@contextlib.contextmanager
-def successor(number: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a number that was another's."""
-    for _ in range(100):  # others take numbers, too
-        Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
-        with running("/bin/sleep", ["sleep", "600"], Path("/"), None) as process:
-            if process.pid == number:
-                yield process
-                return
-    pytest.skip("another process has the number")
-
-
-def test_pid_is_never_that_of_a_process_that_has_ended(own_engine: pyctd.Engine) -> None:
-    pid = own_engine.pid
-
-    def look() -> None:
-        eventually(lambda: not Path(f"/proc/{pid}").exists())
-        seen = own_engine.pid
-        assert seen is None or not gone(seen)
-
-    assert kill_daemon(own_engine, look) == pid
 
 
 def test_a_containerd_that_dies_is_back_soon_and_containers_run_on(own_engine: pyctd.Engine, rootfs: Path) -> None:

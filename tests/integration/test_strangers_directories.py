@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 from support.box import default_spec, eventually, unique
-from support.ctr import Ctr
-from support.harm import answers
 from support.proc import gone
 from support.strangers import NOBODY, kept
 
@@ -286,35 +284,36 @@ def test_no_file_is_written_that_another_users_link_leads_to(place: Path, rootfs
         task.force_delete(timeout=60)
 
 
-def test_no_bundle_is_removed_that_another_users_daemon_names(
-    engine: pyctd.Engine, place: Path, precious: Path, rootfs: Path
+def test_a_client_connects_to_no_daemon_that_another_users_link_leads_to(
+    engine: pyctd.Engine, place: Path, rootfs: Path
 ) -> None:
-    """Who takes the place of an engine's state takes that of its socket, too. The next connection is theirs."""
-    state = place / "t" / "s"
+    """Who takes the place of an engine's state takes that of its socket, too, and would choose whose containers the
+    client kills and deletes."""
+    state, id = place / "t" / "s", unique()
     state.parent.mkdir()
     state.parent.chmod(0o1777)  # as /tmp
-    theirs = Ctr(engine.address, "moby")  # in the place of a daemon of theirs
-    label = f"com.docker/engine.bundle.path={precious}"
-    theirs("containers", "create", "--label", label, "--rootfs", "/", precious.name)
-    with pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
+    with engine.client() as other, pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
+        container = other.new_container(id, default_spec(rootfs))
+        task = container.start()
         pid = own.pid
         assert pid
-        task = client.new_container("web", default_spec(rootfs)).start()
         state.rename(place / "away")
         subprocess.run(["ln", "-s", engine.state, state], check=True, user=NOBODY, group=NOBODY)
         os.kill(pid, signal.SIGKILL)
+
+        def refused() -> bool:
+            with pytest.raises(pyctd.UnavailableError) as raised:
+                client.load_container(id, timeout=60).task(timeout=60).kill("KILL", timeout=60)
+            return f'is user 0\'s "{engine.address}" now' in str(raised.value).replace("\\", "")
+
         try:
-            eventually(lambda: gone(pid) and answers(client))
-            container = client.load_container(precious.name)
-            # Whose files a checkpoint consists of, a daemon decides: also those of root that anybody may execute.
-            for call in (container.delete, container.start, lambda: task.create_checkpoint(place / "c")):
-                with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
-                    call()
-            assert kept(precious)
+            eventually(refused)
+            assert task.status().status == "running"
         finally:
             state.unlink()
             (place / "away").rename(state)
-            theirs("containers", "rm", precious.name)
+            task.force_delete(timeout=60)
+            container.delete(timeout=60)
 
 
 def test_an_engine_executes_nothing_that_a_directory_names_that_has_become_another_users(place: Path) -> None:

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["NOBODY", "kept"]
+import pytest
+
+__all__ = ["NOBODY", "kept", "running", "successor"]
 
 NOBODY = 65534
 
 
 def kept(directory: Path) -> bool:
     return (directory / "file").read_text() == "precious"
+
+
+@contextlib.contextmanager
+def running(program: str, args: Sequence[str], cwd: Path, user: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(args, executable=program, cwd=cwd, user=user, group=user, stdin=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def successor(
+    number: int, args: Sequence[str] = ("sleep", "600"), user: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a number that was another's."""
+    for _ in range(100):  # others take numbers, too
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
+        with running(f"/bin/{args[0]}", args, Path("/"), user) as process:
+            if process.pid == number:
+                yield process
+                return
+    pytest.skip("another process has the number")
