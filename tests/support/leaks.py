@@ -63,10 +63,11 @@ def threads() -> set[str]:
 
 
 def processes(word: str) -> dict[int, str]:
-    """Processes with word in their command line, by pid; zombies have none."""
+    """This user's processes with word in their command line, by pid; zombies have none. Other users' are not read: they
+    may have any length, or be in a file whose server never answers."""
     found = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid() and _is_own(entry):
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
@@ -74,6 +75,16 @@ def processes(word: str) -> dict[int, str]:
             if word in line:
                 found[int(entry.name)] = line.strip()
     return found
+
+
+def _is_own(process: Path) -> bool:
+    """Whether all user ids of a process are this user's. The owner of its directory is root, too, once it has executed a
+    program that changes users."""
+    with contextlib.suppress(OSError):
+        for line in (process / "status").read_text(errors="replace").splitlines():
+            if line.startswith("Uid:"):
+                return set(line.split()[1:]) == {str(os.geteuid())}
+    return False
 
 
 def shims(directory: Path) -> dict[int, str]:
@@ -88,8 +99,7 @@ def shims(directory: Path) -> dict[int, str]:
 def trusted(pid: int) -> bool:
     """Whether a process is as privileged as this one, so that no other user and no container has made it."""
     try:
-        owner = os.stat(f"/proc/{pid}").st_uid
-        return owner == os.geteuid() and all(
+        return _is_own(Path(f"/proc/{pid}")) and all(
             os.readlink(f"/proc/{pid}/ns/{space}") == os.readlink(f"/proc/self/ns/{space}")
             for space in ("user", "pid", "mnt")
         )

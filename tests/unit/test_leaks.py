@@ -17,9 +17,10 @@ def test_no_other_users_process_is_taken_for_a_shim(tmp_path: Path) -> None:
     for user in (65534, None):
         with subprocess.Popen(args, executable="/bin/sh", stdin=subprocess.PIPE, cwd="/", user=user) as process:
             try:
-                eventually(
-                    lambda: leaks.processes(str(tmp_path))
-                )  # the kernel shows its arguments a moment after its start
+                # The kernel shows its arguments a moment after its start.
+                line = Path(f"/proc/{process.pid}/cmdline")
+                eventually(lambda: os.fsencode(tmp_path) in line.read_bytes())  # noqa: B023
+                assert bool(leaks.processes(str(tmp_path))) == (user is None)
                 assert bool(leaks.shims(tmp_path)) == (user is None)
                 leaks.kill_shims(tmp_path)
                 if user is None:
