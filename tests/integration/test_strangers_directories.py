@@ -235,55 +235,6 @@ def test_no_bundle_is_made_or_removed_in_a_directory_that_has_become_another_use
             (place / "away").rename(state)
 
 
-def test_no_fifo_is_removed_in_a_directory_that_another_users_link_leads_to(place: Path, rootfs: Path) -> None:
-    state, elsewhere = place / "t" / "s", place / "elsewhere"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
-    place.chmod(0o711)
-    with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
-        task = client.new_container("web", default_spec(rootfs)).start()
-        process = task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=pyctd.stdio.capture())
-        process.wait(timeout=60)
-        file = elsewhere / "moby" / "web" / "e-stdout"
-        file.parent.mkdir(parents=True)
-        file.touch()
-        state.rename(place / "away")
-        subprocess.run(["/bin/sh", "-c", PLANT_BUNDLES, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
-        try:
-            process.delete(timeout=60)
-            assert file.exists()
-        finally:
-            (state / "bundles").unlink()
-            state.rmdir()
-            (place / "away").rename(state)
-        task.force_delete(timeout=60)
-
-
-def test_no_file_is_written_that_another_users_link_leads_to(place: Path, rootfs: Path) -> None:
-    state, elsewhere = place / "t" / "s", place / "elsewhere"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
-    place.chmod(0o711)
-    with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
-        container = client.new_container("web", default_spec(rootfs, "/bin/sleep", "600"))
-        task = container.start(with_stdin=True, attach_stdio=pyctd.stdio.capture())
-        precious = elsewhere / "moby" / "web" / "web-stdin"
-        precious.parent.mkdir(parents=True)
-        precious.write_text("precious")
-        state.rename(place / "away")
-        subprocess.run(["/bin/sh", "-c", PLANT_BUNDLES, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
-        try:
-            with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
-                container.attach_task(pyctd.stdio.capture(b"harm"), timeout=10)
-            assert precious.read_text() == "precious"
-            assert list(precious.parent.iterdir()) == [precious]
-        finally:
-            (state / "bundles").unlink()
-            state.rmdir()
-            (place / "away").rename(state)
-        task.force_delete(timeout=60)
-
-
 def test_a_client_connects_to_no_daemon_that_another_users_link_leads_to(
     engine: pyctd.Engine, place: Path, rootfs: Path
 ) -> None:

@@ -10,11 +10,11 @@ import (
 
 // none leaves a process without streams: the shim gives it /dev/null. containerd's client dereferences the IO, so nil is no
 // answer. The DirectIO is nobody's from here on and is closed: its FIFOs and the goroutines that open them would stay.
-func none(dio *cio.DirectIO) (cio.IO, error) {
+func none(dio *cio.DirectIO, closes func(*cio.DirectIO) error) (cio.IO, error) {
 	finishOpening(dio, allStreams)
 	dio.Cancel()
 	null, _ := cio.NullIO("")
-	return null, dio.Close()
+	return null, closes(dio)
 }
 
 // openTimeout is ample for the goroutine that opens a FIFO to run.

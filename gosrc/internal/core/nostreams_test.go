@@ -30,7 +30,7 @@ func TestAProcessWithoutStreamsLeavesNoFIFOs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io, err := none(dio)
+	io, err := none(dio, (*cio.DirectIO).Close)
 	if err != nil || io.Config() != (cio.Config{}) {
 		t.Fatalf("got %+v, %v", io, err)
 	}

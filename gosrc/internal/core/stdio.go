@@ -66,13 +66,20 @@ type stdio struct {
 func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc) (callback libcontainerdtypes.StdioCallback, made func(libcontainerdtypes.Process)) {
 	cl := ctr.client
 	var streams *stdio
-	without := none
+	without := func(dio *cio.DirectIO) (cio.IO, error) { return none(dio, cl.closeFIFOs) }
 	if end != nil {
 		without = func(dio *cio.DirectIO) (cio.IO, error) {
 			defer end()
 			letGo(dio)
 			return cio.NullIO("")
 		}
+	}
+	refuse := func(dio *cio.DirectIO, why error) (cio.IO, error) { // whereupon libcontainerd cancels and closes the DirectIO
+		if checkStateDir(cl.stateDir) != nil {
+			letGo(dio)
+			*dio = cio.DirectIO{}
+		}
+		return nil, why
 	}
 	callback = func(dio *cio.DirectIO) (cio.IO, error) {
 		if cookie == 0 {
@@ -100,7 +107,7 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 			if !open { // the client was closed while the callback ran, when there was no IO to close yet
 				s.detach()
 				if end == nil {
-					return nil, kind.ErrClosed // nobody reads what a new process would write
+					return refuse(dio, kind.ErrClosed) // nobody reads what a new process would write
 				}
 			}
 			streams = s
@@ -113,9 +120,9 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 		s.drop()
 		spare.release()
 		if !open {
-			return nil, kind.ErrClosed
+			return refuse(dio, kind.ErrClosed)
 		}
-		return nil, kind.ErrCallback // libcontainerd cancels and closes the DirectIO
+		return refuse(dio, kind.ErrCallback)
 	}
 	return callback, func(process libcontainerdtypes.Process) {
 		if streams != nil {
@@ -156,13 +163,15 @@ func (s *stdio) Close() error {
 	return s.end(s.closeFIFOs)
 }
 
-// closeFIFOs closes the DirectIO, which removes its FIFOs by their names; not where those may lead to another user's directory.
-func (s *stdio) closeFIFOs() error {
-	if checkStateDir(s.client.stateDir) != nil {
-		letGo(s.dio)
+func (s *stdio) closeFIFOs() error { return s.client.closeFIFOs(s.dio) }
+
+// closeFIFOs closes a DirectIO, which removes its FIFOs by their names; not where those may lead to another user's directory.
+func (cl *Client) closeFIFOs(dio *cio.DirectIO) error {
+	if checkStateDir(cl.stateDir) != nil {
+		letGo(dio)
 		return nil
 	}
-	return s.dio.Close()
+	return dio.Close()
 }
 
 // call makes a call on the other side, none after the last: after a failed start both containerd's client and
