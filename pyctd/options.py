@@ -78,7 +78,11 @@ def image_name(name: str) -> Option:
 
 
 def image_config_labels(ref: str) -> Option:
-    """Sets the container's labels to those of the image's config (``WithImageConfigLabels``)."""
+    """Sets the container's labels to those of the image's config (``WithImageConfigLabels``).
+
+    ``new_container`` raises FailedPreconditionError when one begins with ``containerd.io/``: by such labels containerd
+    starts containers and executes programs as root, which is not for an image to choose.
+    """
     return Option("image_config_labels", {"image": ref})
 
 

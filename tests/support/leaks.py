@@ -78,8 +78,8 @@ def processes(word: str) -> dict[int, str]:
 
 
 def _is_own(process: Path) -> bool:
-    """Whether all user ids of a process are this user's. The owner of its directory is root, too, once it has executed a
-    program that changes users."""
+    """Whether all user ids of a process are this user's. Its directory is root's, too, once it has executed a program
+    that changes users."""
     with contextlib.suppress(OSError):
         for line in (process / "status").read_text(errors="replace").splitlines():
             if line.startswith("Uid:"):

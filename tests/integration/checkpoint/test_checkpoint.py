@@ -12,6 +12,7 @@ from support.box import Box, eventually
 from support.criu import COUNT, needs_criu, numbers, restored
 
 import pyctd
+from pyctd.cli._usage import usage_of
 
 pytestmark = needs_criu
 
@@ -33,6 +34,13 @@ def test_checkpoint(counter: tuple[pyctd.Task, pyctd.stdio.capture], box: Box, t
     # Beside the one that runs on.
     _, first = restored(box.container(*COUNT), tmp_path / "new" / "checkpoint")
     assert before < first <= after + 1
+
+
+def test_a_checkpoint_longer_than_what_is_read_of_an_image(box: Box, tmp_path: Path) -> None:
+    task, _ = box.start("/bin/sh", "-c", "dd if=/dev/urandom bs=24M count=1 | sleep 600")
+    eventually(lambda: usage_of(task.stats().metrics).memory >= 24 << 20)
+    task.create_checkpoint(tmp_path, timeout=60)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 24 << 20
 
 
 def test_checkpoint_with_exit(box: Box, make_client: MakeClient, tmp_path: Path) -> None:
