@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -133,11 +134,11 @@ func (e *Engine) shimBundles() (found []shimBundle) {
 	for _, namespace := range identifiersIn(top) {
 		for _, id := range identifiersIn(filepath.Join(top, namespace)) {
 			// containerd writes down there which program the shim is.
-			program, err := os.ReadFile(filepath.Join(top, namespace, id, "shim-binary-path"))
-			if err != nil || !filepath.IsAbs(string(program)) {
-				program = []byte(e.shim)
+			b := shimBundle{namespace, id, e.shim}
+			if program, err := b.read(e, "shim-binary-path"); err == nil && filepath.IsAbs(string(program)) {
+				b.program = string(program)
 			}
-			found = append(found, shimBundle{namespace, id, string(program)})
+			found = append(found, b)
 		}
 	}
 	return found
@@ -166,14 +167,28 @@ func (b shimBundle) path(e *Engine) string {
 	return filepath.Join(e.state, b.below())
 }
 
+// maxShimFile is ample for a path and what containerd writes beside it.
+const maxShimFile = 64 << 10
+
+// read gives the beginning of a file in which containerd or the shim has written something down. containerd 2.1.4 lets everybody
+// who may enter the bundle write to some.
+func (b shimBundle) read(e *Engine, name string) ([]byte, error) {
+	file, err := os.Open(filepath.Join(b.path(e), name))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, maxShimFile))
+}
+
 // dead says whether the socket of a shim has nobody behind it. A shim whose containerd was killed while it started it may
 // have none yet, and several tasks may share one.
 func (b shimBundle) dead(e *Engine) bool {
 	var shim struct{ Address string }
-	text, err := os.ReadFile(filepath.Join(b.path(e), "bootstrap.json")) // since containerd 1.7
+	text, err := b.read(e, "bootstrap.json") // since containerd 1.7
 	if err == nil {
 		err = json.Unmarshal(text, &shim)
-	} else if text, err = os.ReadFile(filepath.Join(b.path(e), "address")); err == nil {
+	} else if text, err = b.read(e, "address"); err == nil {
 		shim.Address = string(text)
 	}
 	socket, isPath := strings.CutPrefix(shim.Address, "unix://")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,8 +79,10 @@ func TestAnEngineThatEndsLooksAtItsDirectoryBeforeEachBundle(t *testing.T) {
 		precious = append(precious, filepath.Join(elsewhere, below, "file"))
 		write(t, precious[len(precious)-1])
 	}
-	e := &Engine{root: t.TempDir(), state: state, shim: program, path: os.Getenv("PATH")}
-	finish(t, e.endShims)
+	e := &Engine{root: t.TempDir(), state: state, path: os.Getenv("PATH")}
+	for _, id := range []string{"a", "b"} { // of many, which take turns
+		finish(t, func() { shimBundle{"moby", id, program}.clean(t.Context(), e) })
+	}
 	if told, _ := os.ReadFile(executed); strings.Count(string(told), "\n") != 1 {
 		t.Errorf("the shim was executed %d times", strings.Count(string(told), "\n"))
 	}
@@ -87,5 +90,24 @@ func TestAnEngineThatEndsLooksAtItsDirectoryBeforeEachBundle(t *testing.T) {
 		if !exists(path) {
 			t.Errorf("%q was removed", path)
 		}
+	}
+}
+
+// containerd 2.1.4 lets everybody who may enter its bundle write to this file, as the group of a user namespace's root may.
+func TestTheAddressOfAShimThatFillsMemoryIsNotRead(t *testing.T) {
+	e := &Engine{root: t.TempDir(), state: t.TempDir()}
+	b := shimBundle{"moby", "web", ""}
+	file := filepath.Join(b.path(e), "bootstrap.json")
+	write(t, file)
+	const size = 512 << 20
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	dead := b.dead(e)
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; dead || taken > size/8 {
+		t.Errorf("dead: %t; it took %d bytes", dead, taken)
 	}
 }
