@@ -61,3 +61,14 @@ def test_a_build_without_a_c_compiler_says_so(
         monkeypatch.setenv("CC", named)
     with pytest.raises(SystemExit, match=f"needs a C compiler to build, and '{missing}' is not on PATH"):
         machine.check()
+
+
+def test_the_demo_installs_no_tools_and_says_how_long_it_takes() -> None:
+    dry_run = ["make", "--dry-run", "--always-make"]
+
+    def steps(target: str) -> str:
+        return subprocess.run([*dry_run, target], capture_output=True, text=True, check=True, cwd=CHECKOUT).stdout
+
+    assert "[cli,test,lint]" not in steps("demo")
+    assert "[cli,test,lint]" in steps("build")
+    assert "The first run takes about" in steps("demo").partition("setup-system.sh")[0]
