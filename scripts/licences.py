@@ -1,10 +1,10 @@
-"""Writes what a wheel has to say of the Go modules that are compiled into it.
+"""Writes the licences and the bill of materials of the Go modules in a wheel.
 
     licences.py SBOM VERSION DIRECTORY
 
-``DIRECTORY/licenses`` gets the texts: those in each module's root and, where a package below has one of its own, that
-too; and Go's. ``DIRECTORY/sboms`` gets the software bill of materials that cyclonedx-gomod has written to SBOM, without
-what differs from one run to the next.
+``DIRECTORY/licenses`` gets Go's licence, those in each module's root, and those of packages that have their own.
+``DIRECTORY/sboms`` gets the software bill of materials that cyclonedx-gomod wrote to SBOM, without the parts that
+differ between runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 GOSRC = Path(__file__).resolve().parents[1] / "gosrc"
 TEXT = re.compile(r"(licen[cs]e|copying|notice|patents)([.-].*)?$", re.IGNORECASE)
-#: How go list is to tell of a package that is of another module.
+#: The format of go list for packages of other modules.
 PACKAGE = (
     '{{with .Module}}{{if not .Main}}{"path": "{{.Path}}", "root": "{{.Dir}}", "package": "{{$.Dir}}"}{{end}}{{end}}'
 )
@@ -31,7 +31,7 @@ def go(*args: str) -> str:
 
 
 def write_texts(directory: Path) -> set[str]:
-    """The texts of each module that is compiled in; the modules' paths."""
+    """Writes the texts of each module; returns the modules' paths."""
     go_root = Path(go("env", "GOROOT").strip())
     roots = {"go": go_root}
     found = {"go": set(texts(go_root))}
@@ -58,7 +58,7 @@ def texts(directory: Path) -> list[Path]:
 
 
 def write_sbom(given: Path, version: str, directory: Path, modules: set[str]) -> None:
-    """The bill of materials, which has to name the very modules whose texts there are."""
+    """Writes the bill of materials, which must name the same modules as the texts."""
     sbom = json.loads(given.read_text())
     named = {component["name"] for component in sbom["components"]} - {"std"}
     if named != modules:
@@ -66,7 +66,7 @@ def write_sbom(given: Path, version: str, directory: Path, modules: set[str]) ->
     made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
     sbom["metadata"]["timestamp"] = made.isoformat().replace("+00:00", "Z")
     for tool in sbom["metadata"]["tools"]:
-        tool.pop("hashes", None)  # of the tool's own binary
+        tool.pop("hashes", None)  # those of the tool's own binary
     text = json.dumps(sbom, indent=1, sort_keys=True).replace(sbom["metadata"]["component"]["version"], version)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "libpyctd.cdx.json").write_text(text + "\n")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the integration tests against several containerds and low-level runtimes, and prints what passes.
+"""Runs the integration tests on several versions of containerd, runc and crun, and prints the results.
 
     matrix.py DIRECTORY PYTHON [TESTS...]
 
-Each containerd and runc is built from its Go module, of the newest release that the query names; crun is Debian's.
-What can't be had is told of in the table. DIRECTORY keeps the programs. The other programs come from PATH, and so does
-the containerd that runc's and crun's rows are on. CONTAINERD_TAGS are Go's build tags.
+Each containerd and runc is built from its Go module, in the newest release that matches the query; crun is Debian's.
+The table lists what is not available. DIRECTORY keeps the programs. All other programs come from PATH, including the
+containerd of the rows for runc and crun. CONTAINERD_TAGS are Go's build tags.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ TAGS = os.environ["CONTAINERD_TAGS"]
 
 
 class Absent(Exception):
-    """A program that can't be had."""
+    """A program is not available."""
 
 
 def call(*command: str, cwd: Path | None = None, **env: str) -> str:
-    """A command's output; its last words where it fails."""
+    """Runs a command; returns its output, or raises an error with the end of the output."""
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False, timeout=1800
     )
@@ -49,7 +49,7 @@ def call(*command: str, cwd: Path | None = None, **env: str) -> str:
 
 
 def built(directory: Path, query: str, module: str, *packages: str, variable: str, cgo: bool = False) -> None:
-    """Builds programs of a module's release into a directory."""
+    """Builds programs of a module's release in a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
@@ -63,7 +63,7 @@ def built(directory: Path, query: str, module: str, *packages: str, variable: st
 
 
 def containerd(directory: Path, query: str) -> None:
-    """containerd and its shim."""
+    """Builds containerd and its shim."""
     module = "github.com/containerd/containerd" + ("" if query.startswith("v1") else "/v2")
     built(
         directory,
@@ -76,12 +76,12 @@ def containerd(directory: Path, query: str) -> None:
 
 
 def runc(directory: Path, query: str) -> None:
-    """runc; without seccomp, for which it would need a C library."""
+    """Builds runc, without seccomp, which would need a C library."""
     built(directory, query, "github.com/opencontainers/runc", "", variable="main.version", cgo=True)
 
 
 def crun(directory: Path, query: str) -> None:
-    """crun by the name of runc, for the shim looks for that."""
+    """Installs crun under the name runc, which the shim looks for."""
     shutil.rmtree(directory, ignore_errors=True)
     root = directory / "root"
     root.mkdir(parents=True)
@@ -97,7 +97,7 @@ def crun(directory: Path, query: str) -> None:
 
 @dataclasses.dataclass
 class Row:
-    """What a row is of.
+    """The program and version of a row.
 
     Attributes:
         get: gets it; None when it is on PATH.
@@ -123,17 +123,17 @@ ROWS = [
 
 @dataclasses.dataclass
 class Outcome:
-    """What the tests of a row came to."""
+    """The test results of a row."""
 
     passed: int = 0
     skipped: int = 0
     failed: list[str] = dataclasses.field(default_factory=list)
-    why: str = ""  # the first of them has failed
+    why: str = ""  # why the first failed
     seconds: float = 0.0
 
 
 def tested(python: str, programs: Path | None, oci_version: str | None, tests: list[str]) -> Outcome:
-    """Runs the tests with programs before all others."""
+    """Runs the tests with some programs first on PATH."""
     began = time.monotonic()
     env = {"PATH": os.environ["PATH"] if programs is None else f"{programs}:{os.environ['PATH']}"}
     if oci_version is not None:
@@ -177,17 +177,17 @@ def tested(python: str, programs: Path | None, oci_version: str | None, tests: l
 
 
 def _few(names: list[str]) -> str:
-    """The first of them, a line each."""
+    """The first failures, one line each."""
     return "\n".join([*names[:8], *([f"… and {len(names) - 8} more"] if len(names) > 8 else [])])
 
 
 def version_on_path() -> str:
-    """Of the containerd on PATH."""
+    """The version of the containerd on PATH."""
     return call("containerd", "--version").split()[2]
 
 
 def main() -> int:
-    """Prints the table; 1 when a test failed."""
+    """Prints the table; returns 1 if a test failed."""
     if len(sys.argv) < 3:
         print(__doc__)
         return 2

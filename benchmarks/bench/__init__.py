@@ -1,1 +1,1 @@
-"""pyctd beside Go and its peers: the same work, in turns, on the same containerd. docs/performance.md tells how."""
+"""Benchmarks: pyctd, Go and their peers do the same work, in turns, on one containerd. See docs/performance.md."""

@@ -1,4 +1,4 @@
-"""``python -m bench``: measures, and prints the tables."""
+"""``python -m bench`` runs the benchmarks and prints the tables."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .workloads import QUICK, WORKLOADS, Workload
 
 
 class Sides:
-    """The sides' programs, each started when it is first needed."""
+    """The sides' programs, each started on first use."""
 
     def __init__(self, here: Place) -> None:
         self._place = here
         self._sides: dict[str, Side | SideError] = {}
 
     def __getitem__(self, name: str) -> Side:
-        """Raises SideError, each time, when it is not to be had."""
+        """Returns a side. Raises SideError, each time, if the side is not available."""
         known = self._sides.get(name)
         if known is None or (isinstance(known, Side) and known.ended):
             if isinstance(known, Side):
@@ -49,7 +49,7 @@ class Sides:
 
 
 def measure(sides: Sides, workload: Workload) -> Measured:
-    """Asks every side in turns, each round in the other direction, so that what drifts drifts for all alike."""
+    """Asks each side in turn, and alternates the direction, so that drift affects all sides alike."""
     measured = Measured(workload)
     names = ["go", *workload.sides, *workload.peers]
     for number in range(workload.rounds + 1):
@@ -69,12 +69,12 @@ def measure(sides: Sides, workload: Workload) -> Measured:
 
 
 def warm_up(workload: Workload) -> int:
-    """How much the round that does not count does: as much where all is at once, to have its threads and memory."""
+    """The size of the warm-up round: full for concurrent operations, to create their threads and memory."""
     return workload.count if workload.per else max(1, workload.count // 10)
 
 
 def machine() -> dict[str, object]:
-    """Where this was measured, as far as it matters."""
+    """The properties of the machine that matter for the results."""
     daemon = subprocess.run(["containerd", "--version"], capture_output=True, text=True, check=False).stdout.split()
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -110,7 +110,9 @@ def main() -> int:
             for workload in workloads:
                 console.print(f"{workload.title} …", style="dim")
                 results.append(measure(sides, workload))
-                report.write(args.out / "bench.json", head, results, tables)  # what there is, should it come to an end
+                report.write(
+                    args.out / "bench.json", head, results, tables
+                )  # so far, in case a later workload ends the run
         finally:
             sides.close()
         if not args.names or "footprint" in args.names:

@@ -1,4 +1,4 @@
-"""Whether a second run agrees with a first: ``python -m bench.compare before.json results/bench.json``.
+"""Compares two runs: ``python -m bench.compare before.json results/bench.json``.
 
 Two ratios agree when their spans overlap.
 """
@@ -22,7 +22,7 @@ __all__ = ["load", "pairs"]
 
 
 def load(file: Path) -> list[Measured]:
-    """What a run has written."""
+    """Reads the results of a run."""
     results = []
     for raw in json.loads(file.read_text())["workloads"]:
         fields = raw["workload"]
@@ -33,7 +33,7 @@ def load(file: Path) -> list[Measured]:
 
 
 def pairs(before: Sequence[Measured], after: Sequence[Measured]) -> Iterator[tuple[str, str, Ratio, Ratio]]:
-    """The ratios of pyctd's sides that both runs have, each with its workload and side."""
+    """Yields the ratios of pyctd's sides that both runs have: workload, side, and the ratio in each run."""
     earlier = {measured.workload.title: measured.rounds for measured in before}
     for measured in after:
         title = measured.workload.title
@@ -44,7 +44,7 @@ def pairs(before: Sequence[Measured], after: Sequence[Measured]) -> Iterator[tup
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.compare", description="whether a second run agrees with a first")
+    parser = argparse.ArgumentParser(prog="bench.compare", description="compare two runs")
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What pyctd costs before it does anything: time to import, memory, threads, and sizes on disk."""
+"""pyctd's footprint: import time, memory, threads, and sizes on disk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ with pyctd.Client(sys.argv[1], "footprint", sys.argv[2], timeout=30) as client:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and its bound."""
+    """A measured number and its limit."""
 
     what: str
     value: float
@@ -49,7 +49,7 @@ class Figure:
 
 
 def measure(place: Place, runs: int) -> list[Figure]:
-    """Medians of so many processes."""
+    """Measures in new processes, and takes the medians."""
     lines = []
     for _ in range(runs):
         command = [sys.executable, "-c", PROGRAM, place.engine.address, str(place.directory / "footprint")]
@@ -65,13 +65,13 @@ def measure(place: Place, runs: int) -> list[Figure]:
     assert pyctd.__file__
     library = Path(pyctd.__file__).with_name("libpyctd.so")
     figures.append(Figure("libpyctd.so", library.stat().st_size / 1e6, "MB", 20))
-    wheels = sorted((Path(__file__).resolve().parents[2] / "build" / "wheel").glob("*.whl"))  # by ``make build``
+    wheels = sorted((Path(__file__).resolve().parents[2] / "build" / "wheel").glob("*.whl"))  # from ``make build``
     figures.append(Figure("wheel", wheels[-1].stat().st_size / 1e6, "MB", 8))
     return figures
 
 
 def show(figures: list[Figure], console: Console) -> None:
-    """Prints them."""
+    """Prints the figures."""
     table = Table("footprint", "value", "target", "met")
     for figure in figures:
         met = None if figure.bound is None else figure.value <= figure.bound

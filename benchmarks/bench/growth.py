@@ -1,4 +1,4 @@
-"""What an operation costs when there is much else: live containers, handles, events that wait."""
+"""The cost of a call as containers, handles and waiting events increase."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPEATS = 300
 
 
 def measure(place: Place, console: Console) -> dict[str, dict[str, float]]:
-    """Prints the table and returns it: by state and operation, microseconds."""
+    """Prints the table and returns it: microseconds by state and operation."""
     rows: dict[str, dict[str, float]] = {}
     table = Table(
         "state", "version: Go", "version: pyctd", "status: Go", "status: pyctd", title="growth: medians in µs"
@@ -72,7 +72,7 @@ def _median(operation: Callable[[], object]) -> float:
 
 
 def _with_queued_events(setup: dict[str, str]) -> float:
-    """While a handler blocks on each of the first events, and the others wait behind."""
+    """Measures while handlers block on the first events and the rest wait behind them."""
     release, full = threading.Event(), threading.Event()
 
     def handler(container_id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:

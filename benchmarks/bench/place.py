@@ -1,4 +1,4 @@
-"""Where everything happens: a private containerd, a root file system, and the fake service of events."""
+"""The environment of a run: a private containerd, a root file system, and the fake event service."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from support.busybox import make_rootfs
 import pyctd
 
 GO = Path(__file__).resolve().parents[2] / ".venv" / "bench"
-"""The Go side's program, which ``make bench`` builds."""
+"""The Go side's program, built by ``make bench``."""
 
 _setups = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Place:
-    """What every side is told."""
+    """The environment that every side uses."""
 
     engine: pyctd.Engine
     directory: Path
     rootfs: Path
 
     def setup(self, side: str) -> dict[str, str]:
-        """The first line for a side's program."""
+        """The setup request, the first line to a side's program."""
         return {
             "address": self.engine.address,
-            "namespace": f"bench-{side}-{os.getpid()}-{next(_setups)}",  # one that ended may have left something
+            "namespace": f"bench-{side}-{os.getpid()}-{next(_setups)}",  # an ended side may leave things
             "state": str(self.directory / "b"),
             "spec": str(self.directory / "spec.json"),
             "rootfs": str(self.rootfs),
@@ -47,8 +47,8 @@ class Place:
 
 @contextlib.contextmanager
 def place() -> Iterator[Place]:
-    """Starts it all, and takes it down."""
-    directory = Path(tempfile.mkdtemp(prefix="pb-"))  # short, for sockets
+    """Sets up the environment, and tears it down."""
+    directory = Path(tempfile.mkdtemp(prefix="pb-"))  # short, because of the sockets in it
     try:
         with pyctd.Engine(root=directory / "r", state=directory / "s") as engine:
             rootfs = make_rootfs(directory / "rootfs")
@@ -73,7 +73,7 @@ def _events_service(socket: Path) -> Iterator[None]:
             time.sleep(0.01)
         yield
     finally:
-        service.communicate()  # it ends with its stdin
+        service.communicate()  # it ends at the end of its stdin
 
 
 def _ctr(address: str, *args: str) -> list[str]:
@@ -81,7 +81,7 @@ def _ctr(address: str, *args: str) -> list[str]:
 
 
 def _delete_all(address: str) -> None:
-    """Deletes what the sides have left running, whoever made it."""
+    """Deletes everything that the sides left running."""
     for namespace in _ctr(address, "namespaces", "ls", "-q"):
         for id in _ctr(address, "-n", namespace, "tasks", "ls", "-q"):
             _ctr(address, "-n", namespace, "tasks", "rm", "-f", id)

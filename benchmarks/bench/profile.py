@@ -1,4 +1,4 @@
-"""``python -m bench.profile [WORKLOAD …]``: what a workload's time goes to, on both sides of the boundary.
+"""``python -m bench.profile [WORKLOAD …]``: where a workload spends its time, in Go and in Python.
 
 ``make profile`` builds a library for it whose Go side can be profiled. Prints for each workload the processor's time
 that an operation takes, in pyctd and in Go's own program, and the functions with the most of pyctd's: in Go by pprof,
@@ -40,7 +40,7 @@ ROWS = 12
 
 
 def cpu_ms(pid: int) -> tuple[int, int]:
-    """The processor's time that a process has had: its own, and the kernel's for it."""
+    """A process's processor time, in user and kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     tick = 1000 // os.sysconf("SC_CLK_TCK")
     return int(fields[11]) * tick, int(fields[12]) * tick
@@ -53,7 +53,7 @@ def spied(pid: int, into: Path) -> Iterator[None]:
     options = ["--format", "raw", "--rate", "400", "--nonblocking", "--duration", "600"]
     null = subprocess.DEVNULL
     with subprocess.Popen([*command, *options], stdout=null, stderr=null) as spy:
-        time.sleep(1)  # it has found the interpreter
+        time.sleep(1)  # until py-spy has found the interpreter
         try:
             yield
         finally:
@@ -61,7 +61,7 @@ def spied(pid: int, into: Path) -> Iterator[None]:
 
 
 def python_top(samples: Path) -> list[tuple[str, str]]:
-    """The functions with the most samples, their own and not of what they call."""
+    """The Python functions with the most samples of their own, without callees."""
     own: Counter[str] = Counter()
     for line in samples.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
@@ -71,7 +71,7 @@ def python_top(samples: Path) -> list[tuple[str, str]]:
 
 
 def go_top(profile: Path) -> list[tuple[str, str]]:
-    """Likewise in Go."""
+    """The Go functions with the most samples of their own."""
     command = ["go", "tool", "pprof", "-top", f"-nodecount={ROWS}", str(profile)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.split()[:1] == ["flat"])
@@ -80,7 +80,7 @@ def go_top(profile: Path) -> list[tuple[str, str]]:
 
 
 def spent(side: Side, workload: str) -> str:
-    """Runs a workload: the processor's time for each operation or stream."""
+    """Runs a workload, and returns the processor time of each operation or stream."""
     count, mode = COUNTS[workload]
     before = cpu_ms(side.pid)
     side.run(workload, count, mode)
@@ -91,7 +91,7 @@ def spent(side: Side, workload: str) -> str:
 
 
 def profile(go: Side, sync: Side, workload: str, directory: Path, console: Console) -> None:
-    """Prints a table of it."""
+    """Prints the table of a profile."""
     count, mode = COUNTS[workload]
     for side in (go, sync):
         side.run(workload, max(1, count // 20), mode)

@@ -22,7 +22,7 @@ PYCTD = ("sync", "asyncio")
 
 @dataclass
 class Measured:
-    """What a workload brought: by side, the rounds with their samples in nanoseconds; and why a side has none."""
+    """The results of a workload: each side's rounds of samples in nanoseconds, or why the side has none."""
 
     workload: Workload
     rounds: dict[str, list[list[int]]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Measured:
 
 
 def verdict(measured: Measured, side: str) -> tuple[str, bool | None]:
-    """What is asked of a side, and whether it holds; None where nothing is, or there is nothing to compare with."""
+    """A side's targets and whether it meets them; None without a target or without a side to compare with."""
     target, rounds = measured.workload.target, measured.rounds
     if side not in PYCTD:
         return "", None
@@ -115,7 +115,7 @@ def show(title: str, results: Sequence[Measured], console: Console) -> None:
 
 
 def markdown(file: Path, results: Sequence[Measured]) -> None:
-    """Writes the table as it stands in the documentation."""
+    """Writes the table in Markdown."""
     rows = [HEADINGS, ("---",) * len(HEADINGS), *_rows(results)]
     file.write_text("".join(f"| {' | '.join(row)} |\n" for row in rows))
 
@@ -128,7 +128,7 @@ def write(file: Path, head: Mapping[str, Any], results: Sequence[Measured], tabl
 
 
 def plot(file: Path, results: Sequence[Measured]) -> str:
-    """Draws each workload's ratios to Go, a dot for each round. Why not, where it can't be; else an empty text."""
+    """Draws each workload's ratios to Go, a dot per round. Returns why it could not, or an empty text."""
     try:
         import matplotlib
     except ImportError:

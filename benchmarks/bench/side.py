@@ -1,4 +1,4 @@
-"""A side, as the driver sees it: a program that answers requests."""
+"""The driver's view of a side: a program that answers requests."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Side", "SideError"]
 
 
 PATIENCE = 180
-"""Seconds that a side may take for one request: a daemon or a shim may hang, from Go as from Python."""
+"""The time limit of a request, in seconds: a daemon or a shim may hang, from Go as well."""
 
 
 class SideError(Exception):
-    """A side cannot do a workload, or is not to be had at all; the text says why."""
+    """A side cannot run a workload, or is not available; the message says why."""
 
 
 class Side:
-    """A program of its own, so that no side's memory, threads or garbage is in another's way."""
+    """A separate program, so that no side's memory, threads or garbage affects another."""
 
     def __init__(self, name: str, place: Place) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class Side:
             raise
 
     def run(self, workload: str, count: int, mode: str = "") -> list[int]:
-        """What each operation took, in nanoseconds. Raises SideError."""
+        """Runs a request, and returns the time of each operation in nanoseconds. Raises SideError."""
         answer = self._ask({"workload": workload, "count": count, "mode": mode})
         samples: list[int] = answer.get("samples", [])
         return samples
@@ -68,18 +68,18 @@ class Side:
 
     @property
     def pid(self) -> int:
-        """Its program's process id."""
+        """The program's process id."""
         return self._process.pid
 
     @property
     def ended(self) -> bool:
-        """Whether its program has ended, or was killed since it did not answer."""
+        """Whether the program has ended, or was killed because it did not answer."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the program."""
         try:
-            self._process.communicate(timeout=60)  # it ends with its stdin
+            self._process.communicate(timeout=60)  # it ends at the end of its stdin
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

@@ -1,4 +1,4 @@
-"""What is made of the samples: medians, tails, and ratios with their spread."""
+"""Statistics of samples: percentiles, and ratios with their spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Ratio", "percentile", "ratio_of"]
 
 
 def percentile(samples: Sequence[float], part: float) -> float:
-    """The smallest sample that at least such a part of all does not exceed (nearest rank).
+    """The smallest sample that at least this part of all samples does not exceed (nearest rank).
 
     Raises:
         ValueError: there are no samples, or part is not above 0 and at most 1.
@@ -25,7 +25,7 @@ def percentile(samples: Sequence[float], part: float) -> float:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How one side's medians stand to another's.
+    """The ratio of one side's medians to another's.
 
     Attributes:
         median: the median over the rounds.
@@ -46,8 +46,8 @@ class Ratio:
 
 
 def ratio_of(rounds: Sequence[Sequence[float]], base: Sequence[Sequence[float]]) -> Ratio:
-    """The ratio of medians, taken round by round: a round's two sides ran one after the other, so that what slows the
-    machine for longer slows both.
+    """The ratio of medians, round by round. The two sides of a round run one after the other, so a slow phase of the
+    machine affects both.
 
     Raises:
         ValueError: there are no rounds, or not as many on both sides.

@@ -1,4 +1,4 @@
-"""The program of a Python side: reads requests from stdin and prints what each took, as ``gosrc/cmd/bench`` does.
+"""The program of a Python side: reads requests from stdin and prints the times, as ``gosrc/cmd/bench`` does.
 
 ``python -m bench.worker sync|asyncio|docker|ctr|runc``
 """
@@ -21,7 +21,7 @@ class Bench(Protocol):
 
 
 def take_stdout() -> IO[str]:
-    """Moves stdout elsewhere and leaves /dev/null in its place: descriptor 1 is a stream that is measured."""
+    """Moves stdout to another descriptor, and /dev/null to descriptor 1, which some workloads measure."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

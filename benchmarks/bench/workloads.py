@@ -1,4 +1,4 @@
-"""What is measured, how often, and what it should come to."""
+"""The workloads: what to measure, how often, and the targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Target:
-    """Bounds for pyctd; None where there is none.
+    """Targets for pyctd; None: no target.
 
     Attributes:
         ratio: its median to Go's, at most.
@@ -31,15 +31,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Workload:
-    """One line of the table.
+    """One row of the table.
 
     Attributes:
-        name: what the sides call it.
+        name: its name in the sides' programs.
         count: operations in one request.
-        mode: for streams, the ready callback.
-        rounds: how often each side is asked.
-        per: what a rate counts: operations at once or bytes in a sample; 0 for samples of one operation.
-        peers: who else does it.
+        mode: for streams, the function of ``pyctd.stdio``.
+        rounds: the number of requests to each side.
+        per: the units of a rate in one sample: concurrent operations or bytes; 0 if a sample is one operation.
+        peers: the other clients that run it.
     """
 
     name: str

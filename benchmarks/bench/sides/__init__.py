@@ -1,1 +1,1 @@
-"""What runs in the workers: a module for each side."""
+"""The workers' code, a module per side."""

@@ -1,4 +1,4 @@
-"""pyctd.aio, on one event loop; only the process's streams are as in ``sync``, for they have no asyncio face."""
+"""pyctd.aio on one event loop. Inherited streams are those of ``sync``, because they have no asyncio form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .common import TRUE, Countdown, Exits, PyctdBench, callback, stream_args
 
 
 async def each(count: int, operation: Callable[[], Awaitable[object]]) -> list[int]:
-    """Takes the time of count operations, one after the other."""
+    """Measures count operations, one after the other."""
     samples = []
     clock = time.perf_counter_ns
     for _ in range(count):
@@ -24,7 +24,7 @@ async def each(count: int, operation: Callable[[], Awaitable[object]]) -> list[i
 
 
 class Bench(PyctdBench):
-    """Its workloads, by the names of ``gosrc/cmd/bench``."""
+    """The workloads of pyctd.aio, with the names of ``gosrc/cmd/bench``."""
 
     def __init__(self, setup: dict[str, str]) -> None:
         super().__init__(setup)

@@ -1,4 +1,4 @@
-"""What the sides of pyctd share."""
+"""Code that both pyctd sides share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRUE = ["/bin/true"]
 
 
 def each(count: int, operation: Callable[[], object]) -> list[int]:
-    """Takes the time of count operations, one after the other."""
+    """Measures count operations, one after the other."""
     samples = []
     clock = time.perf_counter_ns
     for _ in range(count):
@@ -27,7 +27,7 @@ def each(count: int, operation: Callable[[], object]) -> list[int]:
 
 
 class Exits:
-    """A backend that takes the age of each exit event at its handler."""
+    """A backend that measures the age of each exit event when its handler runs."""
 
     def __init__(self) -> None:
         self.ages: list[int] = []
@@ -37,7 +37,7 @@ class Exits:
             self.ages.append(time.time_ns() - info.exited_at_ns)
 
     def waits(self, count: int) -> Iterator[float]:
-        """Seconds to sleep, again and again, until so many have come."""
+        """Yields seconds to sleep, until so many events have arrived."""
         until = time.monotonic() + 30
         while len(self.ages) < count:
             if time.monotonic() > until:
@@ -46,10 +46,10 @@ class Exits:
 
 
 class Countdown:
-    """A backend that tells when it has had so many events."""
+    """A backend that signals when it has received so many events."""
 
     def __init__(self, count: int, done: Callable[[], object]) -> None:
-        self._left = itertools.count(count - 1, -1)  # its next is one step, whatever thread takes it
+        self._left = itertools.count(count - 1, -1)  # next() is atomic, so any thread may call it
         self._done = done
 
     def __call__(self, container_id: str, event: pyctd.EventType, info: pyctd.EventInfo) -> None:
@@ -77,7 +77,7 @@ class PyctdBench:
 
 
 def stream_args(workload: str, count: int) -> list[str]:
-    """The process that writes, or reads, count bytes or lines."""
+    """The process that writes or reads count bytes or lines."""
     return {
         "stdout": ["/bin/dd", "if=/dev/zero", "bs=1M", f"count={count >> 20}"],
         "stdin": ["/bin/dd", "of=/dev/null", "bs=1M"],
@@ -90,7 +90,7 @@ def take_line(line: str) -> None:
 
 
 def callback(workload: str, count: int, mode: str) -> Any:
-    """The ready callback of that name, with its source where the workload is stdin."""
+    """The callback of ``pyctd.stdio`` with this name, with its input if the workload is stdin."""
     if workload == "stdin":
         if mode == "capture":
             return pyctd.stdio.capture(stdin=bytes(count))

@@ -1,4 +1,4 @@
-"""docker-py, on a dockerd that works on the same containerd."""
+"""docker-py, with a dockerd on the same containerd."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OWN = Path(__file__).resolve().parents[3] / ".venv" / "docker"
 
 
 class Bench:
-    """Its workloads, by the names of ``gosrc/cmd/bench``."""
+    """The workloads of docker-py, with the names of ``gosrc/cmd/bench``."""
 
     def __init__(self, setup: dict[str, str]) -> None:
         os.environ["PATH"] = f"{OWN}:{os.environ.get('PATH', os.defpath)}"
         if missing := why_not():
             raise FileNotFoundError(missing)
-        import docker  # of the extra "bench"
+        import docker  # from the extra "bench"
 
         self._stack = contextlib.ExitStack()
         engine: Any = SimpleNamespace(address=setup["address"])

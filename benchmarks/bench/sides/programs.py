@@ -1,4 +1,4 @@
-"""Peers that are programs: each life cycle is one run of theirs."""
+"""Peers that are programs: each life cycle is one run of the program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .common import each
 
 
 class ProgramBench(ABC):
-    """A side that knows the workload ``lifecycle`` alone."""
+    """A side with the single workload ``lifecycle``."""
 
     def __init__(self, setup: dict[str, str]) -> None:
         self.setup = setup
@@ -25,7 +25,7 @@ class ProgramBench(ABC):
 
     @abstractmethod
     def command(self, id: str) -> list[str]:
-        """What runs /bin/true in a new container and deletes that."""
+        """The command that runs /bin/true in a new container and deletes the container."""
 
     def run(self, workload: str, count: int, mode: str) -> list[int]:
         if workload != "lifecycle":
@@ -54,7 +54,7 @@ class Ctr(ProgramBench):
 
 
 class Runc(ProgramBench):
-    """The runtime alone, without any daemon: the floor."""
+    """The runtime alone, without a daemon: the lower bound."""
 
     program = "runc"
 

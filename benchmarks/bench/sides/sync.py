@@ -1,4 +1,4 @@
-"""pyctd, called as a plain program does."""
+"""pyctd's synchronous API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .common import TRUE, Countdown, Exits, PyctdBench, callback, each, stream_a
 
 
 class Bench(PyctdBench):
-    """Its workloads, by the names of ``gosrc/cmd/bench``."""
+    """The workloads of pyctd, with the names of ``gosrc/cmd/bench``."""
 
     def __init__(self, setup: dict[str, str]) -> None:
         super().__init__(setup)
@@ -87,7 +87,7 @@ class Bench(PyctdBench):
             for done in range(1, count + 1):
                 container = client.new_container(self.id(), self.of(TRUE))
                 task = container.start()
-                for pause in exits.waits(done):  # before the deletion, with which containerd 2 may lose the event
+                for pause in exits.waits(done):  # before the deletion, because containerd 2 may lose the event then
                     time.sleep(pause)
                 task.delete()
                 container.delete()
