@@ -4,9 +4,9 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import options, spec, stdio
+from ._streams.direct import IO, Config, DirectIO, StdioCallback
 from .client import Client
 from .container import Container
-from .directio import IO, Config, DirectIO, StdioCallback
 from .errors import (
     AlreadyExistsError,
     CanceledError,

@@ -1,6 +1,6 @@
 """Checks of arguments, one for each kind. Each names the argument in the InvalidArgumentError that it raises.
 
-Both faces make the same checks: these stand in what the faces share (``_operations``, ``_clientcore``, ``directio``),
+Both faces make the same checks: these stand in what the faces share (``_operations``, ``_clientcore``, ``_streams``),
 never in a method of one face.
 """
 

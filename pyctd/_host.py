@@ -7,7 +7,8 @@ import logging
 import weakref
 from typing import Protocol
 
-from . import _attachments, _native
+from . import _native
+from ._streams.attach import call_io, run_callback
 from ._workers import Workers
 
 __all__ = ["Receiver", "receivers"]
@@ -52,10 +53,10 @@ class Host:
             self._workers.submit(work)
 
     def stdio(self, cookie: int, native: _native.NativeStdio) -> int:
-        return _attachments.attach(cookie, native)
+        return run_callback(cookie, native)
 
     def io(self, cookie: int, call: int) -> None:
-        _attachments.io_call(cookie, call)
+        call_io(cookie, call)
 
     def log(self, level: int, text: str, fields: str) -> None:
         values = json.loads(fields) if fields else {}

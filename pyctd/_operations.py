@@ -20,7 +20,7 @@ from .spec._given import SpecLike, process_json, resources_json, spec_json
 from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, Stats, Status, Summary, Version, to_datetime
 
 if TYPE_CHECKING:
-    from ._attachments import Attachment
+    from ._streams.attach import Attachment
 
 _FIRST_REAL_TIME, _LAST_SIGNAL = 34, 64
 _MORE_SIGNALS = {

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any
 
 from . import _native, _operations
-from ._attachments import interrupts_pass
 from ._clientcore import RUNC_SHIM, ClientCore
 from ._runner import USE_INSTEAD
+from ._streams.interrupts import interrupts_pass
 from .container import Container
 from .errors import InvalidArgumentError
 from .events import Chosen, EventFilter, EventStream, EventType, Handler

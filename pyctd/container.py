@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from . import _attachments, _native, _operations
-from .directio import StdioCallback
+from . import _native, _operations
+from ._streams.attach import attaching
+from ._streams.builtin import Control
+from ._streams.direct import StdioCallback
 from .task import Task
 from .types import ContainerInfo
 
@@ -88,10 +90,12 @@ class Container(ContainerCore):
         start: bool,
         timeout: float | None,
     ) -> Task:
-        with _attachments.attaching(attach_stdio) as attachment:
+        with attaching(attach_stdio) as attachment:
             operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = _native.run(operation, timeout)
-        return Task(self.id, self.id, made, attachment)
+        task = Task(self.id, self.id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=False)
+        return task
 
     def task(self, *, timeout: float | None = None) -> Task:
         """The container's task, without its streams (Go: ``Container.Task``).
@@ -110,9 +114,11 @@ class Container(ContainerCore):
             NotFoundError: the container has no task.
             StdioError: attach_stdio raised.
         """
-        with _attachments.attaching(attach_stdio, existing=True) as attachment:
+        with attaching(attach_stdio) as attachment:
             made = _native.run(_operations.container_task(self._handle, attachment.cookie), timeout)
-        return Task(self.id, self.id, made, attachment)
+        task = Task(self.id, self.id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=True)
+        return task
 
     def delete(self, *, timeout: float | None = None) -> None:
         """Deletes the container and its bundle (Go: ``Container.Delete``).

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import _arguments, _native, _operations
-from ._attachments import Attachment, Made
+from ._streams.builtin import BuiltInIO
 from .types import ExitStatus, Status
 
 if TYPE_CHECKING:
@@ -22,16 +22,15 @@ LATE = 0.1
 class ProcessCore:
     """What both faces of a process share."""
 
-    def __init__(self, id: str, container_id: str, made: tuple[_native.Handle, int], attachment: Attachment) -> None:
+    def __init__(self, id: str, container_id: str, made: tuple[_native.Handle, int], io: BuiltInIO) -> None:
         self.id = id
         self.container_id = container_id
         self._handle, pid = made
         self.pid: int = pid
         self._handle.what = f"{type(self).__name__.lower()} {id!r}"
         self._handle.container_id, self._handle.process_id = container_id, id
-        self._attachment = attachment
+        self._io = io
         self._exit: ExitStatus | None = None
-        attachment.ready.made(Made(self._handle), attachment.existing)
 
     def close(self) -> None:
         """Releases this object, not the process; garbage collection does so too."""
@@ -96,7 +95,7 @@ class Process(ProcessCore):
         until = self._until(timeout)
         if self._exit is None:
             self._exit = _native.run(_operations.process_wait(self._handle), timeout)
-        self._attachment.ready.drain(until)
+        self._io.drain(until)
         return self._exit
 
     def delete(self, *, timeout: float | None = None) -> ExitStatus:

@@ -20,12 +20,12 @@ from types import EllipsisType
 from typing import BinaryIO, Union
 
 from . import _arguments
-from ._attachments import ReadyCallback
-from ._descriptors import Descriptor
-from ._lines import Splitter
-from .directio import IO, Config, DirectIO, StdioCallback, Stream
+from ._streams.builtin import BuiltInCallback
+from ._streams.direct import IO, Config, DirectIO, StdioCallback, Stream
+from ._streams.lines import Splitter
+from ._streams.pumps import Pump, PumpedIO, Reader, readers, writers
+from ._streams.sinks import Descriptor
 from .errors import InvalidArgumentError
-from .pumps import Pump, PumpedIO, Reader, readers, writers
 
 __all__ = [
     "IO",
@@ -46,7 +46,7 @@ _log = logging.getLogger("pyctd.stdio")
 Target = Union[str, "os.PathLike[str]", BinaryIO]
 
 
-class _Callback(ReadyCallback):
+class _Callback(BuiltInCallback):
     """What the callbacks share that pump on threads."""
 
     def __init__(self) -> None:
@@ -287,7 +287,7 @@ class terminal(_Callback):
         return [*readers(dio, Descriptor(self._output), Descriptor(None)), *writers(dio, self._input)]
 
     def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
-        from .terminal import TerminalIO  # here, for what it imports is for people at terminals only
+        from ._streams.terminal import TerminalIO  # here, for what it imports is for people at terminals only
 
         return TerminalIO(dio, pumps, opened, self._input, self._output)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from . import _attachments, _native, _operations
-from .directio import StdioCallback
+from . import _native, _operations
+from ._streams.attach import attaching
+from ._streams.builtin import BuiltInIO, Control
+from ._streams.direct import StdioCallback
 from .process import Process
 from .spec import SpecLike
 from .types import ProcessInfo, Stats, Summary
@@ -117,10 +119,12 @@ class Task(Process):
                 ``command-not-executable``, or the state of a task that is not running.
             StdioError: attach_stdio raised.
         """
-        with _attachments.attaching(attach_stdio) as attachment:
+        with attaching(attach_stdio) as attachment:
             operation = _operations.task_exec(self._handle, process_id, spec, with_stdin, attachment)
             made = _native.run(operation, timeout)
-        return Process(process_id, self.container_id, made, attachment)
+        process = Process(process_id, self.container_id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=False)
+        return process
 
     def load_process(self, process_id: str, *, timeout: float | None = None) -> Process:
         """An exec that another client has started, or this program before its restart (Go: containerd's
@@ -138,9 +142,8 @@ class Task(Process):
             NotFoundError: there is no such exec, or the task is deleted.
             InvalidArgumentError: the id is malformed, or is the task's own.
         """
-        with _attachments.attaching(None, existing=True) as attachment:
-            made = _native.run(_operations.task_load_process(self._handle, process_id), timeout)
-        return Process(process_id, self.container_id, made, attachment)
+        made = _native.run(_operations.task_load_process(self._handle, process_id), timeout)
+        return Process(process_id, self.container_id, made, BuiltInIO())
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
         """Changes limits of a task that is created, running or paused (Go: ``Task.UpdateResources``).

@@ -6,7 +6,7 @@
 With words, only the faults whose file or description has one of them. The faults are in tests/faults, one after another
 with a blank line between them:
 
-    pyctd/_lines.py: the last line without a newline is lost
+    pyctd/_streams/lines.py: the last line without a newline is lost
     -        if self._begun:
     -            self._end_line()
     +        pass

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from .. import errors
-from .._descriptors import typed_end
-from ..directio import StreamCalls
+from .._streams.direct import StreamCalls
+from .._streams.sinks import typed_end
 from ._loop import run
 
 __all__ = ["Input", "Output"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from .. import _attachments, _operations
+from .. import _operations
+from .._streams.attach import attaching
+from .._streams.builtin import Control
+from .._streams.direct import StdioCallback
 from ..container import ContainerCore
-from ..directio import StdioCallback
 from ..types import ContainerInfo
 from ._loop import run
 from .task import Task
@@ -52,10 +54,12 @@ class Container(ContainerCore):
         start: bool,
         timeout: float | None,
     ) -> Task:
-        with _attachments.attaching(attach_stdio) as attachment:
+        with attaching(attach_stdio) as attachment:
             operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = await run(operation, timeout)
-        return Task(self.id, self.id, made, attachment)
+        task = Task(self.id, self.id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=False)
+        return task
 
     async def task(self, *, timeout: float | None = None) -> Task:
         """As ``pyctd.Container.task`` (Go: ``Container.Task``)."""
@@ -63,9 +67,11 @@ class Container(ContainerCore):
 
     async def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
         """As ``pyctd.Container.attach_task`` (Go: ``Container.AttachTask``)."""
-        with _attachments.attaching(attach_stdio, existing=True) as attachment:
+        with attaching(attach_stdio) as attachment:
             made = await run(_operations.container_task(self._handle, attachment.cookie), timeout)
-        return Task(self.id, self.id, made, attachment)
+        task = Task(self.id, self.id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=True)
+        return task
 
     async def delete(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Container.delete`` (Go: ``Container.Delete``)."""

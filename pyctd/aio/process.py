@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _operations
-from .._attachments import ReadyIO
 from ..process import ProcessCore
 from ..types import ExitStatus, Status
 from ._loop import in_thread, run
@@ -40,11 +39,10 @@ class Process(ProcessCore):
         if self._exit is None:
             status = await run(_operations.process_wait(self._handle), timeout)
             self._exit = status
-        io = self._attachment.io
-        if isinstance(io, LoopIO):
-            await io.drained(until)
-        elif isinstance(io, ReadyIO) and not io.drain(0):
-            await in_thread(lambda: io.drain(until))
+        if isinstance(self._io, LoopIO):
+            await self._io.drained(until)
+        elif not self._io.drain(0):
+            await in_thread(lambda: self._io.drain(until))
         return self._exit
 
     async def delete(self, *, timeout: float | None = None) -> ExitStatus:

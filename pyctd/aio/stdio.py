@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any, cast
 
 from .. import _arguments, _operations, errors
-from .._attachments import Made, ReadyCallback, ReadyIO
 from .._native import Handle
-from ..directio import Config, DirectIO, Stream
+from .._streams.builtin import BuiltInCallback, BuiltInIO, Control
+from .._streams.direct import Config, DirectIO, Stream, release, take
+from .._streams.pumps import GRACE, grace_end, warn_of_late_end
 from ..errors import InvalidArgumentError
-from ..pumps import GRACE, grace_end, warn_of_late_end
 from ..stdio import Capturing
 from ._loop import in_thread, run
 from ._pipes import Input, Output
@@ -29,7 +29,7 @@ from ._pipes import Input, Output
 __all__ = ["capture", "streams"]
 
 
-class LoopIO(ReadyIO):
+class LoopIO(BuiltInIO):
     """The IO of a process whose streams are an event loop's.
 
     containerd's client calls it on Go's threads, which then wait for the loop: within a bound, and not at all where the
@@ -55,7 +55,7 @@ class LoopIO(ReadyIO):
             if stream is None:
                 output.end()
             else:
-                self._reading.add(self._loop.create_task(output.live(stream.detach())))
+                self._reading.add(self._loop.create_task(output.live(take(stream))))
         if self._stdin is not None:
             if self._dio.stdin is None:
                 self._stdin.end()
@@ -64,7 +64,7 @@ class LoopIO(ReadyIO):
 
     async def _feed(self, stdin: Input, stream: Stream) -> None:
         terminal = self._dio.config().terminal
-        await stdin.live(stream.detach(), terminal)
+        await stdin.live(take(stream), terminal)
         if terminal:
             return
         # libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
@@ -73,23 +73,23 @@ class LoopIO(ReadyIO):
             with contextlib.suppress(errors.Error):  # containerd answers so when the process has ended by itself
                 await run(_operations.process_close_stdin(process), None)
 
-    def made(self, process: Made, existing: bool) -> None:
-        """As ``ReadyIO.made``."""
+    def on_started(self, control: Control, *, attached: bool) -> None:
+        """As ``BuiltInIO.on_started``."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._resolve, process.process if existing else None)
+            self._loop.call_soon_threadsafe(self._resolve, control.process if attached else None)
 
     def _resolve(self, process: Handle | None) -> None:
         if not self._attached.done():
             self._attached.set_result(process)
 
-    def forgotten(self) -> None:
-        """As ``ReadyIO.forgotten``."""
+    def on_forgotten(self) -> None:
+        """As ``BuiltInIO.on_forgotten``."""
         settling = self._settle_at_the_end()
         try:
             asyncio.run_coroutine_threadsafe(settling, self._loop)
         except RuntimeError:  # the loop is closed, and has closed its pipes
             settling.close()
-            self._dio.settle()
+            release(self._dio)
 
     async def _settle_at_the_end(self) -> None:
         self._resolve(None)
@@ -97,7 +97,7 @@ class LoopIO(ReadyIO):
             self._stdin.abort()
         if tasks := self._reading | self._writing:
             await asyncio.wait(tasks)
-        self._dio.settle()
+        release(self._dio)
 
     def _drain_began(self) -> float:
         if self._first_drain is None:
@@ -105,7 +105,7 @@ class LoopIO(ReadyIO):
         return self._first_drain
 
     async def drained(self, until: float = math.inf) -> bool:
-        """As ``ReadyIO.drain``."""
+        """As ``BuiltInIO.drain``."""
         if asyncio.get_running_loop() is not self._loop:
             return await in_thread(lambda: self.drain(until))
         for output in self._outputs:
@@ -138,7 +138,7 @@ class LoopIO(ReadyIO):
             return False
 
     def drain(self, until: float = math.inf) -> bool:
-        """As ``ReadyIO.drain``."""
+        """As ``BuiltInIO.drain``."""
         return self._on_loop(lambda: self.drained(until))
 
     def config(self) -> Config:
@@ -167,7 +167,7 @@ async def _over(tasks: set[asyncio.Task[None]], until: float) -> bool:
     return not tasks or not (await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic())))[1]
 
 
-class _Callback(ReadyCallback):
+class _Callback(BuiltInCallback):
     """What the two share."""
 
     def __init__(self, stdin: Input | None, outputs: list[Output]) -> None:

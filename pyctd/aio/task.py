@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from .. import _attachments, _operations
-from ..directio import StdioCallback
+from .. import _operations
+from .._streams.attach import attaching
+from .._streams.builtin import BuiltInIO, Control
+from .._streams.direct import StdioCallback
 from ..spec import SpecLike
 from ..types import ProcessInfo, Stats, Summary
 from ._loop import run
@@ -55,15 +57,16 @@ class Task(Process):
         timeout: float | None = None,
     ) -> Process:
         """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on a thread of Go's."""
-        with _attachments.attaching(attach_stdio) as attachment:
+        with attaching(attach_stdio) as attachment:
             made = await run(_operations.task_exec(self._handle, process_id, spec, with_stdin, attachment), timeout)
-        return Process(process_id, self.container_id, made, attachment)
+        process = Process(process_id, self.container_id, made, attachment.hooks)
+        attachment.hooks.on_started(Control(made[0]), attached=False)
+        return process
 
     async def load_process(self, process_id: str, *, timeout: float | None = None) -> Process:
         """As ``pyctd.Task.load_process`` (Go: containerd's ``Task.LoadProcess``)."""
-        with _attachments.attaching(None, existing=True) as attachment:
-            made = await run(_operations.task_load_process(self._handle, process_id), timeout)
-        return Process(process_id, self.container_id, made, attachment)
+        made = await run(_operations.task_load_process(self._handle, process_id), timeout)
+        return Process(process_id, self.container_id, made, BuiltInIO())
 
     async def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
         """As ``pyctd.Task.update_resources`` (Go: ``Task.UpdateResources``)."""

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from .. import spec
-from ..directio import IO, DirectIO
 from ..errors import Error, NotFoundError, StdioError
+from ..stdio import IO, DirectIO
 from ._settings import Settings, info_of, init_process, pass_settings, shared
 from ._streams import check_input, console_size, exit_code, forwarded_signals, streams
 from ._values import container_argument, environment

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from ..directio import DirectIO
-from ..pumps import Pump, Writer
+from .._streams.pumps import Pump, Writer
+from ..stdio import DirectIO
 from ._own import Terminal
 
 __all__ = ["Leaving", "Left", "Unread", "leave", "raise_left"]

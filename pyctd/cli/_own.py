@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 
 from .. import stdio
-from .._descriptors import Descriptor
-from ..directio import DirectIO
-from ..pumps import Pump, Reader
+from .._streams.pumps import Pump, Reader
+from .._streams.sinks import Descriptor
+from ..stdio import DirectIO
 
 __all__ = ["Inherited", "Own", "Terminal"]
 

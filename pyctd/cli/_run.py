@@ -15,8 +15,8 @@ from .. import spec
 from .._clientcore import RUNC_SHIM
 from ..client import Client
 from ..container import Container
-from ..directio import StdioCallback
 from ..errors import ConflictError, DeadlineExceededError, NotFoundError
+from ..stdio import StdioCallback
 from . import _streams
 from ._errors import FAILED
 from ._output import show_json

@@ -14,9 +14,9 @@ from types import FrameType
 
 import click
 
-from ..directio import IO, Config, DirectIO, StdioCallback
 from ..errors import DeadlineExceededError, Error, UnavailableError
 from ..process import Process
+from ..stdio import IO, Config, DirectIO, StdioCallback
 from ._leaving import Leaving, Unread, leave, raise_left
 from ._own import Inherited, Own, Terminal
 

@@ -311,7 +311,7 @@ def test_a_command_that_ignores_that_nobody_reads_is_left(cli: Cli, command: str
 
 IN_HASTE = """if True:
     import sys
-    from pyctd import pumps
+    from pyctd._streams import pumps
     from pyctd.cli import _streams, main
     pumps.GRACE = 0.1
     _streams.PATIENCE = float(sys.argv.pop(1))

@@ -14,7 +14,8 @@ from support.box import Box, Hold, eventually
 from support.case import Case
 
 import pyctd
-from pyctd import _attachments, _native, aio
+from pyctd import _native, aio
+from pyctd._streams.attach import _attachments
 
 COUNT = 20
 
@@ -22,7 +23,7 @@ COUNT = 20
 def alive() -> tuple[int, int]:
     """Go's handles and Python's attachments; the queues that calls reuse come and go."""
     gc.collect()
-    return _native.counts().handles - leaks.queues(), len(_attachments._attachments)
+    return _native.counts().handles - leaks.queues(), len(_attachments)
 
 
 def execs(task: pyctd.Task) -> list[pyctd.stdio.capture]:

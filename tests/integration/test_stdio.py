@@ -18,8 +18,8 @@ from support.box import Box, Hold, SlowIO, eventually
 from support.programs import Programs
 
 import pyctd
+from pyctd._streams.pumps import Pump
 from pyctd._waits import Stop
-from pyctd.pumps import Pump
 
 
 def test_stdout_and_stderr_are_apart(box: Box) -> None:

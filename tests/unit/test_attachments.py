@@ -13,7 +13,9 @@ import pytest
 
 import pyctd
 from pyctd import _native
-from pyctd._attachments import Attachment, ReadyCallback, attach, attaching, interrupts_pass, io_call
+from pyctd._streams.attach import Attachment, attaching, call_io, run_callback
+from pyctd._streams.builtin import BuiltInCallback
+from pyctd._streams.interrupts import interrupts_pass
 
 FAILED, ATTACHED = 0, 1
 CANCEL, WAIT, CLOSE = 0, 1, 2
@@ -51,23 +53,23 @@ def test_nothing_is_kept_of_an_io_after_its_last_call() -> None:
 
     with attaching(callback) as attachment:
         cookie = attachment.cookie
-        assert attach(cookie, fifos()) == ATTACHED
+        assert run_callback(cookie, fifos()) == ATTACHED
     del attachment
     for call in (CANCEL, WAIT):
-        io_call(cookie, call)
+        call_io(cookie, call)
         assert made[0]()
-    io_call(cookie, CLOSE)
+    call_io(cookie, CLOSE)
     gc.collect()
     assert not made[0]()
 
 
 def test_streams_are_given_back_with_the_last_call_though_somebody_keeps_them() -> None:
     with attaching(Own) as attachment:
-        assert attach(attachment.cookie, fifos()) == ATTACHED
+        assert run_callback(attachment.cookie, fifos()) == ATTACHED
     io: Any = attachment.io
-    io_call(attachment.cookie, CANCEL)
+    call_io(attachment.cookie, CANCEL)
     assert not io.dio._handle.closed
-    io_call(attachment.cookie, CLOSE)
+    call_io(attachment.cookie, CLOSE)
     assert io.dio._handle.closed
 
 
@@ -82,11 +84,11 @@ def test_an_io_is_called_in_the_context_of_the_call_that_passed_its_callback() -
 
     place.set("the call's")
     with attaching(Noting) as attachment:
-        assert attach(attachment.cookie, fifos()) == ATTACHED
+        assert run_callback(attachment.cookie, fifos()) == ATTACHED
     place.set("another")
     for _ in range(2):
-        io_call(attachment.cookie, CANCEL)
-    io_call(attachment.cookie, CLOSE)
+        call_io(attachment.cookie, CANCEL)
+    call_io(attachment.cookie, CLOSE)
     assert (seen, place.get()) == (["the call's"] * 2, "another")
 
 
@@ -102,7 +104,7 @@ def test_nothing_is_kept_of_a_callback_whose_call_has_failed() -> None:
     del attachment, callback
     gc.collect()
     assert not gone()
-    assert attach(cookie, fifos()) == FAILED
+    assert run_callback(cookie, fifos()) == FAILED
 
 
 def test_no_process_is_made_for_a_callback_whose_call_fails_while_it_runs() -> None:
@@ -114,7 +116,7 @@ def test_no_process_is_made_for_a_callback_whose_call_fails_while_it_runs() -> N
 
     with attaching(callback) as attachment:
         uses.append(attachment)
-        assert attach(attachment.cookie, fifos()) == FAILED
+        assert run_callback(attachment.cookie, fifos()) == FAILED
 
 
 def test_what_interrupts_an_io_is_raised_once_go_has_returned_or_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,17 +125,17 @@ def test_what_interrupts_an_io_is_raised_once_go_has_returned_or_logged(caplog: 
             raise KeyboardInterrupt
 
     with attaching(Interrupted) as attachment:
-        assert attach(attachment.cookie, fifos()) == ATTACHED
+        assert run_callback(attachment.cookie, fifos()) == ATTACHED
     with pytest.raises(KeyboardInterrupt), interrupts_pass():
-        io_call(attachment.cookie, CANCEL)
+        call_io(attachment.cookie, CANCEL)
     assert not caplog.text
-    io_call(attachment.cookie, CANCEL)
+    call_io(attachment.cookie, CANCEL)
     assert "KeyboardInterrupt" in caplog.text
-    io_call(attachment.cookie, CLOSE)
+    call_io(attachment.cookie, CLOSE)
 
 
 def test_of_two_uses_at_once_one_is_refused() -> None:
-    class Slow(ReadyCallback):
+    class Slow(BuiltInCallback):
         def refuse_used(self) -> None:
             super().refuse_used()
             time.sleep(0.05)  # for the other use to come

@@ -13,8 +13,8 @@ import pytest
 
 import pyctd
 from pyctd import _native, aio, stdio
-from pyctd._attachments import Attachment
 from pyctd._clientcore import ClientCore
+from pyctd._streams.builtin import BuiltInIO
 from pyctd.events import EventFilter
 
 SPEC = pyctd.spec.default("/", ["/bin/true"])
@@ -100,7 +100,7 @@ def made(cls: Any) -> Any:
     if cls.__name__ == "Container":
         return cls("c", handle)
     if cls.__name__ in ("Process", "Task"):
-        return cls("c", "c", (handle, 1), Attachment(None, False))
+        return cls("c", "c", (handle, 1), BuiltInIO())
     if cls.__name__ == "EventStream":
         return cls(EventFilter.of(None, None, None, False), lambda stream: None)
     if cls is pyctd.Engine:

@@ -25,7 +25,7 @@ def run(*lines: str) -> list[str]:
         "pyctd.engine",  # 11 ms
         "pyctd.metrics",  # 31 ms
         "pyctd.spec._schema",  # 6 ms
-        "pyctd.terminal",  # 4 ms
+        "pyctd._streams.terminal",  # 4 ms
     ],
 )
 def test_what_is_not_loaded(module: str) -> None:

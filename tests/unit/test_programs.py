@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyctd import _programs, terminal
+from pyctd import _programs
+from pyctd._streams import terminal
 from pyctd.cli import _list
 
 

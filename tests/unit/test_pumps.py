@@ -16,10 +16,10 @@ import pytest
 from support.box import eventually
 from support.streams import End, Streams, drain, feed, join, pipe
 
-from pyctd import pumps
-from pyctd._descriptors import Descriptor
-from pyctd.pumps import Pump, PumpedIO, Reader, Writer
-from pyctd.terminal import Resizer
+from pyctd._streams import pumps
+from pyctd._streams.pumps import Pump, PumpedIO, Reader, Writer
+from pyctd._streams.sinks import Descriptor
+from pyctd._streams.terminal import Resizer
 
 MANY = os.urandom(1 << 20) * 3 + b"end"
 
@@ -194,7 +194,7 @@ def test_the_end_of_an_attached_stdin_is_told_by_no_thread_of_the_callers() -> N
     writer = Writer(stream, b"all")
     io = PumpedIO(dio, [writer], contextlib.ExitStack())
     join(writer)
-    io.made(process, existing=True)
+    io.on_started(process, attached=True)
     eventually(lambda: process.told_by)
     assert threading.current_thread() not in process.told_by
     assert os.read(reading, 10) == b"all"
@@ -208,9 +208,9 @@ def test_the_end_of_a_stdin_that_libcontainerd_made_is_told_by_it_alone() -> Non
     dio: Any = None
     writer = Writer(stream, b"all")
     io = PumpedIO(dio, [writer], contextlib.ExitStack())
-    io.made(process, existing=False)
+    io.on_started(process, attached=False)
     join(writer)
-    io.made(process, existing=False)
+    io.on_started(process, attached=False)
     assert process.told_by == []
     os.close(reading)
 

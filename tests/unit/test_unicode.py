@@ -14,7 +14,7 @@ from support.cli import pyctd_command
 
 import pyctd
 from pyctd import _operations
-from pyctd._attachments import Attachment
+from pyctd._streams.attach import Attachment
 from pyctd.spec._given import SpecLike, process_json, resources_json, spec_json
 
 BAD = "caf\udce9"
@@ -134,12 +134,10 @@ CALLS: dict[str, Callable[[], object]] = {
     "state_dir": lambda: pyctd.Client("/nowhere.sock", "moby", f"/{BAD}"),
     "root": lambda: pyctd.Engine(root=f"/{BAD}"),
     "state": lambda: pyctd.Engine(state=f"/{BAD}"),
-    "checkpoint_dir": lambda: _operations.container_new_task(ANY, f"/{BAD}", False, Attachment(None, False), True),
+    "checkpoint_dir": lambda: _operations.container_new_task(ANY, f"/{BAD}", False, Attachment(None), True),
     "directory": lambda: _operations.task_create_checkpoint(ANY, f"/{BAD}", False),
     "id": lambda: _operations.client_load_container(ANY, BAD),
-    "process_id": lambda: _operations.task_exec(
-        ANY, BAD, pyctd.spec.process(["/bin/true"]), False, Attachment(None, False)
-    ),
+    "process_id": lambda: _operations.task_exec(ANY, BAD, pyctd.spec.process(["/bin/true"]), False, Attachment(None)),
     "shim": lambda: _operations.client_new_container(ANY, False, "c", pyctd.spec.default("/", ["x"]), BAD, None, ()),
 }
 

@@ -13,10 +13,10 @@ import pytest
 
 import pyctd
 from pyctd import _native, _operations, errors
-from pyctd._attachments import Attachment
 from pyctd._clientcore import check_address
 from pyctd._json import to_json
 from pyctd._operations import signal_number
+from pyctd._streams.attach import Attachment
 from pyctd.types import to_datetime
 
 
@@ -238,7 +238,7 @@ def test_what_is_no_string_is_named(wrong: Any) -> None:
         "namespace": lambda: pyctd.Client("/nowhere.sock", wrong, "/tmp"),
         "id": lambda: _operations.client_load_container(handle, wrong),
         "shim": lambda: _operations.client_new_container(handle, False, "c", spec, wrong, None, ()),
-        "process_id": lambda: _operations.task_exec(handle, wrong, spec["process"], False, Attachment(None, False)),
+        "process_id": lambda: _operations.task_exec(handle, wrong, spec["process"], False, Attachment(None)),
     }
     spec = pyctd.spec.default("/", ["/bin/true"])
     for name, call in calls.items():

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pyctd import _native
+from pyctd._streams.direct import STDIN, Stream, let_go
 from pyctd._waits import FifoEnd, Stop
-from pyctd.directio import STDIN, Stream
 
 Pipe = tuple[int, int]
 
@@ -113,7 +113,7 @@ def test_a_stdin_that_nobody_reads_any_more_is_a_broken_pipe(tmp_path: Path) -> 
     os.close(reads)
     with pytest.raises(BrokenPipeError):
         stdin.write(b"to nobody")
-    stdin.let_go()
+    let_go(stdin)
 
 
 def test_a_stop_that_comes_too_late_leaves_what_has_got_its_number() -> None:

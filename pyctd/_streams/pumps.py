@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from . import errors
-from ._attachments import Made, ReadyIO
-from ._descriptors import Descriptor, Splice, typed_end
-from ._threads import name_thread
-from ._waits import Stop
-from .directio import Config, DirectIO, Stream
+from .. import errors
+from .._threads import name_thread
+from .._waits import Stop
+from .builtin import BuiltInIO, Control
+from .direct import Config, DirectIO, Stream, leave, let_go, release
+from .sinks import Descriptor, Splice, typed_end
 
 __all__ = [
     "Pump",
@@ -179,7 +179,7 @@ class Writer(Pump):
     def leave(self) -> None:
         """Is done with the stream."""
         if self.terminal:
-            self.stream.leave()
+            leave(self.stream)
         else:
             super().leave()
 
@@ -220,7 +220,7 @@ class Writer(Pump):
         return True
 
 
-class PumpedIO(ReadyIO):
+class PumpedIO(BuiltInIO):
     """The IO of a process whose streams are pumped.
 
     Args:
@@ -269,10 +269,10 @@ class PumpedIO(ReadyIO):
         if last:
             self._opened.close()
             if forgotten:
-                self._dio.settle()
+                release(self._dio)
 
-    def forgotten(self) -> None:
-        """As ``ReadyIO.forgotten``."""
+    def on_forgotten(self) -> None:
+        """As ``BuiltInIO.on_forgotten``."""
         with self._lock:
             self._forgotten = True
             over = self._left == 0
@@ -280,24 +280,24 @@ class PumpedIO(ReadyIO):
             if isinstance(pump, Writer):  # which nobody reads any more
                 pump.stop()
         if over:
-            self._dio.settle()
+            release(self._dio)
 
-    def made(self, process: Made, existing: bool) -> None:
-        """libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
+    def on_started(self, control: Control, *, attached: bool) -> None:
+        """libcontainerd tells containerd about the end of a stdin that it made, but not of one that it attached to.
 
-        The caller, who may be an event loop, does not wait for that: as little as when the end comes later.
+        The caller may be an event loop, so it does not wait for that call.
         """
-        if not existing:
+        if not attached:
             return
         with self._lock:
-            self._close_stdin = process.close_stdin
+            self._close_stdin = control.close_stdin
             ended = self._stdin_ended
         if ended:
-            telling = threading.Thread(target=_tell, args=(process.close_stdin,), name="pyctd-stdin", daemon=True)
+            telling = threading.Thread(target=_tell, args=(control.close_stdin,), name="pyctd-stdin", daemon=True)
             try:
                 telling.start()
             except RuntimeError:  # there are no more threads
-                _tell(process.close_stdin)
+                _tell(control.close_stdin)
 
     def config(self) -> Config:
         """``IO.config``: the DirectIO's own streams."""
@@ -340,7 +340,7 @@ class PumpedIO(ReadyIO):
         taken = [pump.stream for pump in self._pumps]
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None and stream not in taken:
-                stream.let_go()
+                let_go(stream)
 
 
 def warn_of_late_end(config: Config) -> None:

@@ -14,10 +14,10 @@ import threading
 import tty
 from types import FrameType
 
-from . import _native, _programs, errors
-from ._attachments import Made
-from ._threads import name_thread
-from .directio import DirectIO
+from .. import _native, _programs, errors
+from .._threads import name_thread
+from .builtin import Control
+from .direct import DirectIO
 from .pumps import Pump, PumpedIO, Reader
 
 __all__ = ["TerminalIO"]
@@ -91,12 +91,12 @@ class Resizer(threading.Thread):
     INTERVAL = 0.5
     """Seconds between two looks, where no signal can be heard: only the main thread may ask for them."""
 
-    def __init__(self, fd: int, process: Made, redraw: bool) -> None:
+    def __init__(self, fd: int, control: Control, redraw: bool) -> None:
         super().__init__(name="pyctd-resize", daemon=True)
         self._redraw = redraw
         self.look: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._fd = fd
-        self._process = process
+        self._control = control
         self._interval: float | None = None
         try:
             _hear_of_sizes()
@@ -120,8 +120,8 @@ class Resizer(threading.Thread):
                     size = now
                     if self._redraw:  # a program redraws at a change of size, as docker's attach has it
                         self._redraw = False
-                        self._process.resize(size.columns + 1, size.lines + 1)
-                    self._process.resize(size.columns, size.lines)
+                        self._control.resize(size.columns + 1, size.lines + 1)
+                    self._control.resize(size.columns, size.lines)
             with contextlib.suppress(queue.Empty):
                 goes_on = self.look.get(timeout=self._interval)
         _resizers.remove(self)
@@ -151,12 +151,12 @@ class TerminalIO(PumpedIO):
                 self._raw.leave()
             raise
 
-    def made(self, process: Made, existing: bool) -> None:
+    def on_started(self, control: Control, *, attached: bool) -> None:
         """Keeps the process's terminal at the size of the person's, unless the process is over already."""
-        super().made(process, existing)
+        super().on_started(control, attached=attached)
         with self._lock:
             if not self._over:
-                self._resizer = Resizer(self._output, process, redraw=existing)
+                self._resizer = Resizer(self._output, control, redraw=attached)
 
     def _pump_ended(self, pump: Pump) -> None:
         if isinstance(pump, Reader):  # the process has let go of its terminal

@@ -1,8 +1,6 @@
-"""A process's streams as Go hands them over: ``DirectIO``, and the callback that takes it.
+"""A process's streams as Go hands them over: ``DirectIO``, which a stdio callback takes, and ``IO``, which it returns.
 
-A stdio callback is called with a ``DirectIO`` while its process is being created, on a thread of Go's. What it returns
-is the process's IO: containerd's client calls its ``cancel``, ``wait`` and ``close`` at the moments at which it calls
-them on Go's ``cio.IO``. ``None`` runs the process without streams.
+The functions at the end are for pyctd's own IOs, which do more with a stream than its owner may.
 """
 
 from __future__ import annotations
@@ -16,14 +14,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from . import _native, _operations, errors
-from ._waits import FifoEnd
+from .. import _native, _operations, errors
+from .._waits import FifoEnd
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
-__all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream"]
+__all__ = ["IO", "Config", "DirectIO", "StdioCallback", "Stream", "StreamCalls", "leave", "let_go", "release", "take"]
 
 _log = logging.getLogger("pyctd.stdio")
 
@@ -109,17 +107,6 @@ class Stream(io.RawIOBase):
             _operations.stdio_open(self._handle, self._which), _operations.stdio_close_stream(self._handle, self._which)
         )
 
-    def detach(self) -> StreamCalls:
-        """Leaves the stream to whoever makes its calls; this object counts as closed. For pyctd's own use."""
-        calls = self._calls()
-        super().close()
-        return calls
-
-    def leave(self) -> None:
-        """Closes this object, and leaves the process's stream open. For pyctd's own use."""
-        super().close()
-        self.let_go()
-
     def fileno(self) -> int:
         """The descriptor, in blocking mode. Raises OSError when the process is gone."""
         fd = self._open()
@@ -164,8 +151,8 @@ class Stream(io.RawIOBase):
             rest = rest[fifo.move(os.write, rest) :]
         return length
 
-    def let_go(self) -> None:
-        """Gives the descriptors back: what comes now finds the process gone."""
+    def _let_go(self) -> None:
+        """Closes the descriptors. From now on the process counts as gone."""
         with self._lock:
             self._gone = True
             fd, self._fd = self._fd, None
@@ -180,7 +167,7 @@ class Stream(io.RawIOBase):
         if self.closed:
             return
         super().close()
-        self.let_go()
+        self._let_go()
         if _native.usable():
             try:
                 _native.run(self._calls().closing, None)
@@ -194,7 +181,7 @@ class Stream(io.RawIOBase):
         """Gives back what is this object's own. Closing, as a file's end does, would tell whatever task the container
         has by then that its stdin has ended; Go closes nothing that is garbage."""
         if hasattr(self, "_lock"):
-            self.let_go()
+            self._let_go()
 
 
 class DirectIO:
@@ -237,14 +224,9 @@ class DirectIO:
             if stream is not None:
                 stream.close()
         if self.stdin is not None:
-            self.stdin.let_go()
+            let_go(self.stdin)
         self._run(_operations.stdio_close(self._handle))
-        self.settle()
-
-    def settle(self) -> None:
-        """All is closed: gives the handle back, unless stdin is still to be ended with it."""
-        if self.stdin is None or self.stdin.closed:
-            self._handle.close()
+        release(self)
 
     def _run(self, operation: _native.Operation[None]) -> None:
         if _native.usable():
@@ -254,3 +236,27 @@ class DirectIO:
 
 StdioCallback = Callable[[DirectIO], IO | None]
 """libcontainerd's ``StdioCallback``."""
+
+
+def take(stream: Stream) -> StreamCalls:
+    """Takes a stream over, with the calls that open and end it. The object counts as closed."""
+    calls = stream._calls()
+    io.RawIOBase.close(stream)
+    return calls
+
+
+def let_go(stream: Stream) -> None:
+    """Closes a stream's descriptors and nothing else. From now on its process counts as gone."""
+    stream._let_go()
+
+
+def leave(stream: Stream) -> None:
+    """Closes a stream object, and leaves the process's stream open."""
+    io.RawIOBase.close(stream)
+    stream._let_go()
+
+
+def release(dio: DirectIO) -> None:
+    """Gives the handle of closed streams back, unless it is still needed to end stdin."""
+    if dio.stdin is None or dio.stdin.closed:
+        dio._handle.close()
