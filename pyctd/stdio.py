@@ -23,7 +23,8 @@ from . import _arguments
 from ._streams.builtin import BuiltInCallback
 from ._streams.direct import IO, Config, DirectIO, StdioCallback, Stream
 from ._streams.lines import Splitter
-from ._streams.pumps import Pump, PumpedIO, Reader, readers, writers
+from ._streams.pumped import PumpedIO
+from ._streams.pumps import Pump, Reader, readers, writers
 from ._streams.sinks import Descriptor
 from .errors import InvalidArgumentError
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .. import _native, _operations, errors
-from .._waits import FifoEnd
+from .fifo import Fifo
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -74,7 +74,7 @@ class Stream(io.RawIOBase):
         self._which = which
         self._lock = threading.Lock()  # while it is opened and closed
         self._fd: int | None = None
-        self._fifo_end: FifoEnd | None = None
+        self._fifo: Fifo | None = None
         self._gone = False
         self.name = ("stdin", "stdout", "stderr")[which]
 
@@ -114,24 +114,26 @@ class Stream(io.RawIOBase):
             raise OSError(f"the process's {self.name} was closed before it was opened")
         return fd
 
-    def _fifo(self, mode: int) -> FifoEnd | None:
-        """Where this moves its bytes; None when the process is gone."""
+    def _opened(self) -> Fifo | None:
+        """Where the bytes move; None when the process is gone."""
         if self._open() is None:
             return None
         with self._lock:
-            if self._fifo_end is None and self._fd is not None:
+            if self._fifo is None and self._fd is not None:
+                fifo = Fifo(os.O_WRONLY if self.writable() else os.O_RDONLY)
                 try:
-                    self._fifo_end = FifoEnd(self._fd, mode)
+                    fifo.open(self._fd)
+                    self._fifo = fifo
                 except OSError as error:
                     if error.errno != errno.ENXIO:  # nobody reads it any more
                         raise
-            return self._fifo_end
+            return self._fifo
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Reads what is there into buffer, waiting for some; how many bytes, 0 at the end."""
         if not self.readable():
             raise io.UnsupportedOperation("read")
-        fifo = self._fifo(os.O_RDONLY)
+        fifo = self._opened()
         return 0 if fifo is None else fifo.move(os.readv, [buffer])
 
     def write(self, data: ReadableBuffer) -> int:
@@ -142,23 +144,19 @@ class Stream(io.RawIOBase):
         """
         if not self.writable():
             raise io.UnsupportedOperation("write")
-        fifo = self._fifo(os.O_WRONLY)
+        fifo = self._opened()
         if fifo is None:
             raise BrokenPipeError(f"the process's {self.name} is closed")
-        rest = memoryview(data).cast("B")
-        length = len(rest)
-        while rest:
-            rest = rest[fifo.move(os.write, rest) :]
-        return length
+        return fifo.write(data)
 
     def _let_go(self) -> None:
         """Closes the descriptors. From now on the process counts as gone."""
         with self._lock:
             self._gone = True
             fd, self._fd = self._fd, None
-            end, self._fifo_end = self._fifo_end, None
-        if end is not None:
-            end.close()
+            fifo, self._fifo = self._fifo, None
+        if fifo is not None:
+            fifo.close()
         if fd is not None:
             os.close(fd)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import select
 import stat
+from collections.abc import Callable
 
-__all__ = ["Descriptor", "Splice", "typed_end"]
+__all__ = ["Descriptor", "Sink", "Splice", "typed_end"]
+
+Sink = Callable[[bytes], object]
+"""Takes a stream's bytes as they come."""
 
 
 def typed_end(last: bytes) -> bytes:

@@ -18,7 +18,8 @@ from .. import _native, _programs, errors
 from .._threads import name_thread
 from .builtin import Control
 from .direct import DirectIO
-from .pumps import Pump, PumpedIO, Reader
+from .pumped import PumpedIO
+from .pumps import Pump, Reader
 
 __all__ = ["TerminalIO"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import io
 import os
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 from .. import errors
 from .._streams.direct import StreamCalls
+from .._streams.fifo import drain
 from .._streams.sinks import typed_end
 from ._loop import run
 
@@ -113,19 +113,16 @@ class Output(asyncio.Protocol):
         """Ends it once it has what is in the pipe."""
         self._stopped = True
         if self._transport is not None and not self._transport.is_closing():
+            assert self._pipe is not None
             self._transport.pause_reading()
-            self._empty()
+            drain(self._pipe.fileno(), self._move)
             self._transport.close()
 
-    def _empty(self) -> None:
-        """Reads what is in the pipe, and no more: whoever holds the other end may write on for ever."""
-        assert self._pipe is not None
-        fd = self._pipe.fileno()
-        left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
-        with contextlib.suppress(BlockingIOError):
-            while left > 0 and (data := os.read(fd, left)):
-                self._take(data)
-                left -= len(data)
+    def _move(self, fd: int, limit: int) -> int:
+        data = os.read(fd, limit)
+        if data:
+            self._take(data)
+        return len(data)
 
     def flood(self) -> None:
         """The process has ended: what it has left comes, however full its reader is."""

@@ -20,7 +20,7 @@ from .. import _arguments, _operations, errors
 from .._native import Handle
 from .._streams.builtin import BuiltInCallback, BuiltInIO, Control
 from .._streams.direct import Config, DirectIO, Stream, release, take
-from .._streams.pumps import GRACE, grace_end, warn_of_late_end
+from .._streams.pumped import GRACE, grace_end, warn_of_late_end
 from ..errors import InvalidArgumentError
 from ..stdio import Capturing
 from ._loop import in_thread, run

@@ -311,9 +311,9 @@ def test_a_command_that_ignores_that_nobody_reads_is_left(cli: Cli, command: str
 
 IN_HASTE = """if True:
     import sys
-    from pyctd._streams import pumps
+    from pyctd._streams import pumped
     from pyctd.cli import _streams, main
-    pumps.GRACE = 0.1
+    pumped.GRACE = 0.1
     _streams.PATIENCE = float(sys.argv.pop(1))
     sys.exit(main())
 """

@@ -114,9 +114,9 @@ def test_a_forked_child_ends_no_wait_of_its_parents(box: Box, programs: Programs
             task = client.load_container(rest[0]).task()
             process = task.exec("e", pyctd.spec.process(["/bin/cat"]), with_stdin=True, attach_stdio=callback)
             stream = streams[0]
-            stream._fifo(os.O_RDONLY)
+            stream._opened()
             forked(lambda: {way})
-            assert not select.select([stream._fifo_end._stop._fd], [], [], 0)[0]
+            assert not select.select([stream._fifo._stop_fd], [], [], 0)[0]
             process.kill(9)
             assert stream.read(10) == b""
             process.wait(timeout=60)

@@ -18,8 +18,8 @@ from support.box import Box, Hold, SlowIO, eventually
 from support.programs import Programs
 
 import pyctd
+from pyctd._streams.fifo import Fifo
 from pyctd._streams.pumps import Pump
-from pyctd._waits import Stop
 
 
 def test_stdout_and_stderr_are_apart(box: Box) -> None:
@@ -220,7 +220,7 @@ def test_files_that_can_not_be_opened(box: Box, client: pyctd.Client, tmp_path: 
 
 
 @pytest.mark.parametrize("had", [0, 1, 2])
-@pytest.mark.parametrize("kind", [threading.Thread, Stop], ids=["threads", "descriptors"])
+@pytest.mark.parametrize("kind", [threading.Thread, Fifo], ids=["threads", "descriptors"])
 def test_streams_for_which_there_is_too_little(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, had: int
 ) -> None:
@@ -229,12 +229,12 @@ def test_streams_for_which_there_is_too_little(
     ordinary = getattr(kind, name)
     given: list[object] = []
 
-    def have(self: object) -> None:
-        if isinstance(self, Pump | Stop):
+    def have(self: object, *args: object) -> None:
+        if isinstance(self, Pump | Fifo):
             if len(given) == had:
                 raise RuntimeError("there is no more")
             given.append(self)
-        ordinary(self)
+        ordinary(self, *args)
 
     (tmp_path / "in").touch()
     container = box.container("/bin/cat")
@@ -303,7 +303,7 @@ def test_closing_a_stream_ends_what_another_thread_reads(box: Box) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    eventually(lambda: hold.dio.stdout._fifo_end, "that it reads")
+    eventually(lambda: hold.dio.stdout._fifo, "that it reads")
     hold.dio.stdout.close()
     reader.join(60)
     assert "closed" in str(found[0])

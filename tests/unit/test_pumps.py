@@ -16,8 +16,9 @@ import pytest
 from support.box import eventually
 from support.streams import End, Streams, drain, feed, join, pipe
 
-from pyctd._streams import pumps
-from pyctd._streams.pumps import Pump, PumpedIO, Reader, Writer
+from pyctd._streams import pumped
+from pyctd._streams.pumped import PumpedIO
+from pyctd._streams.pumps import Pump, Reader, Writer
 from pyctd._streams.sinks import Descriptor
 from pyctd._streams.terminal import Resizer
 
@@ -90,7 +91,7 @@ def test_a_stream_into_a_pipe_that_does_not_block_is_whole() -> None:
 
 
 def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pumps, "GRACE", 0.1)
+    monkeypatch.setattr(pumped, "GRACE", 0.1)
     stream, target = pipe()
     other, out = os.pipe()
     os.set_blocking(out, False)
@@ -120,7 +121,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process() -> None:
 
 
 def test_time_that_a_receiver_takes_does_not_count_for_who_is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pumps, "GRACE", 0.1)
+    monkeypatch.setattr(pumped, "GRACE", 0.1)
     stream, target = pipe()
     dio: Any = None
     goes_on = threading.Event()
@@ -277,8 +278,8 @@ def test_pumps_that_do_not_all_start_leave_nothing() -> None:
 def test_what_is_waited_for_again_may_end_a_little_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pumps, "GRACE", 0.0)
-    monkeypatch.setattr(pumps, "SETTLING", 60.0)
+    monkeypatch.setattr(pumped, "GRACE", 0.0)
+    monkeypatch.setattr(pumped, "SETTLING", 60.0)
     stream, target = pipe()
     dio: Any = Streams()
     io = PumpedIO(dio, [Reader(stream, lambda data: None)], contextlib.ExitStack())

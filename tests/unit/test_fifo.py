@@ -11,7 +11,7 @@ import pytest
 
 from pyctd import _native
 from pyctd._streams.direct import STDIN, Stream, let_go
-from pyctd._waits import FifoEnd, Stop
+from pyctd._streams.fifo import Fifo
 
 Pipe = tuple[int, int]
 
@@ -25,6 +25,13 @@ def pipe(tmp_path: Path) -> Iterator[Pipe]:
     yield reads, both
     os.close(reads)
     os.close(both)
+
+
+def opened(fd: int, mode: int) -> Fifo:
+    """The FIFO behind a descriptor."""
+    fifo = Fifo(mode)
+    fifo.open(fd)
+    return fifo
 
 
 def outcome_of(work: Callable[[], object], end: Callable[[], None]) -> object:
@@ -49,14 +56,14 @@ def outcome_of(work: Callable[[], object], end: Callable[[], None]) -> object:
 
 
 def test_closing_ends_a_read(pipe: Pipe) -> None:
-    end = FifoEnd(pipe[0], os.O_RDONLY)
+    end = opened(pipe[0], os.O_RDONLY)
     assert isinstance(outcome_of(lambda: end.move(os.read, 10), end.close), ValueError)
     with pytest.raises(ValueError, match="closed"):
         end.move(os.read, 10)
 
 
 def test_closing_ends_a_write(pipe: Pipe) -> None:
-    end = FifoEnd(pipe[1], os.O_WRONLY)
+    end = opened(pipe[1], os.O_WRONLY)
 
     def write() -> None:
         while True:
@@ -66,7 +73,7 @@ def test_closing_ends_a_write(pipe: Pipe) -> None:
 
 
 def test_the_descriptor_given_stays_blocking(pipe: Pipe) -> None:
-    end = FifoEnd(pipe[0], os.O_RDONLY)
+    end = opened(pipe[0], os.O_RDONLY)
     assert os.get_blocking(pipe[0])
     os.write(pipe[1], b"through")
     assert end.move(os.read, 10) == b"through"
@@ -78,18 +85,18 @@ def test_the_descriptor_given_stays_blocking(pipe: Pipe) -> None:
 
 def test_what_is_closed_in_the_midst_gives_its_descriptors_back(pipe: Pipe) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
-    end = FifoEnd(pipe[0], os.O_RDONLY)
+    end = opened(pipe[0], os.O_RDONLY)
     outcome_of(lambda: end.move(os.read, 10), end.close)
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_stop_ends_waits_now_and_later(pipe: Pipe) -> None:
-    stop = Stop()
-    assert outcome_of(lambda: stop.ready(pipe[0], 1), stop.set) is False
-    assert stop.ready(pipe[0], 1) is False
-    stop.close()
-    stop.set()
-    stop.close()
+    fifo = Fifo(os.O_WRONLY)
+    assert outcome_of(lambda: fifo.wait(pipe[0], 1), fifo.stop) is False
+    assert fifo.wait(pipe[0], 1) is False
+    fifo.close()
+    fifo.stop()
+    fifo.close()
 
 
 def test_an_end_that_can_not_be_opened_leaves_no_descriptor(tmp_path: Path) -> None:
@@ -99,7 +106,7 @@ def test_an_end_that_can_not_be_opened_leaves_no_descriptor(tmp_path: Path) -> N
     os.close(reads)
     before = sorted(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="No such device or address"):  # nobody reads it
-        FifoEnd(writes, os.O_WRONLY)
+        opened(writes, os.O_WRONLY)
     assert sorted(os.listdir("/proc/self/fd")) == before
     os.close(writes)
 
@@ -117,13 +124,13 @@ def test_a_stdin_that_nobody_reads_any_more_is_a_broken_pipe(tmp_path: Path) -> 
 
 
 def test_a_stop_that_comes_too_late_leaves_what_has_got_its_number() -> None:
-    stop = Stop()
-    number = stop._fd
-    stop.close()
+    fifo = Fifo(os.O_RDONLY)
+    number = fifo._stop_fd
+    fifo.close()
     other = os.eventfd(0, os.EFD_NONBLOCK)
     try:
         assert other == number
-        stop.set()
+        fifo.stop()
         with pytest.raises(BlockingIOError):
             os.eventfd_read(other)
     finally:
