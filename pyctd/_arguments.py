@@ -113,6 +113,13 @@ def receiver(name: str, value: object) -> None:
         raise _wrong(name, "a callable or None", value)
 
 
+def stdin(value: object) -> bytes | None:
+    """What to write to a process's stdin, or None."""
+    if value is not None and not isinstance(value, (bytes, bytearray)):
+        raise InvalidArgumentError(f"stdin must be bytes, not {type(value).__name__}")
+    return None if value is None else bytes(value)
+
+
 def stdio_callback(value: object) -> None:
     """A stdio callback, or None. What is built in, ``print`` above all, can be none: it returns no IO, so that the
     process would run without streams."""

@@ -52,7 +52,7 @@ class Container(ContainerCore):
         Args:
             checkpoint_dir: a checkpoint to restore from, as ``Task.create_checkpoint`` writes it; empty for none. It
                 stays, so that it can be restored again, and the container may be any with the same spec.
-            with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
+            with_stdin: whether the process gets a stdin. A built-in callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
             timeout: seconds to wait. A start is never cut off: one that takes longer, or that Ctrl-C interrupts, goes
                 on in the background, and its task is then deleted. Until then the next ``start`` and ``delete`` wait.

@@ -73,12 +73,14 @@ class Error(Exception):
         container_id: the id of the container that it was about; None where it was about none.
         process_id: the id of the process that it was about: an exec's, or the container's for its task.
         timeout: the ``timeout=`` of the call, in seconds.
+        hint: what a person can do about it, if whoever raised the error has said so, as pyctd's command line does.
     """
 
     call: str | None = None
     container_id: str | None = None
     process_id: str | None = None
     timeout: float | None = None
+    hint: str | None = None
 
     @property
     def reason(self) -> Reason | None:

@@ -7,13 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from . import _arguments, _native, _operations
+from ._operations import signal_names, signal_number
 from ._streams.builtin import BuiltInIO
 from .types import ExitStatus, Status
 
 if TYPE_CHECKING:
     import signal as signals
 
-__all__ = ["Process", "ProcessCore"]
+__all__ = ["Process", "ProcessCore", "signal_names", "signal_number"]
 
 LATE = 0.1
 """Seconds that a wait may be late: what a process wrote before its exit is still on its way when its timeout is 0."""
@@ -80,7 +81,7 @@ class Process(ProcessCore):
     def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """Waits until the process has exited, restarts of the daemon included (Go: containerd's ``Process.Wait``).
 
-        The output that a ready stdio callback takes is whole then, unless its receiver or something that the process
+        The output that a built-in stdio callback takes is whole then, unless its receiver or something that the process
         left behind holds it up: the end of the output is waited for 2 seconds, and not beyond the timeout.
 
         Args:
@@ -101,7 +102,7 @@ class Process(ProcessCore):
     def delete(self, *, timeout: float | None = None) -> ExitStatus:
         """Deletes what is left of the exited process and returns how it ended (Go: ``Process.Delete``).
 
-        It waits for the end of the process's streams first, as Go does: 2 seconds at most with a ready callback.
+        It waits for the end of the process's streams first, as Go does: 2 seconds at most with a built-in callback.
 
         Args:
             timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next ``delete``

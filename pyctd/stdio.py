@@ -1,4 +1,4 @@
-"""The stdio callbacks that are ready for use.
+"""The built-in stdio callbacks.
 
 A stdio callback is called with a ``DirectIO`` while its process is being created, on a thread of Go's. What it returns
 is the process's IO: containerd's client calls its ``cancel``, ``wait`` and ``close`` at the moments at which it calls
@@ -22,16 +22,19 @@ from typing import BinaryIO, Union
 from . import _arguments
 from ._streams.builtin import BuiltInCallback
 from ._streams.direct import IO, Config, DirectIO, StdioCallback, Stream
+from ._streams.keys import DetachKeys
 from ._streams.lines import Splitter
 from ._streams.pumped import PumpedIO
 from ._streams.pumps import Pump, Reader, readers, writers
-from ._streams.sinks import Descriptor
+from ._streams.sinks import FileSink, Sink, discard
 from .errors import InvalidArgumentError
 
 __all__ = [
     "IO",
     "Config",
     "DirectIO",
+    "FileSink",
+    "Sink",
     "StdioCallback",
     "Stream",
     "capture",
@@ -39,12 +42,14 @@ __all__ = [
     "inherit",
     "lines",
     "null",
+    "sinks",
     "terminal",
 ]
 
 _log = logging.getLogger("pyctd.stdio")
 
 Target = Union[str, "os.PathLike[str]", BinaryIO]
+OnError = Callable[[str, OSError], object]
 
 
 class _Callback(BuiltInCallback):
@@ -66,9 +71,19 @@ class _Callback(BuiltInCallback):
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         raise NotImplementedError
 
-    def wait(self) -> bool:
-        """Waits for the ends of stdout and stderr, at most 2 s; whether they came. To be called after the exit."""
-        return self._io is None or self._io.drain()
+    def wait(self, *, patient: bool = False) -> bool:
+        """Waits for the ends of stdout and stderr, at most 2 s. To be called after the exit.
+
+        Args:
+            patient: does not count the time that sinks take, such as one that writes to a pipe with a slow reader.
+
+        Returns:
+            Whether the ends came.
+        """
+        patient = _arguments.flag("patient", patient)
+        if self._io is None:
+            return True
+        return self._io.drain_patiently() if patient else self._io.drain()
 
 
 def null() -> StdioCallback:
@@ -80,13 +95,11 @@ class Capturing:
     """What both faces of ``capture`` share: the output that is kept."""
 
     def __init__(self, stdin: bytes | None, limit: int | None) -> None:
-        if stdin is not None and not isinstance(stdin, (bytes, bytearray)):
-            raise InvalidArgumentError(f"stdin must be bytes, not {type(stdin).__name__}")
+        self._stdin = _arguments.stdin(stdin)
         if limit is not None and _arguments.number("limit", limit) < 0:
             raise InvalidArgumentError(f"limit must be None or a number of bytes from 0 up, not {limit!r}")
         self.with_stdin: bool = stdin is not None
         self.truncated: bool = False
-        self._stdin = None if stdin is None else bytes(stdin)
         self._limit = limit
         self._kept = (io.BytesIO(), io.BytesIO())  # which give what they hold without a copy
 
@@ -129,6 +142,34 @@ class capture(Capturing, _Callback):
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         out, err = partial(self._keep, 0), partial(self._keep, 1)
         return [*readers(dio, out, err), *writers(dio, self._stdin)]
+
+
+class sinks(_Callback):
+    """Passes the output to sinks as it comes: functions that take bytes, each on its stream's own thread.
+
+    A sink that raises is logged, and called again with the next bytes.
+
+    Args:
+        stdout: takes what the process writes to stdout; with a terminal, to both. None: thrown away.
+        stderr: takes what it writes to stderr. None: thrown away.
+        stdin: what the process reads: bytes, or as ``files`` has it. None: no stdin.
+    """
+
+    def __init__(
+        self, stdout: Sink | None = None, stderr: Sink | None = None, *, stdin: bytes | Target | None = None
+    ) -> None:
+        super().__init__()
+        _arguments.receiver("stdout", stdout)
+        _arguments.receiver("stderr", stderr)
+        self.with_stdin: bool = stdin is not None
+        self._sinks = (stdout or discard, stderr or discard)
+        self._stdin = stdin
+        if not isinstance(stdin, bytes):
+            _resolved("stdin", stdin)
+
+    def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
+        source = self._stdin if isinstance(self._stdin, bytes) else _source(self._stdin, opened)
+        return [*readers(dio, *self._sinks), *writers(dio, source)]
 
 
 class lines(_Callback):
@@ -204,11 +245,22 @@ class files(_Callback):
         stdin: what the process reads, to its end, as ``capture`` has it. None: no stdin.
         stdout: where its stdout goes, from the file's start. None: thrown away.
         stderr: where its stderr goes; the same path as stdout's puts both into one file. None: thrown away.
+        on_error: called with the name of a stream and the first error of writing it; what comes after that is thrown
+            away. None: each error is logged, and the next bytes are tried again.
     """
 
-    def __init__(self, stdin: Target | None = None, stdout: Target | None = None, stderr: Target | None = None) -> None:
+    def __init__(
+        self,
+        stdin: Target | None = None,
+        stdout: Target | None = None,
+        stderr: Target | None = None,
+        *,
+        on_error: OnError | None = None,
+    ) -> None:
         super().__init__()
+        _arguments.receiver("on_error", on_error)
         self.with_stdin: bool = stdin is not None
+        self._on_error = on_error
         self._targets = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         for name, given in self._targets.items():
             _resolved(name, given)
@@ -216,18 +268,34 @@ class files(_Callback):
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         by_path: dict[str, int] = {}
 
-        def descriptor(name: str, flags: int) -> int | None:
+        def sink(name: str) -> Sink:
             target = _resolved(name, self._targets[name])
-            if target is None or isinstance(target, int):
-                return target
-            if target not in by_path:
-                by_path[target] = os.open(target, flags | os.O_CLOEXEC, 0o666)
-                opened.callback(os.close, by_path[target])
-            return by_path[target]
+            if target is None:
+                return discard
+            if isinstance(target, str):
+                if target not in by_path:
+                    by_path[target] = _opened(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, opened)
+                target = by_path[target]
+            return _file_sink(name, target, self._on_error)
 
-        source = descriptor("stdin", os.O_RDONLY)
-        out, err = (descriptor(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("stdout", "stderr"))
-        return [*readers(dio, Descriptor(out), Descriptor(err)), *writers(dio, source)]
+        source = _source(self._targets["stdin"], opened)
+        return [*readers(dio, sink("stdout"), sink("stderr")), *writers(dio, source)]
+
+
+def _file_sink(name: str, fd: int, on_error: OnError | None) -> FileSink:
+    return FileSink(fd, on_error=None if on_error is None else partial(on_error, name))
+
+
+def _source(target: Target | None, opened: contextlib.ExitStack) -> int | None:
+    """The descriptor that a process's stdin is read from."""
+    found = _resolved("stdin", target)
+    return _opened(found, os.O_RDONLY, opened) if isinstance(found, str) else found
+
+
+def _opened(path: str, flags: int, opened: contextlib.ExitStack) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    opened.callback(os.close, fd)
+    return fd
 
 
 def _resolved(name: str, target: Target | None) -> str | int | None:
@@ -246,16 +314,20 @@ class inherit(_Callback):
 
     Args:
         stdin: whether the process reads this process's stdin.
+        on_error: as ``files`` has it. BrokenPipeError says that nobody reads the stream any more.
     """
 
-    def __init__(self, *, stdin: bool = False) -> None:
+    def __init__(self, *, stdin: bool = False, on_error: OnError | None = None) -> None:
         super().__init__()
+        _arguments.receiver("on_error", on_error)
         self.with_stdin: bool = _arguments.flag("stdin", stdin)
+        self._on_error = on_error
 
     def _pumps(self, dio: DirectIO, opened: contextlib.ExitStack) -> list[Pump]:
         sys.stdout.flush()
         sys.stderr.flush()
-        return [*readers(dio, Descriptor(1), Descriptor(2)), *writers(dio, 0 if self.with_stdin else None)]
+        out, err = (_file_sink(name, fd, self._on_error) for name, fd in (("stdout", 1), ("stderr", 2)))
+        return [*readers(dio, out, err), *writers(dio, 0 if self.with_stdin else None)]
 
 
 class terminal(_Callback):
@@ -270,14 +342,33 @@ class terminal(_Callback):
         stdin: whether what is typed goes to the process; if not, the terminal stays as it is.
         input: the terminal that is typed on: a descriptor, or a file that has one.
         output: the terminal that is written on, likewise.
+        on_error: as ``files`` has it.
+        detach_keys: keys that detach the terminal from the process, which runs on, such as docker's ``ctrl-p,ctrl-q``.
+            The terminal is given back, nothing more is read or written, and ``attach_task`` can attach again. None:
+            every key goes to the process.
+        on_detach: called on another thread when that is done, once the process runs. ``wait()`` of the process goes on.
 
     Raises:
-        InvalidArgumentError: input (where stdin is wanted) or output is no terminal.
+        InvalidArgumentError: input (where stdin is wanted) or output is no terminal, or detach_keys names no key.
     """
 
-    def __init__(self, *, stdin: bool = True, input: int | BinaryIO = 0, output: int | BinaryIO = 1) -> None:
+    def __init__(
+        self,
+        *,
+        stdin: bool = True,
+        input: int | BinaryIO = 0,
+        output: int | BinaryIO = 1,
+        on_error: OnError | None = None,
+        detach_keys: str | None = None,
+        on_detach: Callable[[], object] | None = None,
+    ) -> None:
         super().__init__()
+        _arguments.receiver("on_error", on_error)
+        _arguments.receiver("on_detach", on_detach)
         self.with_stdin: bool = _arguments.flag("stdin", stdin)
+        self._on_error = on_error
+        self._on_detach = on_detach or (lambda: None)
+        self._keys = None if detach_keys is None else DetachKeys(_arguments.text("detach_keys", detach_keys))
         self._input = _terminal("input", input, "inherit(stdin=True)") if stdin else None
         self._output = _terminal("output", output, "inherit()")
 
@@ -285,12 +376,13 @@ class terminal(_Callback):
         if not dio.config().terminal:
             raise InvalidArgumentError("the process has no terminal: set terminal=True in its spec, or use inherit()")
         sys.stdout.flush()
-        return [*readers(dio, Descriptor(self._output), Descriptor(None)), *writers(dio, self._input)]
+        out = _file_sink("stdout", self._output, self._on_error)
+        return [*readers(dio, out, discard), *writers(dio, self._input, self._keys)]
 
     def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
         from ._streams.terminal import TerminalIO  # here, for what it imports is for people at terminals only
 
-        return TerminalIO(dio, pumps, opened, self._input, self._output)
+        return TerminalIO(dio, pumps, opened, self._input, self._output, self._on_detach)
 
 
 def _terminal(what: str, file: int | BinaryIO, instead: str) -> int:

@@ -105,7 +105,7 @@ class Task(Process):
                 nothing from the container. ``pyctd.spec.process_of`` makes what ``docker exec`` would run, with the
                 container's user, environment and limits. A bare ``pyctd.spec.process`` is root with dockerd's default
                 capabilities, whatever the container runs as.
-            with_stdin: whether the process gets a stdin. A ready callback with something to send implies it.
+            with_stdin: whether the process gets a stdin. A built-in callback with something to send implies it.
             attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: it runs without streams.
             timeout: seconds to wait for the start. An exec that takes longer, or that Ctrl-C interrupts, is killed and
                 deleted in the background; the next exec with its id waits for that.

@@ -126,6 +126,12 @@ class PumpedIO(BuiltInIO):
         began, _ = self._drain_began()
         return _join(self._readers, min(began + GRACE, until))
 
+    def detach(self) -> None:
+        """Lets go of a process that runs on: ends the pumps, so that the next one to attach is its only reader."""
+        for pump in self._pumps:
+            pump.stop()
+        _join(self._pumps, time.monotonic() + GRACE)
+
     def drain_patiently(self) -> bool:
         """As ``drain``, but the time that the receivers take does not count."""
         return _join_patiently(self._readers, *self._drain_began())

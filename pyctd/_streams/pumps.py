@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from .._threads import name_thread
-from .direct import DirectIO, Stream, leave
+from .direct import DirectIO, Stream, leave, let_go
 from .fifo import Fifo, Stopped, drain
-from .sinks import Descriptor, Sink, Splice, typed_end
+from .keys import DetachKeys
+from .sinks import Sink, splice, splice_target, typed_end
 
 __all__ = ["Pump", "Reader", "Writer", "readers", "writers"]
 
@@ -80,6 +81,7 @@ class Pump(threading.Thread):
             if error.errno == errno.ENXIO:  # nobody reads it any more
                 return
             raise
+        let_go(self.stream)  # its descriptor: the FIFO has one of its own
         with contextlib.suppress(OSError, Stopped):  # its other end is gone
             self.pump(self._fifo)
 
@@ -110,8 +112,7 @@ class Reader(Pump):
 
     def pump(self, fifo: Fifo) -> None:
         """From the FIFO to the sink."""
-        target = self.sink.spliceable() if isinstance(self.sink, Descriptor) else None
-        self._splice = Splice(fifo.fileno(), target)
+        self._splices_to = splice_target(self.sink)
         try:
             while fifo.move(self._move, CHUNK):
                 pass
@@ -133,11 +134,13 @@ class Reader(Pump):
             self._taken = (self.taken(), None)
 
     def _move(self, fd: int, limit: int) -> int:
-        # Either end may refuse to splice for now. If it is the FIFO, so does os.read; if not, the sink waits.
-        with contextlib.suppress(BlockingIOError):
-            moved = self._timed(self._splice, limit)
-            if moved is not None:
-                return moved
+        if self._splices_to is not None:
+            # Either end may not be ready. If it is the FIFO, os.read says so, too; if not, the sink waits.
+            with contextlib.suppress(BlockingIOError):
+                moved = self._timed(splice, fd, self._splices_to, limit)
+                if moved is not None:
+                    return moved
+                self._splices_to = None
         data = os.read(fd, limit)
         if data:
             try:
@@ -150,19 +153,28 @@ class Reader(Pump):
 class Writer(Pump):
     """Writes bytes, or what a descriptor brings, and then closes the stream, unless a terminal reads it.
 
-    Attributes:
-        filter: what a descriptor brings goes through it, where there is one; may block.
-        terminal: whether a terminal reads it.
+    Args:
+        stream: the process's stdin.
+        source: what to write: bytes, or a descriptor to read to its end.
+        terminal: whether a terminal reads the stream.
+        keys: what ends the input early, and leaves the terminal as it is.
     """
 
     MODE = os.O_WRONLY
 
-    def __init__(self, stream: Stream, source: bytes | int, terminal: bool = False) -> None:
+    def __init__(
+        self, stream: Stream, source: bytes | int, terminal: bool = False, keys: DetachKeys | None = None
+    ) -> None:
         super().__init__(stream)
-        self.filter: Callable[[bytes], bytes] | None = None
         self.terminal = terminal
         self._source = source
+        self._keys = keys
         self._last = b""  # that was written
+
+    @property
+    def detached(self) -> bool:
+        """Whether the keys have come."""
+        return self._keys is not None and self._keys.found
 
     def leave(self) -> None:
         """Is done with the stream."""
@@ -177,22 +189,24 @@ class Writer(Pump):
             self._write(fifo, self._source)
         else:
             self._write_all_of(self._source, fifo)
-        if self.terminal:
+        if self.terminal and not self.detached:
             self._write(fifo, typed_end(self._last))
 
     def _write_all_of(self, source: int, fifo: Fifo) -> None:
-        splice = Splice(source, None if self.filter or self.terminal else fifo.fileno())
+        target = None if self.terminal else fifo.fileno()
         while fifo.wait(source, select.POLLIN) and fifo.wait():
             with contextlib.suppress(BlockingIOError):
-                moved = splice(CHUNK)
-                if moved == 0 or (moved is None and not self._copy(source, fifo)):
+                moved = None if target is None else splice(source, target, CHUNK)
+                if moved is None:
+                    target, moved = None, self._copy(source, fifo)
+                if moved == 0:
                     return
 
-    def _copy(self, source: int, fifo: Fifo) -> bool:
+    def _copy(self, source: int, fifo: Fifo) -> int:
         data = os.read(source, CHUNK)
         if data:
-            self._write(fifo, self.filter(data) if self.filter else data)
-        return bool(data)
+            self._write(fifo, self._keys(data) if self._keys else data)
+        return 0 if self.detached else len(data)
 
     def _write(self, fifo: Fifo, data: bytes) -> None:
         self._last = data[-1:] or self._last
@@ -205,6 +219,6 @@ def readers(dio: DirectIO, out: Sink, err: Sink) -> list[Pump]:
     return [Reader(stream, sink) for stream, sink in streams if stream is not None]
 
 
-def writers(dio: DirectIO, source: bytes | int | None) -> list[Pump]:
+def writers(dio: DirectIO, source: bytes | int | None, keys: DetachKeys | None = None) -> list[Pump]:
     """A pump for stdin, where the process has it and there is something to write: bytes, or a descriptor to read."""
-    return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source, dio.config().terminal)]
+    return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source, dio.config().terminal, keys)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import contextvars
 import functools
+import logging
 import os
 import queue
 import signal
@@ -12,6 +14,7 @@ import subprocess
 import termios
 import threading
 import tty
+from collections.abc import Callable
 from types import FrameType
 
 from .. import _native, _programs, errors
@@ -19,9 +22,11 @@ from .._threads import name_thread
 from .builtin import Control
 from .direct import DirectIO
 from .pumped import PumpedIO
-from .pumps import Pump, Reader
+from .pumps import Pump, Reader, Writer
 
 __all__ = ["TerminalIO"]
+
+_log = logging.getLogger("pyctd.stdio")
 
 #: Puts a terminal back when the program that it was started by ends without having done so itself, killed for example:
 #: then its stdin ends before a line has come.
@@ -135,12 +140,22 @@ class TerminalIO(PumpedIO):
         dio, pumps, opened: as ``PumpedIO``'s.
         input: the descriptor of the terminal to make raw; None leaves it as it is.
         output: the descriptor of the terminal whose size the process gets.
+        on_detach: called when the person has detached from the process.
     """
 
     def __init__(
-        self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack, input: int | None, output: int
+        self,
+        dio: DirectIO,
+        pumps: list[Pump],
+        opened: contextlib.ExitStack,
+        input: int | None,
+        output: int,
+        on_detach: Callable[[], object],
     ) -> None:
         self._output = output
+        self._on_detach = on_detach
+        self._context = contextvars.copy_context()
+        self._settled = threading.Event()  # the process runs, or is over
         # Before the process starts: what is typed and written from then on is neither lost nor changed.
         self._raw = None if input is None else RawMode(input)
         self._resizer: Resizer | None = None
@@ -150,6 +165,8 @@ class TerminalIO(PumpedIO):
         except BaseException:
             if self._raw is not None:
                 self._raw.leave()
+            self._over = True
+            self._settled.set()
             raise
 
     def on_started(self, control: Control, *, attached: bool) -> None:
@@ -158,23 +175,39 @@ class TerminalIO(PumpedIO):
         with self._lock:
             if not self._over:
                 self._resizer = Resizer(self._output, control, redraw=attached)
+        self._settled.set()
 
     def _pump_ended(self, pump: Pump) -> None:
         if isinstance(pump, Reader):  # the process has let go of its terminal
             self._give_back()
         super()._pump_ended(pump)
+        if isinstance(pump, Writer) and pump.detached:
+            self._detached()
+
+    def _detached(self) -> None:
+        self._settled.wait()  # whoever takes leave of a process that is still being started may undo its start
+        if not self._give_back():
+            return
+        self.detach()
+        try:
+            self._context.run(self._on_detach)
+        except Exception:
+            _log.exception("on_detach raised")
 
     def close(self) -> None:
         """``IO.close``: gives the terminal back first."""
         self._give_back()
         super().close()
 
-    def _give_back(self) -> None:
+    def _give_back(self) -> bool:
+        """Puts the terminal back as it was; False if that was done before."""
         with self._lock:
-            self._over = True
+            first, self._over = not self._over, True
             raw, self._raw = self._raw, None
             resizer, self._resizer = self._resizer, None
         if resizer is not None:
             resizer.stop()
         if raw is not None:
             raw.leave()
+        self._settled.set()
+        return first

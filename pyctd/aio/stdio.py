@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -21,12 +22,15 @@ from .._native import Handle
 from .._streams.builtin import BuiltInCallback, BuiltInIO, Control
 from .._streams.direct import Config, DirectIO, Stream, release, take
 from .._streams.pumped import GRACE, grace_end, warn_of_late_end
+from .._streams.sinks import Sink, discard
 from ..errors import InvalidArgumentError
 from ..stdio import Capturing
 from ._loop import in_thread, run
 from ._pipes import Input, Output
 
-__all__ = ["capture", "streams"]
+__all__ = ["capture", "sinks", "streams"]
+
+_log = logging.getLogger("pyctd.stdio")
 
 
 class LoopIO(BuiltInIO):
@@ -245,10 +249,43 @@ class capture(Capturing, _Callback):
     def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
         loop = asyncio.get_running_loop()
         Capturing.__init__(self, stdin, limit)
-        end: Input | None = None
-        if self._stdin is not None:
-            end = Input(loop)
-            end.write(self._stdin)
-            end.close()
         outputs = [Output(loop, partial(self._keep, which), lambda failed: None) for which in (0, 1)]
-        _Callback.__init__(self, end, outputs)
+        _Callback.__init__(self, _given(loop, self._stdin), outputs)
+
+
+def _given(loop: asyncio.AbstractEventLoop, stdin: bytes | None) -> Input | None:
+    """A stdin that is written and closed as soon as the process has it."""
+    if stdin is None:
+        return None
+    end = Input(loop)
+    end.write(stdin)
+    end.close()
+    return end
+
+
+class sinks(_Callback):
+    """Passes the output to sinks as it comes: functions that take bytes, on the event loop. They must not block.
+
+    A sink that raises is logged, and called again with the next bytes. ``pyctd.stdio.sinks`` calls them on threads.
+
+    Args:
+        stdout: takes what the process writes to stdout; with a terminal, to both. None: thrown away.
+        stderr: takes what it writes to stderr. None: thrown away.
+        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
+    """
+
+    def __init__(self, stdout: Sink | None = None, stderr: Sink | None = None, *, stdin: bytes | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        outputs = []
+        for name, sink in (("stdout", stdout), ("stderr", stderr)):
+            _arguments.receiver(name, sink)
+            outputs.append(Output(loop, partial(_pass_on, name, sink or discard), lambda failed: None))
+        self.with_stdin: bool = stdin is not None
+        super().__init__(_given(loop, _arguments.stdin(stdin)), outputs)
+
+
+def _pass_on(name: str, sink: Sink, data: bytes) -> None:
+    try:
+        sink(data)
+    except Exception:
+        _log.exception("the receiver of %s raised", name)

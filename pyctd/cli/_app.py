@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from .._arguments import is_unicode
 from ..errors import Error
 from ._checkpoint import checkpoint, restore
 from ._completion import completion
@@ -51,8 +50,12 @@ class _InOrder(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for arg in args:
-            if not (is_unicode(arg) or ctx.resilient_parsing):
-                raise NotUnicodeError(f"the argument {arg!r} must be Unicode: containerd takes no other text")
+            try:
+                arg.encode()
+            except UnicodeEncodeError as error:  # Python keeps other bytes as lone surrogates
+                if not ctx.resilient_parsing:
+                    told = f"the argument {arg!r} must be Unicode: containerd takes no other text"
+                    raise NotUnicodeError(told) from error
         return super().parse_args(ctx, args)
 
     def resolve_command(

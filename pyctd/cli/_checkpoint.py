@@ -9,7 +9,7 @@ import click
 
 from ..errors import InvalidArgumentError, NotFoundError
 from ._output import show_json, working
-from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
+from ._settings import Settings, info_of, init_process, loaded, pass_settings, running_task, shared
 from ._streams import check_input, exit_code, forwarded_signals, kept, streams
 from ._values import container_argument
 
@@ -28,7 +28,7 @@ def checkpoint(settings: Settings, /, container: str, directory: str, kill: bool
     The container stands still meanwhile, and runs on then. It needs criu, iptables and tar on containerd's PATH.
     """
     with settings.client() as client:
-        task = loaded(client, container).task()
+        task = running_task(loaded(client, container))
         with working(f"checkpoint of {container}"):
             task.create_checkpoint(directory)
             if kill:
@@ -63,7 +63,7 @@ def restore(settings: Settings, /, container: str, directory: str, detach: bool,
         if not detach:
             # No sign of life here: the container's own output may begin at any moment.
             own = streams(tty, interactive, signals)
-            code = exit_code(loaded_container.start(directory, interactive, own), own, signals)
+            code = exit_code(loaded_container.start(directory, interactive, own.callback), own, signals)
             own.check()
             return code
         with working(f"restore of {container}"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
@@ -13,8 +13,8 @@ from ..client import Client
 from ..errors import Error, NotFoundError
 from ._errors import report
 from ._output import show_json
-from ._settings import Settings, loaded, pass_settings, shared
-from ._values import containers_argument, limits, signals_so_far
+from ._settings import Settings, loaded, pass_settings, running_task, shared
+from ._values import Limits, as_options, containers_argument, limits, signals_so_far
 from ._values import signal as signal_number
 
 __all__ = ["kill", "pause", "resume", "rm", "update"]
@@ -61,7 +61,7 @@ def _each(
 def kill(settings: Settings, /, containers: tuple[str, ...], signal: str) -> int:
     """Send a signal to the first process of containers."""
     number = signal_number(signal)  # here, and not as the option's type: with docker a wrong one exits with 1, not 125
-    return _each(settings, containers, lambda client, id: loaded(client, id).task().kill(number))
+    return _each(settings, containers, lambda client, id: running_task(loaded(client, id)).kill(number))
 
 
 @click.command()
@@ -70,7 +70,7 @@ def kill(settings: Settings, /, containers: tuple[str, ...], signal: str) -> int
 @pass_settings
 def pause(settings: Settings, /, containers: tuple[str, ...]) -> int:
     """Freeze every process of containers."""
-    return _each(settings, containers, lambda client, id: loaded(client, id).task().pause())
+    return _each(settings, containers, lambda client, id: running_task(loaded(client, id)).pause())
 
 
 @click.command()
@@ -79,7 +79,14 @@ def pause(settings: Settings, /, containers: tuple[str, ...]) -> int:
 @pass_settings
 def resume(settings: Settings, /, containers: tuple[str, ...]) -> int:
     """Let paused containers go on."""
-    return _each(settings, containers, lambda client, id: loaded(client, id).task().resume())
+    return _each(settings, containers, lambda client, id: running_task(loaded(client, id)).resume())
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateOptions(Limits):
+    """What ``update`` takes."""
+
+    containers: tuple[str, ...]
 
 
 @click.command(epilog="Example: pyctd update -m 128m --cpus 0.5 web")
@@ -87,12 +94,26 @@ def resume(settings: Settings, /, containers: tuple[str, ...]) -> int:
 @shared
 @containers_argument()
 @pass_settings
-def update(settings: Settings, /, containers: tuple[str, ...], **given: Any) -> int:
+@as_options(UpdateOptions)
+def update(settings: Settings, options: UpdateOptions) -> int:
     """Change the limits of containers that run."""
-    resources = spec.resources(**given)
+    resources = spec.resources(
+        memory=options.memory,
+        memory_swap=options.memory_swap,
+        memory_reservation=options.memory_reservation,
+        cpus=options.cpus,
+        cpu_shares=options.cpu_shares,
+        cpuset_cpus=options.cpuset_cpus,
+        cpuset_mems=options.cpuset_mems,
+        pids_limit=options.pids_limit,
+    )
     if not resources:
         raise click.UsageError("there is nothing to change: give a limit, such as --memory 64m")
-    return _each(settings, containers, lambda client, id: loaded(client, id).task().update_resources(resources))
+
+    def change(client: Client, id: str) -> None:
+        running_task(loaded(client, id)).update_resources(resources)
+
+    return _each(settings, options.containers, change)
 
 
 @click.command()

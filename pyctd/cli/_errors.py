@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import traceback
 
 import click
 
 from ..errors import (
-    ConflictError,
+    CriuError,
     DeadlineExceededError,
     Error,
     FailedPreconditionError,
-    NotFoundError,
     PermissionDeniedError,
     UnavailableError,
 )
 from ._output import colour, printable
-from ._settings import Settings
+from ._settings import NOTHING_RUNS, Settings
 from ._streams import NoTerminalError
 
 __all__ = ["FAILED", "FILTERS", "INTERRUPTED", "NotUnicodeError", "code_of", "report"]
@@ -76,7 +74,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     text = str(error) or type(error).__name__
-    if error.__cause__ is not None and isinstance(error, Error) and type(error.__cause__).__name__ == "CriuError":
+    if isinstance(error.__cause__, CriuError):
         text += f": {error.__cause__}"
     if isinstance(error, DeadlineExceededError) and error.timeout is not None:
         text += f" ({error.call}, {error.timeout:g} s)"
@@ -87,22 +85,20 @@ def _hint(error: BaseException, settings: Settings) -> str:
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else settings.command
         return f"'{command} --help' shows what there is"
+    if not isinstance(error, Error):
+        return ""
+    if error.hint is not None:
+        return error.hint
     if isinstance(error, UnavailableError):
         return "is containerd running there? 'pyctd doctor' tells what is missing; --address names another"
     if isinstance(error, PermissionDeniedError):
         return "containerd's socket is root's: run this as root"
-    if isinstance(error, NotFoundError) and str(error).startswith("there is no container"):
-        return "'pyctd ps --all' lists those that there are; --namespace names another namespace"
-    if isinstance(error, ConflictError) and str(error).startswith("there is a container"):
-        return "'pyctd rm' removes it, or give another --name"
-    if isinstance(error, Error) and error.call == "Client.containers":
+    if error.call == "Client.containers":
         return FILTERS
-    if isinstance(error, Error) and error.reason == "paused":
+    if error.reason == "paused":
         return "'pyctd resume' lets it go on"
-    if isinstance(error, Error) and (error.reason == "stopped" or "running task" in str(error)):
-        return "nothing runs in it: 'pyctd ps --all' shows what has become of it"
-    if "fifo file:" in str(error):
-        return "its output goes to that file, as --log has it: there is nothing to attach to"
-    if isinstance(error, FailedPreconditionError) and re.search(r"must be stopped|running|has a task", str(error)):
+    if error.reason == "stopped":
+        return NOTHING_RUNS
+    if isinstance(error, FailedPreconditionError) and error.reason in ("created", "running"):
         return "'pyctd kill' ends what runs in it; 'pyctd rm --force' removes it whatever it does"
     return ""

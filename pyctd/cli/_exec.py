@@ -6,18 +6,32 @@ import contextlib
 import os
 import stat
 import uuid
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
 from .. import spec
 from ..errors import Error, NotFoundError, StdioError
 from ..stdio import IO, DirectIO
-from ._settings import Settings, info_of, init_process, pass_settings, shared
+from ._settings import NOTHING_RUNS, Settings, info_of, init_process, pass_settings, running_task, shared
 from ._streams import check_input, console_size, exit_code, forwarded_signals, streams
-from ._values import container_argument, environment
+from ._values import as_options, container_argument, environment
 
 __all__ = ["attach", "exec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecOptions:
+    """What ``exec`` takes."""
+
+    container: str
+    command: tuple[str, ...]
+    interactive: bool
+    tty: bool
+    detach: bool
+    env: tuple[str, ...]
+    workdir: str | None
+    user: str | None
 
 
 @click.command(
@@ -38,32 +52,35 @@ Examples:
 @container_argument()
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_settings
-def exec(settings: Settings, /, **given: Any) -> int:
+@as_options(ExecOptions)
+def exec(settings: Settings, options: ExecOptions) -> int:
     """Run a further command in a container that runs, and exit as it does.
 
     It has the container's environment, directory, user and capabilities. Signals that this program gets are passed on
     to it.
     """
     settings.executes = True
-    if not given["detach"]:
-        check_input(given["tty"], given["interactive"])
-    with settings.client() as client, forwarded_signals(not given["detach"]) as signals:
-        info = info_of(client, given["container"])
-        task = client.load_container(info.id).task()
+    if not options.detach:
+        check_input(options.tty, options.interactive)
+    with settings.client() as client, forwarded_signals(not options.detach) as signals:
+        info = info_of(client, options.container)
+        task = running_task(client.load_container(info.id))
         wanted = spec.process_of(
             info,
-            given["command"],
-            cwd=given["workdir"],
-            env=environment(given["env"]),
-            terminal=given["tty"],
-            console_size=console_size(given["tty"]),
-            user=given["user"],
+            options.command,
+            cwd=options.workdir,
+            env=environment(options.env),
+            terminal=options.tty,
+            console_size=console_size(options.tty),
+            user=options.user,
             rootfs=f"/proc/{task.pid}/root",  # the root as the container has it, wherever it comes from
         )
-        own = None if given["detach"] else streams(given["tty"], given["interactive"], signals)
-        process = task.exec(f"exec-{uuid.uuid4().hex[:12]}", wanted, given["interactive"], own)
-        if own is None:
+        id = f"exec-{uuid.uuid4().hex[:12]}"
+        if options.detach:
+            task.exec(id, wanted, options.interactive)
             return 0
+        own = streams(options.tty, options.interactive, signals)
+        process = task.exec(id, wanted, options.interactive, own.callback)
         code = exit_code(process, own, signals)
         with contextlib.suppress(Error):  # the container may be gone, and the code is known
             process.delete()
@@ -100,7 +117,7 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
                 click.echo(f"pyctd: {container} was started without streams: this waits for its end", err=True)
             elif not stat.S_ISFIFO(os.stat(dio.config().stdout).st_mode):
                 raise click.ClickException(f"the output of {container} goes to {dio.config().stdout}, not here")
-            return own(dio)
+            return own.callback(dio)
 
         found = client.load_container(info.id)
         with contextlib.suppress(NotFoundError):  # attach_task says so
@@ -111,6 +128,13 @@ def attach(settings: Settings, /, container: str, stdin: bool, sig_proxy: bool) 
         except StdioError as error:
             if isinstance(error.__cause__, click.ClickException):
                 raise error.__cause__ from None
+            raise
+        except NotFoundError as error:
+            error.hint = NOTHING_RUNS
+            raise
+        except Error as error:
+            if "fifo file:" in str(error):  # containerd's words: it has no kind for a log URI
+                error.hint = "its output goes to that file, as --log has it: there is nothing to attach to"
             raise
         code = exit_code(task, own, signals)
         own.check()

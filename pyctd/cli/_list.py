@@ -16,7 +16,7 @@ from ..errors import Error, FailedPreconditionError, NotFoundError
 from ..task import Task
 from ._errors import FILTERS, report
 from ._output import ago, as_json, show_json, show_table
-from ._settings import Settings, info_of, init_process, loaded, pass_settings, shared
+from ._settings import Settings, info_of, init_process, loaded, pass_settings, running_task, shared
 from ._values import container_argument, containers_argument
 
 __all__ = ["inspect", "ps", "top"]
@@ -135,7 +135,7 @@ def top(settings: Settings, /, container: str) -> None:
     As dockerd does, it asks the host's own ps about them.
     """
     with settings.client() as client:
-        pids = [process.pid for process in loaded(client, container).task().pids()]
+        pids = [process.pid for process in running_task(loaded(client, container)).pids()]
     rows = _processes(pids) if pids else []
     if settings.json:
         show_json([dict(zip(map(str.lower, _TOP), row, strict=True)) for row in rows])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from .. import options as container_options
 from .. import spec
-from .._clientcore import RUNC_SHIM
 from ..client import Client
 from ..container import Container
 from ..errors import ConflictError, DeadlineExceededError, NotFoundError
@@ -22,9 +22,39 @@ from ._errors import FAILED
 from ._output import show_json
 from ._settings import Settings, pass_settings, shared
 from ._streams import Forwarding, check_input, console_size, exit_code, forwarded_signals, kept, logged, streams
-from ._values import environment, label_map, limits, mount, size, tmpfs, volume
+from ._values import Limits, as_options, environment, label_map, limits, mount, size, tmpfs, volume
 
 __all__ = ["run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Limits):
+    """What ``run`` takes."""
+
+    command: tuple[str, ...]
+    rootfs: str
+    name: str | None
+    interactive: bool
+    tty: bool
+    detach: bool
+    remove: bool
+    log: str | None
+    engine: bool
+    env: tuple[str, ...]
+    workdir: str
+    user: str
+    hostname: str | None
+    network: str
+    volume: tuple[Mapping[str, Any], ...]
+    mount: tuple[Mapping[str, Any], ...]
+    tmpfs: tuple[Mapping[str, Any], ...]
+    shm_size: int | None
+    device: tuple[str, ...]
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    read_only: bool
+    label: tuple[str, ...]
+    runtime: str | None
 
 
 @click.command(
@@ -70,12 +100,13 @@ failed.""",
 @click.option("--cap-drop", multiple=True, metavar="CAP", help="drop a capability; repeatable")
 @click.option("--read-only", is_flag=True, help="mount the root read-only")
 @click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help="label the container; repeatable")
-@click.option("--runtime", default=RUNC_SHIM, metavar="NAME", help="containerd's shim")
+@click.option("--runtime", metavar="NAME", help="containerd's shim")
 @limits
 @shared
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_settings
-def run(settings: Settings, /, **given: Any) -> int:
+@as_options(RunOptions)
+def run(settings: Settings, options: RunOptions) -> int:
     """Run a command in a container, and exit as it does.
 
     Its streams, its terminal and the signals that this program gets are passed through. The container stays when the
@@ -85,81 +116,88 @@ def run(settings: Settings, /, **given: Any) -> int:
     directories dev, proc and sys in it. --read-only with --tmpfs /tmp leaves it as it is.
     """
     settings.executes, settings.failure = True, FAILED
-    detach, remove, own = given["detach"], given["remove"], given["engine"]
-    if detach and (remove or own):
-        which = "--rm" if remove else "--engine"
+    if options.detach and (options.remove or options.engine):
+        which = "--rm" if options.remove else "--engine"
         raise click.UsageError(f"{which} needs a pyctd that waits for the end, and --detach leaves none")
-    if given["log"] and (not detach or given["tty"] or given["interactive"]):
+    if options.log and (not options.detach or options.tty or options.interactive):
         raise click.UsageError("--log is for --detach without --tty and --interactive: other streams pass through")
-    if not detach:
-        check_input(given["tty"], given["interactive"])
-    own = own or (settings.nothing_there() and not detach)
-    name = given["name"] or f"run-{uuid.uuid4().hex[:12]}"
-    wanted = _spec(given)
+    if not options.detach:
+        check_input(options.tty, options.interactive)
+    own = options.engine or (settings.nothing_there() and not options.detach)
+    name = options.name or f"run-{uuid.uuid4().hex[:12]}"
+    wanted = _spec(options)
     with (
         settings.client_or_engine(own) as client,
-        forwarded_signals(not detach) as signals,
-        _container(client, name, wanted, given, signals) as container,
+        forwarded_signals(not options.detach) as signals,
+        _container(client, name, wanted, options, signals) as container,
     ):
-        if detach:
-            task = container.start(with_stdin=given["interactive"], attach_stdio=_left_behind(given))
+        if options.detach:
+            task = container.start(with_stdin=options.interactive, attach_stdio=_left_behind(options))
             show_json({"id": name, "pid": task.pid}, line=True) if settings.json else click.echo(name)
             return 0
-        mine = streams(given["tty"], given["interactive"], signals, may_leave=not remove and not own)
-        task = container.start(with_stdin=given["interactive"], attach_stdio=mine)
+        mine = streams(options.tty, options.interactive, signals, may_leave=not options.remove and not own)
+        task = container.start(with_stdin=options.interactive, attach_stdio=mine.callback)
         code = exit_code(task, mine, signals)
-        if remove:
+        if options.remove:
             with contextlib.suppress(NotFoundError):  # somebody else has removed it: the code is known all the same
                 task.delete()
         mine.check()
     return code
 
 
-def _spec(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpuset_cpus", "cpuset_mems")
-    shm = {} if given["shm_size"] is None else {"shm_size": given["shm_size"]}
+def _spec(options: RunOptions) -> dict[str, Any]:
+    shm: dict[str, Any] = {} if options.shm_size is None else {"shm_size": options.shm_size}
     return spec.default(
-        given["rootfs"],
-        given["command"],
-        cwd=given["workdir"],
-        env=environment(given["env"]),
-        terminal=given["tty"],
-        console_size=console_size(given["tty"]),
-        user=given["user"],
-        hostname=given["hostname"],
-        network=given["network"],
-        mounts=[*given["volume"], *given["mount"], *given["tmpfs"]],
-        devices=given["device"],
-        cap_add=given["cap_add"],
-        cap_drop=given["cap_drop"],
-        readonly=given["read_only"],
-        pids_limit=given["pids_limit"],
-        **{name: given[name] for name in names},
+        options.rootfs,
+        options.command,
+        cwd=options.workdir,
+        env=environment(options.env),
+        terminal=options.tty,
+        console_size=console_size(options.tty),
+        user=options.user,
+        hostname=options.hostname,
+        network=options.network,
+        mounts=[*options.volume, *options.mount, *options.tmpfs],
+        devices=options.device,
+        cap_add=options.cap_add,
+        cap_drop=options.cap_drop,
+        readonly=options.read_only,
+        memory=options.memory,
+        memory_swap=options.memory_swap,
+        memory_reservation=options.memory_reservation,
+        cpus=options.cpus,
+        cpu_shares=options.cpu_shares,
+        cpuset_cpus=options.cpuset_cpus,
+        cpuset_mems=options.cpuset_mems,
+        pids_limit=options.pids_limit,
         **shm,
     )
 
 
-def _left_behind(given: dict[str, Any]) -> StdioCallback | None:
+def _left_behind(options: RunOptions) -> StdioCallback | None:
     """The streams of what runs on without this program."""
-    if given["log"]:
-        return logged(os.fspath(given["log"]))
-    return kept if given["tty"] or given["interactive"] else None
+    if options.log:
+        return logged(os.fspath(options.log))
+    return kept if options.tty or options.interactive else None
 
 
 @contextlib.contextmanager
 def _container(
-    client: Client, name: str, wanted: dict[str, Any], given: dict[str, Any], signals: Forwarding
+    client: Client, name: str, wanted: dict[str, Any], options: RunOptions, signals: Forwarding
 ) -> Iterator[Container]:
     """A container that is gone at the end, whatever happened, if it is to be removed."""
-    labels = [container_options.labels(label_map(given["label"]))] if given["label"] else []
+    labels = [container_options.labels(label_map(options.label))] if options.label else []
+    shim: dict[str, Any] = {} if options.runtime is None else {"shim": options.runtime}
     try:
-        container = client.new_container(name, wanted, given["runtime"], opts=labels)
+        container = client.new_container(name, wanted, **shim, opts=labels)
     except ConflictError as error:
-        raise ConflictError(f"there is a container {name!r} in the namespace {client.namespace!r} already") from error
+        taken = ConflictError(f"there is a container {name!r} in the namespace {client.namespace!r} already")
+        taken.hint = "'pyctd rm' removes it, or give another --name"
+        raise taken from error
     try:
         yield container
     finally:
-        if given["remove"]:
+        if options.remove:
             # A containerd that does not answer is waited for, unless somebody wants this to end.
             timeout = _streams.PATIENCE if signals.given_up else None
             try:

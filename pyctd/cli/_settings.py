@@ -17,12 +17,24 @@ from ..client import Client
 from ..container import Container
 from ..engine import Engine
 from ..errors import DeadlineExceededError, NotFoundError, UnavailableError
+from ..task import Task
 from ..types import ContainerInfo
 
-__all__ = ["DEFAULT_ADDRESS", "Settings", "info_of", "init_process", "loaded", "pass_settings", "shared"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "NOTHING_RUNS",
+    "Settings",
+    "info_of",
+    "init_process",
+    "loaded",
+    "pass_settings",
+    "running_task",
+    "shared",
+]
 
 DEFAULT_ADDRESS = "/run/containerd/containerd.sock"
 CONNECT_TIMEOUT = 20.0
+NOTHING_RUNS = "nothing runs in it: 'pyctd ps --all' shows what has become of it"
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 
@@ -156,5 +168,16 @@ def init_process(info: ContainerInfo) -> dict[str, Any]:
     return dict((info.spec or {}).get("process") or {})
 
 
+def running_task(container: Container) -> Task:
+    """A container's task. Raises NotFoundError, with a hint, where it has none."""
+    try:
+        return container.task()
+    except NotFoundError as error:
+        error.hint = NOTHING_RUNS
+        raise
+
+
 def _missing(client: Client, id: str) -> NotFoundError:
-    return NotFoundError(f"there is no container {id!r} in the namespace {client.namespace!r}")
+    error = NotFoundError(f"there is no container {id!r} in the namespace {client.namespace!r}")
+    error.hint = "'pyctd ps --all' lists those that there are; --namespace names another namespace"
+    return error

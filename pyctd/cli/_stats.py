@@ -13,7 +13,7 @@ from ..client import Client
 from ..errors import NotFoundError, UnknownError
 from ..types import Stats
 from ._output import rich_table, show_json, show_table, size
-from ._settings import Settings, loaded, pass_settings, shared
+from ._settings import Settings, loaded, pass_settings, running_task, shared
 from ._usage import Usage, cpu_percent, usage_of
 from ._values import containers_argument
 
@@ -50,7 +50,7 @@ def stats(settings: Settings, /, containers: tuple[str, ...], stream: bool | Non
     goes_on = terminal if stream is None else stream
     with settings.client() as client:
         for id in containers:
-            loaded(client, id).task()  # a name that is wrong is told of at once
+            running_task(loaded(client, id))  # a name that is wrong is told of at once
         looks = _looks(client, containers, interval)
         if not goes_on:
             _show(next(looks), settings.json)

@@ -17,8 +17,8 @@ import click
 from ..errors import DeadlineExceededError, Error, UnavailableError
 from ..process import Process
 from ..stdio import IO, Config, DirectIO, StdioCallback
-from ._leaving import Leaving, Unread, leave, raise_left
-from ._own import Inherited, Own, Terminal
+from ._leaving import Unread, leave, raise_left
+from ._own import Own
 
 __all__ = [
     "Forwarding",
@@ -49,12 +49,12 @@ def streams(tty: bool, interactive: bool, signals: Forwarding | None = None, *, 
         signals: what tells it when nobody reads its output any more, as a pipe would. None: this program then leaves.
         may_leave: whether a person can leave it behind, with the keys for that.
     """
-    if not tty or not os.isatty(1) or (interactive and not os.isatty(0)):
-        own: Own = Inherited(stdin=interactive)
-    else:
-        own = Leaving(stdin=True) if interactive and may_leave else Terminal(stdin=interactive)
-    own.unread = partial(leave, Unread) if signals is None else signals.tell_unread
-    return own
+    return Own(
+        stdin=interactive,
+        terminal=tty and os.isatty(1) and (os.isatty(0) or not interactive),
+        may_leave=may_leave,
+        unread=partial(leave, Unread) if signals is None else signals.tell_unread,
+    )
 
 
 def console_size(tty: bool) -> os.terminal_size | None:
@@ -239,7 +239,6 @@ def exit_code(process: Process, own: Own, signals: Forwarding) -> int:
     """Waits for a process's end, passing signals on to it, and for all that it wrote, which may take whoever reads it
     any time: signals end this program then."""
     signals.to(process)
-    own.started.set()
     code = process.wait().exit_code
     signals.ended.set()
     with signals.paused():

@@ -8,15 +8,18 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
 from .. import spec
-from .._operations import signal_names, signal_number
+from ..process import signal_names, signal_number
 from ._settings import Settings
 
 __all__ = [
+    "Limits",
+    "as_options",
     "container_argument",
     "containers_argument",
     "environment",
@@ -36,6 +39,19 @@ _UNITS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 T = TypeVar("T")
+
+
+def as_options(kind: Callable[..., T]) -> Callable[[Callable[[Settings, T], int]], Callable[..., int]]:
+    """Gives a command its parameters as one object, whose fields have click's names and the command's types."""
+
+    def wrap(command: Callable[[Settings, T], int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def call(settings: Settings, /, **given: Any) -> int:
+            return command(settings, kind(**given))
+
+        return call
+
+    return wrap
 
 
 def _or_bad(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -185,6 +201,20 @@ def environment(given: Sequence[str]) -> dict[str, str]:
 def label_map(given: Sequence[str]) -> dict[str, str]:
     """The labels of ``--label``; one without a value is empty, as with docker."""
     return {name: value for name, _, value in (item.partition("=") for item in given)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The options of ``limits``."""
+
+    memory: int | None
+    memory_swap: int | None
+    memory_reservation: int | None
+    cpus: float | None
+    cpu_shares: int | None
+    cpuset_cpus: str | None
+    cpuset_mems: str | None
+    pids_limit: int | None
 
 
 def limits(command: FC) -> FC:

@@ -248,3 +248,37 @@ def test_exec_on_a_terminal_and_a_thread(box: Box, tty_pair: tuple[int, int]) ->
     thread.join(60)
     assert codes == [3]
     assert termios.tcgetattr(terminal) == before
+
+
+DETACHING = """
+detached = threading.Event()
+with connect() as client:
+    script = "read a; echo got $a; read b; echo got $b; exit 6"
+    container = client.new_container(rest[0], pyctd.spec.default(rootfs, ["/bin/sh", "-c", script], terminal=True))
+    callback = pyctd.stdio.terminal(detach_keys="ctrl-p,ctrl-q", on_detach=detached.set)
+    task = container.start(attach_stdio=callback)
+    assert detached.wait(60)
+    print("detached from what is", task.status().status)
+    input("cooked? ")
+    code = container.attach_task(pyctd.stdio.terminal()).wait().exit_code
+    print("exited", code)
+"""
+
+
+def test_a_process_that_was_detached_from_runs_on_and_can_be_attached_to(
+    programs: Programs, box: Box, run_id: str
+) -> None:
+    box.ids.append(run_id)
+    with programs.on_a_terminal(DETACHING, run_id) as terminal:
+        eventually(lambda: is_raw(terminal))
+        terminal.send("one\r")
+        terminal.expect("got one")
+        terminal.send("\x10\x11")
+        terminal.expect("detached from what is running")
+        terminal.expect("cooked")
+        assert not is_raw(terminal)
+        terminal.sendline("")
+        eventually(lambda: is_raw(terminal))
+        terminal.send("two\r")
+        terminal.expect("got two")
+        terminal.expect("exited 6")

@@ -21,8 +21,13 @@ class End:
     def fileno(self) -> int:
         return self._fd
 
-    def close(self) -> None:
+    def _let_go(self) -> None:
         os.close(self._fd)
+        self._fd = -1
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 class Streams:

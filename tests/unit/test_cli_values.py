@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support.box import eventually
 
 import pyctd
-from pyctd.cli import _errors, _leaving, _output, _settings, _streams, _usage, _values
+from pyctd._streams.keys import DetachKeys
+from pyctd.cli import _errors, _output, _settings, _streams, _usage, _values
 from pyctd.cli._settings import Settings
 from pyctd.metrics import CgroupV1Metrics, CgroupV2Metrics, v1, v2
 
@@ -121,10 +122,9 @@ def test_the_keys_that_leave_a_terminal() -> None:
         ([b"\x10", b"\x10", b"\x11"], b"\x10", True),
         ([b"\x11\x10"], b"\x11", False),  # the last one waits for the next
     ]:
-        left: list[bool] = []
-        keys = _leaving._Keys(lambda left=left: left.append(True))  # type: ignore[misc]
+        keys = DetachKeys("ctrl-p,ctrl-q")
         assert b"".join(map(keys, typed)) == passed, typed
-        assert bool(left) == leaves, typed
+        assert keys.found == leaves, typed
 
 
 class Told:

@@ -190,11 +190,14 @@ def test_both_faces_refuse_the_same_in_the_same_words(
 
 
 def ready() -> Iterator[Any]:
-    """The ready callbacks that are one face's alone, or both faces'."""
+    """The built-in callbacks that are one face's alone, or both faces'."""
     bad: dict[str, list[Any]] = {
+        "detach_keys": [5, "", "ctrl-", "ctrl-1", "ab", "ctrl-p, ctrl-q", "é"],
         "encoding": [None, 5, b"utf-8"],
         "input": ["/dev/tty", None, -1, io.BytesIO()],
         "limit": [None, "5", 5.0, -1, 0],
+        "on_detach": [5, "print"],
+        "on_error": [5, "print"],
         "on_stderr": [5, "print"],
         "on_stdout": [5, "print"],
         "output": ["/dev/tty", None, -1, io.BytesIO()],
@@ -202,8 +205,14 @@ def ready() -> Iterator[Any]:
         "stdin": [*FLAGS[1:], io.BytesIO()],
         "stdout": [5, "", b"/bytes", io.BytesIO()],
     }
-    here = {(stdio.files, "stdin"): bad["stderr"], (stdio.lines, "limit"): bad["limit"][1:]}
-    for kind in (stdio.files, stdio.inherit, stdio.lines, stdio.terminal, aio.stdio.streams):
+    here = {
+        (stdio.files, "stdin"): bad["stderr"],
+        (stdio.lines, "limit"): bad["limit"][1:],
+        (stdio.sinks, "stdin"): [5, "", io.BytesIO()],
+        (aio.stdio.sinks, "stdin"): [5, "text", io.BytesIO()],
+    }
+    kinds = (stdio.files, stdio.inherit, stdio.lines, stdio.sinks, stdio.terminal, aio.stdio.sinks, aio.stdio.streams)
+    for kind in kinds:
         for name in inspect.signature(kind).parameters:
             values = here.get((kind, name)) or bad[name]
             for number, value in enumerate(values):
@@ -221,6 +230,6 @@ def test_ready_callbacks_refuse_bad_arguments_when_they_are_made(kind: Any, give
 
 
 def test_every_ready_callback_is_tried() -> None:
-    tried = {"files", "inherit", "lines", "terminal", "capture"}
+    tried = {"files", "inherit", "lines", "sinks", "terminal", "capture"}
     assert {name for name in stdio.__all__ if name.islower()} - {"null"} == tried
-    assert set(aio.stdio.__all__) == {"capture", "streams"}
+    assert set(aio.stdio.__all__) == {"capture", "sinks", "streams"}

@@ -19,7 +19,7 @@ from support.streams import End, Streams, drain, feed, join, pipe
 from pyctd._streams import pumped
 from pyctd._streams.pumped import PumpedIO
 from pyctd._streams.pumps import Pump, Reader, Writer
-from pyctd._streams.sinks import Descriptor
+from pyctd._streams.sinks import FileSink, splice_target
 from pyctd._streams.terminal import Resizer
 
 MANY = os.urandom(1 << 20) * 3 + b"end"
@@ -38,7 +38,7 @@ def test_two_streams_into_one_file_lose_nothing(tmp_path: Path, flags: int) -> N
     threads: list[threading.Thread] = []
     for letter in (b"a", b"b"):
         stream, target = pipe()
-        reader = Reader(stream, Descriptor(fd))
+        reader = Reader(stream, FileSink(fd))
         reader.start()
         threads += (reader, feed(target, letter * (4 << 20)))
     join(*threads)
@@ -50,9 +50,9 @@ def test_two_streams_into_one_file_lose_nothing(tmp_path: Path, flags: int) -> N
 def test_what_two_streams_may_share_is_not_spliced_into(tmp_path: Path) -> None:
     """The kernel takes no lock of a file's position then; what is lost depends on the moment."""
     with (tmp_path / "file").open("wb") as file:
-        assert Descriptor(file.fileno()).spliceable() is None
+        assert splice_target(FileSink(file.fileno())) is None
     reading, writing = os.pipe()
-    assert Descriptor(writing).spliceable() == writing
+    assert splice_target(FileSink(writing)) == writing
     os.close(reading)
     os.close(writing)
 
@@ -61,7 +61,7 @@ def test_a_stream_into_a_pipe() -> None:
     stream, target = pipe()
     other, out = os.pipe()
     got: list[bytes] = []
-    reader = Reader(stream, Descriptor(out))
+    reader = Reader(stream, FileSink(out))
     reader.start()
     threads = feed(target, MANY), drain(other, got)
     join(reader, threads[0])
@@ -79,7 +79,7 @@ def test_a_stream_into_a_pipe_that_does_not_block_is_whole() -> None:
     other, out = os.pipe()
     os.set_blocking(out, False)
     got: list[bytes] = []
-    reader = Reader(stream, Descriptor(out))
+    reader = Reader(stream, FileSink(out))
     reader.start()
     feeding = feed(target, MIB)
     eventually(lambda: full(out), "that the pipe is full")
@@ -95,7 +95,7 @@ def test_a_pipe_that_does_not_block_and_nobody_reads_holds_up_no_close(monkeypat
     stream, target = pipe()
     other, out = os.pipe()
     os.set_blocking(out, False)
-    reader = Reader(stream, Descriptor(out))
+    reader = Reader(stream, FileSink(out))
     dio: Any = Streams()
     io = PumpedIO(dio, [reader], contextlib.ExitStack())
     feeding = feed(target, MIB[: 3 << 16])  # for two pipes, and what the pump holds in between
@@ -114,7 +114,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process() -> None:
     stream, target = pipe()
     other, out = os.pipe()
     os.close(other)
-    reader = Reader(stream, Descriptor(out))
+    reader = Reader(stream, FileSink(out))
     reader.start()
     join(feed(target, MANY), reader)
     os.close(out)
