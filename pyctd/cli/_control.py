@@ -97,16 +97,7 @@ class UpdateOptions(Limits):
 @as_options(UpdateOptions)
 def update(settings: Settings, options: UpdateOptions) -> int:
     """Change the limits of containers that run."""
-    resources = spec.resources(
-        memory=options.memory,
-        memory_swap=options.memory_swap,
-        memory_reservation=options.memory_reservation,
-        cpus=options.cpus,
-        cpu_shares=options.cpu_shares,
-        cpuset_cpus=options.cpuset_cpus,
-        cpuset_mems=options.cpuset_mems,
-        pids_limit=options.pids_limit,
-    )
+    resources = spec.resources(**options.resources())
     if not resources:
         raise click.UsageError("there is nothing to change: give a limit, such as --memory 64m")
 

@@ -162,14 +162,7 @@ def _spec(options: RunOptions) -> dict[str, Any]:
         cap_add=options.cap_add,
         cap_drop=options.cap_drop,
         readonly=options.read_only,
-        memory=options.memory,
-        memory_swap=options.memory_swap,
-        memory_reservation=options.memory_reservation,
-        cpus=options.cpus,
-        cpu_shares=options.cpu_shares,
-        cpuset_cpus=options.cpuset_cpus,
-        cpuset_mems=options.cpuset_mems,
-        pids_limit=options.pids_limit,
+        **options.resources(),
         **shm,
     )
 

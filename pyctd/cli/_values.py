@@ -216,6 +216,19 @@ class Limits:
     cpuset_mems: str | None
     pids_limit: int | None
 
+    def resources(self) -> spec.ResourceKeywords:
+        """The keywords of ``spec.resources``."""
+        return {
+            "memory": self.memory,
+            "memory_swap": self.memory_swap,
+            "memory_reservation": self.memory_reservation,
+            "cpus": self.cpus,
+            "cpu_shares": self.cpu_shares,
+            "cpuset_cpus": self.cpuset_cpus,
+            "cpuset_mems": self.cpuset_mems,
+            "pids_limit": self.pids_limit,
+        }
+
 
 def limits(command: FC) -> FC:
     """Gives a command the options of ``spec.resources``, by the names that docker has for them."""
