@@ -52,3 +52,22 @@ def test_no_module_imports_itself_through_others() -> None:
     graph = {name: imported(name) for name in MODULES}
     assert sum(map(len, graph.values())) > 100, "the imports are not found"
     TopologicalSorter(graph).prepare()  # names the modules of a circle
+
+
+def private(path: Path) -> Iterator[str]:
+    """What a module of the command line takes of pyctd's private names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 2:
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            yield from (name for name in names if name.startswith("_"))
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id != "self":
+            if (
+                node.attr.startswith("_") and not node.attr.startswith("__") and node.attr != "_asdict"
+            ):  # a named tuple's
+                yield f"{node.value.id}.{node.attr}"
+
+
+def test_the_command_line_stands_on_public_names() -> None:
+    found = {(path.stem, name) for path in (PACKAGE / "cli").glob("*.py") for name in private(path)}
+    others = {("_doctor", "_native"), ("_doctor", "_programs"), ("_list", "_programs")}  # of no use outside pyctd
+    assert found == others
