@@ -476,3 +476,24 @@ def test_streams_that_another_loop_or_a_thread_waits_for(case: Case) -> None:
         assert await io.stdout.read() == b"hello\n"
 
     with_container(case, life, "/bin/echo", "hello")
+
+
+def test_sinks_take_the_bytes_on_the_loop(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    async def life(client: aio.Client, container: aio.Container) -> None:
+        got: list[bytes] = []
+        threads: set[int] = set()
+
+        def take(data: bytes) -> None:
+            got.append(data)
+            threads.add(threading.get_ident())
+
+        def fail(data: bytes) -> None:
+            raise ZeroDivisionError
+
+        task = await container.start(attach_stdio=aio.stdio.sinks(take, fail, stdin=b"typed\n"))
+        assert (await task.wait(timeout=60)).exit_code == 0
+        await task.delete(timeout=60)
+        assert (b"".join(got), threads) == (b"typed\n", {threading.get_ident()})
+        assert "the receiver of stderr raised" in caplog.text
+
+    with_container(case, life, "/bin/sh", "-c", "cat; echo lost >&2")
