@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from .. import errors
 from .._streams.direct import StreamCalls
@@ -24,6 +24,9 @@ __all__ = ["Input", "Output"]
 LEFTOVERS = 4 << 20
 """Bytes of an ended process's output that are read though nobody takes them: its pipes hold less. Beyond that something
 writes on that the process has left behind."""
+
+CHUNK = 1 << 16
+"""Bytes that are read at once: as many as a pipe holds."""
 
 EARLY = 1 << 16
 """Bytes that may be written to a stdin whose process has not opened it yet, before the writer is to wait."""
@@ -56,8 +59,8 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class Output(asyncio.Protocol):
-    """The end of stdout or stderr.
+class Output:
+    """The end of stdout or stderr: the loop waits for it, and this reads what is there.
 
     Args:
         loop: the loop that it lives on.
@@ -74,9 +77,8 @@ class Output(asyncio.Protocol):
         self._loop = loop
         self._take = take
         self._at_end = at_end
-        self._lost: asyncio.Future[Exception | None] = loop.create_future()
-        self._pipe: Pipe | None = None
-        self._transport: asyncio.ReadTransport | None = None
+        self._ended: asyncio.Future[Exception | None] = loop.create_future()
+        self._fd = -1  # while it is open
         self._stopped = False
         self._full = False
         self._spare = 0
@@ -87,20 +89,18 @@ class Output(asyncio.Protocol):
         failed: Exception | None = None
         try:
             # Go's own description of the FIFO: one that is opened now would not hear of a writer that is gone already.
-            self._pipe = Pipe(await run(calls.opening, None), "rb")
-            await self._loop.connect_read_pipe(lambda: self, self._pipe)
+            self._fd = await run(calls.opening, None)
+            os.set_blocking(self._fd, False)
+            self._adjust()
             if self._stopped:
                 self.stop()
-            failed = await self._lost
+            failed = await self._ended
         except errors.Error:
             pass  # the process is gone, and has never opened it
         except OSError as error:  # of the loop's, which can't take it
             failed = error
-            if self._pipe is not None and self._transport is None:
-                self._pipe.close()
         finally:
-            if self._transport is not None:
-                self._transport.close()
+            self._close()
             self.end(failed)
         with contextlib.suppress(errors.Error):  # Go has closed it already
             await run(calls.closing, None)
@@ -112,17 +112,9 @@ class Output(asyncio.Protocol):
     def stop(self) -> None:
         """Ends it once it has what is in the pipe."""
         self._stopped = True
-        if self._transport is not None and not self._transport.is_closing():
-            assert self._pipe is not None
-            self._transport.pause_reading()
-            drain(self._pipe.fileno(), self._move)
-            self._transport.close()
-
-    def _move(self, fd: int, limit: int) -> int:
-        data = os.read(fd, limit)
-        if data:
-            self._take(data)
-        return len(data)
+        if self._fd >= 0 and not self._ended.done():
+            drain(self._fd, self._move)
+            self._finish()
 
     def flood(self) -> None:
         """The process has ended: what it has left comes, however full its reader is."""
@@ -144,34 +136,45 @@ class Output(asyncio.Protocol):
         self._adjust()
 
     def _adjust(self) -> None:
-        if self._transport is None or self._transport.is_closing():
+        """Has the loop wait for bytes, unless the reader is full."""
+        if self._fd < 0 or self._ended.done():
             return
         if self._full and self._spare <= 0:
-            self._transport.pause_reading()
+            self._loop.remove_reader(self._fd)
         else:
-            self._transport.resume_reading()
+            self._loop.add_reader(self._fd, self._readable)
 
-    # What the loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's: the pipe is there."""
-        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is none, by name
-
-    def data_received(self, data: bytes) -> None:
-        """asyncio's: bytes have come."""
-        self._take(data)
-        if self._spare > 0:
-            self._spare -= len(data)
+    def _readable(self) -> None:
+        try:
+            moved = self._move(self._fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._finish(error)
+            return
+        if not moved:
+            self._finish()
+        elif self._spare > 0:
+            self._spare -= moved
             self._adjust()
 
-    def eof_received(self) -> bool:
-        """asyncio's: the other end is closed."""
-        return False  # close it
+    def _move(self, fd: int, limit: int) -> int:
+        data = os.read(fd, limit)
+        if data:
+            self._take(data)
+        return len(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio's: the pipe is closed."""
-        if not self._lost.done():
-            self._lost.set_result(exc)
+    def _finish(self, failed: Exception | None = None) -> None:
+        self._loop.remove_reader(self._fd)
+        if not self._ended.done():
+            self._ended.set_result(failed)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.remove_reader(fd)
+            os.close(fd)
 
 
 class _Writing(asyncio.StreamReaderProtocol):

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import select
+import stat
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -71,8 +72,16 @@ def test_streams_that_the_loop_can_not_take_say_so(case: Case, monkeypatch: pyte
         raise OSError(errno.EMFILE, "no more")
 
     async def life(client: aio.Client, container: aio.Container) -> None:
-        for connect in ("connect_read_pipe", "connect_write_pipe"):
-            monkeypatch.setattr(asyncio.get_running_loop(), connect, refuse)
+        loop = asyncio.get_running_loop()
+        add_reader = loop.add_reader
+
+        def add_no_fifo(fd: int, *args: Any) -> None:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                raise OSError(errno.EMFILE, "no more")
+            add_reader(fd, *args)
+
+        monkeypatch.setattr(loop, "add_reader", add_no_fifo)
+        monkeypatch.setattr(loop, "connect_write_pipe", refuse)
         io = aio.stdio.streams(stdin=True)
         assert io.stdin
         task = await container.start(attach_stdio=io)

@@ -110,11 +110,13 @@ def test_an_output_that_is_stopped_does_not_read_for_ever() -> None:
                 os.write(write, bytes(1 << 16))
 
         output = Output(loop, take, lambda failed: None)
-        output._pipe = Pipe(read, "rb")
-        await loop.connect_read_pipe(lambda: output, output._pipe)
+        output._fd = read
+        os.set_blocking(read, False)
+        output._adjust()
         take(b"")
         output.stop()
-        await output._lost
+        await output._ended
+        os.close(read)
         os.close(write)
 
     asyncio.run(main())
