@@ -72,3 +72,10 @@ def test_the_demo_installs_no_tools_and_says_how_long_it_takes() -> None:
     assert "[cli,test,lint]" not in steps("demo")
     assert "[cli,test,lint]" in steps("build")
     assert "The first run takes about" in steps("demo").partition("setup-system.sh")[0]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    packages = {str(path.parent.relative_to(CHECKOUT)) for path in (CHECKOUT / "pyctd").rglob("__init__.py")}
+    assert set(settings["tool"]["setuptools"]["packages"]) == {name.replace("/", ".") for name in packages}
