@@ -11,8 +11,7 @@ HEADER = Path(__file__).resolve().parents[1] / "gosrc" / "pyctd.h"
 
 #: What Python defines for Go to call, in the shape of pyctd_callbacks' members.
 CALLBACKS = """
-extern "Python" void pyctd_py_on_events(const pyctd_event *events, size_t count, const char *strings,
-                                        size_t strings_len);
+extern "Python" int32_t pyctd_py_on_event(const pyctd_event *event, const char *strings, size_t strings_len);
 extern "Python" int32_t pyctd_py_on_stdio(uint64_t cookie, const pyctd_stdio *io);
 extern "Python" void pyctd_py_on_io(uint64_t cookie, int32_t call);
 extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t text_len,

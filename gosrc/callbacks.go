@@ -5,8 +5,8 @@ package main
 #include "pyctd.h"
 
 // cgo cannot call a function pointer.
-static void call_on_events(pyctd_callbacks c, const pyctd_event *events, size_t count, const char *strings, size_t strings_len) {
-    c.on_events(events, count, strings, strings_len);
+static int32_t call_on_event(pyctd_callbacks c, const pyctd_event *event, const char *strings, size_t strings_len) {
+    return c.on_event(event, strings, strings_len);
 }
 static int32_t call_on_stdio(pyctd_callbacks c, uint64_t cookie, const pyctd_stdio *io) { return c.on_stdio(cookie, io); }
 static void call_on_io(pyctd_callbacks c, uint64_t cookie, int32_t call) { c.on_io(cookie, call); }
@@ -55,28 +55,23 @@ func (a *arena) free() {
 	}
 }
 
-func (h hostCallbacks) Events(events []core.Event) {
-	array := make([]C.pyctd_event, len(events))
-	strings := make([]byte, 0, 128*len(events))
-	for i, from := range events {
-		out := &array[i]
-		out.cookie, out.token = C.uint64_t(from.Cookie), C.uint64_t(from.Token)
-		out._type = eventTypes[from.Type] // 0, unknown, for what it does not name
-		out.pid, out.exit_code = C.uint32_t(from.Pid), C.uint32_t(from.ExitCode)
-		if !from.ExitedAt.IsZero() {
-			out.sec, out.nsec = C.int64_t(from.ExitedAt.Unix()), C.int32_t(from.ExitedAt.Nanosecond())
-		}
-		out.container_id_len, out.process_id_len = C.uint32_t(len(from.ContainerID)), C.uint32_t(len(from.ProcessID))
-		strings = append(append(strings, from.ContainerID...), from.ProcessID...)
-		out.origin = C.int32_t(from.Origin)
-		out.error_len = -1
-		if from.Error != nil {
-			text := from.Error.Error()
-			out.error_len = C.int32_t(len(text))
-			strings = append(strings, text...)
-		}
+func (h hostCallbacks) Event(event core.Event) core.EventAnswer {
+	out := C.pyctd_event{
+		cookie: C.uint64_t(event.Cookie), token: C.uint64_t(event.Token),
+		_type: eventTypes[event.Type], // 0, unknown, for what it does not name
+		pid:   C.uint32_t(event.Pid), exit_code: C.uint32_t(event.ExitCode), origin: C.int32_t(event.Origin),
+		container_id_len: C.uint32_t(len(event.ContainerID)), process_id_len: C.uint32_t(len(event.ProcessID)), error_len: -1,
 	}
-	C.call_on_events(h.c, unsafe.SliceData(array), C.size_t(len(array)), (*C.char)(unsafe.Pointer(unsafe.SliceData(strings))), C.size_t(len(strings)))
+	if !event.ExitedAt.IsZero() {
+		out.sec, out.nsec = C.int64_t(event.ExitedAt.Unix()), C.int32_t(event.ExitedAt.Nanosecond())
+	}
+	strings := append(append(make([]byte, 0, 192), event.ContainerID...), event.ProcessID...)
+	if event.Error != nil {
+		text := event.Error.Error()
+		out.error_len = C.int32_t(len(text))
+		strings = append(strings, text...)
+	}
+	return core.EventAnswer(C.call_on_event(h.c, &out, (*C.char)(unsafe.Pointer(unsafe.SliceData(strings))), C.size_t(len(strings))))
 }
 
 func (h hostCallbacks) Stdio(cookie, stdio uint64, io *core.DirectIO) core.StdioAnswer {

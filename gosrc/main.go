@@ -10,7 +10,6 @@ package main
 // other.
 typedef const char pyctd_cchar;
 typedef const pyctd_callbacks pyctd_ccallbacks;
-typedef const uint64_t pyctd_cuint64;
 */
 import "C"
 
@@ -73,7 +72,7 @@ func pyctd_abi_version() C.uint32_t { return C.PYCTD_ABI_VERSION }
 //export pyctd_init
 func pyctd_init(callbacks *C.pyctd_ccallbacks, logLevel C.int32_t) (failed C.int32_t) {
 	defer guard(&failed, C.int32_t(kind.Internal))
-	if callbacks == nil || callbacks.size < C.sizeof_pyctd_callbacks || callbacks.on_events == nil || callbacks.on_stdio == nil || callbacks.on_io == nil || callbacks.on_log == nil {
+	if callbacks == nil || callbacks.size < C.sizeof_pyctd_callbacks || callbacks.on_event == nil || callbacks.on_stdio == nil || callbacks.on_io == nil || callbacks.on_log == nil {
 		return C.int32_t(kind.InvalidArgument)
 	}
 	initialising.Lock()
@@ -229,17 +228,4 @@ func pyctd_event_ack(token C.uint64_t, errText *C.pyctd_cchar, length C.size_t) 
 		return C.int32_t(kind.NotFound)
 	}
 	return C.int32_t(kind.OK)
-}
-
-//export pyctd_event_ack_all
-func pyctd_event_ack_all(tokens *C.pyctd_cuint64, count C.size_t) (ended C.int64_t) {
-	defer guard(&ended, -C.int64_t(kind.Internal))
-	c := current.Load()
-	if c == nil || count == 0 {
-		return 0
-	}
-	if tokens == nil || count > math.MaxInt32 {
-		return -C.int64_t(kind.InvalidArgument)
-	}
-	return C.int64_t(c.AckEvents(unsafe.Slice((*uint64)(unsafe.Pointer(tokens)), int(count))))
 }

@@ -33,7 +33,7 @@ extern "C" {
 /* CFFI: begin */
 
 /* The version of this ABI: another number where a caller must be rebuilt. pyctd_abi_version has the library's own. */
-#define PYCTD_ABI_VERSION 3
+#define PYCTD_ABI_VERSION 4
 
 typedef uint64_t pyctd_handle;
 
@@ -88,12 +88,11 @@ typedef enum {
                           * why. Exits in the gap that containerd tells of when asked follow. */
 } pyctd_event_type;
 
-/* One call of libcontainerd's Backend.ProcessEvent, or what takes its place after a gap. It stands still, and with it the queue of its container, until
- * pyctd_event_ack(token). It has no pointers, so that a batch goes over as it is: the strings follow one another in a
- * block of their own, the first event's container_id, process_id and error, then the second's. */
+/* One call of libcontainerd's Backend.ProcessEvent, or what takes its place after a gap. It has no pointers: its strings
+ * follow one another in a block of their own, container_id, process_id and error. */
 typedef struct {
     uint64_t cookie;   /* what pyctd_client_new was given */
-    uint64_t token;
+    uint64_t token;    /* for pyctd_event_ack */
     int64_t sec;       /* time of exit, as in pyctd_completion */
     int32_t nsec;
     int32_t type;      /* a pyctd_event_type */
@@ -106,6 +105,12 @@ typedef struct {
                         * for an exit that comes through ProcessEvent late, and was told as 1 already. With 1, an exit that
                         * containerd knows nothing more of has the exit code 255 and an error */
 } pyctd_event;
+
+/* What on_event answers. */
+typedef enum {
+    PYCTD_EVENT_HANDLED = 0, /* ProcessEvent returns nil */
+    PYCTD_EVENT_PENDING = 1  /* ProcessEvent returns at pyctd_event_ack(token), which may have been called already */
+} pyctd_event_answer;
 
 /* A cio.DirectIO, as the stdio callback sees it. The strings are valid during the callback only; an empty path means
  * that there is no such stream. */
@@ -150,9 +155,10 @@ typedef struct {
     /* sizeof(pyctd_callbacks) where the caller was compiled. Later versions add members at the end: a library ignores those
      * that it does not know. */
     size_t size;
-    /* A batch of events, and their strings; both valid during the callback only. The next batch comes when each event of
-     * this one is acknowledged, or a millisecond later. */
-    void (*on_events)(const pyctd_event *events, size_t count, const char *strings, size_t strings_len);
+    /* An event and its strings, both valid during the callback only. Returns a pyctd_event_answer. The next event of the same
+     * container comes when this one is handled. Events of several containers come at the same time, on several threads, and
+     * this may block for as long as it wants to; but in a PYCTD_EVENT_GAP it may not, because no event comes before it returns. */
+    int32_t (*on_event)(const pyctd_event *event, const char *strings, size_t strings_len);
     int32_t (*on_stdio)(uint64_t cookie, const pyctd_stdio *io);
     void (*on_io)(uint64_t cookie, int32_t call);
     /* A log record: level is logrus's (0 panic … 6 trace), fields a JSON object. Strings valid during the callback. */
@@ -202,10 +208,9 @@ pyctd_handle pyctd_queue_new(int32_t *fd);
 int64_t pyctd_queue_drain(pyctd_handle queue, pyctd_completion *out, size_t capacity);
 /* Cancels the operation's context. Its completion still follows. 0, or PYCTD_NOT_FOUND when it has finished. */
 int32_t pyctd_cancel(int64_t op);
-/* Ends one ProcessEvent; error is its returned error's text, empty for nil. 0, or PYCTD_NOT_FOUND. */
+/* Ends one ProcessEvent whose callback answers PYCTD_EVENT_PENDING; error is its returned error's text, empty for nil. 0, or
+ * PYCTD_NOT_FOUND. */
 int32_t pyctd_event_ack(uint64_t token, const char *error, size_t error_len);
-/* Ends so many of them with nil, for the price of one. Returns how many there were, or minus a pyctd_kind. */
-int64_t pyctd_event_ack_all(const uint64_t *tokens, size_t count);
 
 /* -- Client ------------------------------------------------------------------------------------------------------ */
 

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from . import _native
 from ._streams.attach import call_io, run_callback
-from ._workers import Workers
 
 __all__ = ["Receiver", "receivers"]
 
@@ -18,7 +17,7 @@ class Receiver(Protocol):
     """A client's router, as its events see it."""
 
     def listens(self) -> bool: ...
-    def receive(self, event: _native.NativeEvent) -> None: ...
+    def receive(self, event: _native.NativeEvent) -> bool: ...
 
 
 #: Cookie to router.
@@ -38,19 +37,9 @@ _LEVELS = (
 class Host:
     """Implements ``_native.Host``."""
 
-    def __init__(self) -> None:
-        self._workers = Workers(_native.acknowledge_settled)
-
-    def events(self, events: list[_native.NativeEvent]) -> None:
-        work = []
-        for event in events:
-            receiver = receivers.get(event.cookie)
-            if receiver is None or not receiver.listens():
-                _native.acknowledge(event.token)
-            else:
-                work.append((receiver.receive, event))
-        if work:
-            self._workers.submit(work)
+    def event(self, event: _native.NativeEvent) -> bool:
+        receiver = receivers.get(event.cookie)
+        return receiver is None or not receiver.listens() or receiver.receive(event)
 
     def stdio(self, cookie: int, native: _native.NativeStdio) -> int:
         return run_callback(cookie, native)

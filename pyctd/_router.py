@@ -80,8 +80,8 @@ class Router:
         """Whether anything takes events."""
         return self._runner is not None or bool(self.streams)
 
-    def receive(self, native: _native.NativeEvent) -> None:
-        """Takes an event from Go and acknowledges it."""
+    def receive(self, native: _native.NativeEvent) -> bool:
+        """Takes an event from Go. Whether it is handled; else it will be acknowledged."""
         _, token, kind, pid, exit_code, sec, nsec, container_id, process_id, error, origin = native
         exited_at = to_datetime(sec, nsec)
         exited_at_ns = sec * 10**9 + nsec
@@ -91,7 +91,6 @@ class Router:
         came_from = Origin(origin)
         for stream in tuple(self.streams):
             stream.put(event, came_from)
-        if self._runner is not None and came_from.wanted_by(self._gaps):
-            self._runner.handle(event, token)
-        else:
-            _native.acknowledge_soon(token)
+        if self._runner is None or not came_from.wanted_by(self._gaps):
+            return True
+        return self._runner.handle(event, token)

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from . import _native
-from .events import Event
+from ._threads import EVENTS, name_thread
+from .events import Event, EventType
 
 __all__ = ["USE_INSTEAD", "Runner", "discard"]
 
@@ -49,18 +50,29 @@ class Runner:
         self._context = contextvars.copy_context()
         self._lock = threading.RLock()
 
-    def handle(self, event: Event, token: int) -> None:
-        """Runs the handler and acknowledges the event."""
+    def handle(self, event: Event, token: int) -> bool:
+        """Runs the handler. Whether the event is handled by that; else it is acknowledged, perhaps later."""
+        if event.event is EventType.GAP:  # no other event comes before this returns
+            with contextlib.suppress(RuntimeError):  # no thread is left: run it here
+                threading.Thread(target=self._run_apart, args=(event, token), name=EVENTS, daemon=True).start()
+                return False
+        return self._run(event, token)
+
+    def _run_apart(self, event: Event, token: int) -> None:
+        name_thread(EVENTS)
+        if self._run(event, token):
+            _native.acknowledge(token)
+
+    def _run(self, event: Event, token: int) -> bool:
         try:
             context = self._context.copy()
             result = context.run(self.function, *event)
-            if result is not None and isinstance(result, Awaitable):
-                self._await_result(result, context, token)
-                return
+            if result is None or not isinstance(result, Awaitable):
+                return True
+            self._await_result(result, context, token)
         except BaseException as error:  # whatever a handler does, the next event must come
             self._settle(token, error)
-        else:
-            _native.acknowledge_soon(token)
+        return False
 
     def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
         """Sees to what a handler has returned to be awaited, and to its event."""

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 
-__all__ = ["name_thread"]
+__all__ = ["EVENTS", "adopt_thread", "name_thread"]
+
+EVENTS = "pyctd-events"
+"""The name of threads that run handlers of events."""
+
+_adopted = threading.local()
 
 
 def name_thread(name: str) -> str:
@@ -15,3 +22,17 @@ def name_thread(name: str) -> str:
         comm.write(name)
         return before
     return name
+
+
+def adopt_thread(name: str) -> None:
+    """Makes this thread, which Go has started, look like one of Python's: with a name, and traced and profiled as
+    ``threading`` has it. Only the first time on each thread does anything."""
+    if hasattr(_adopted, "name"):
+        return
+    _adopted.name = name
+    name_thread(name)
+    threading.current_thread().name = name
+    if trace := threading.gettrace():
+        sys.settrace(trace)
+    if profile := threading.getprofile():
+        sys.setprofile(profile)

@@ -29,14 +29,10 @@ from support.daemon import Daemon, daemon
 from support.programs import Programs
 
 import pyctd
-from pyctd import _native, _workers
+from pyctd import _native
 from pyctd.aio import _loop
 
 FAILED = pytest.StashKey[bool]()
-
-# The threads that run handlers go after some idle seconds; a test that has had events waits for that, but not long.
-_workers.Workers.IDLE = 0.1
-
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("pyctd", deadline=None)

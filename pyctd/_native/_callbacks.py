@@ -2,23 +2,23 @@
 
 import contextlib
 import logging
+import os
 import struct
 import sys
-from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from .. import errors
+from .._threads import EVENTS, adopt_thread
 from .handle import Handle, flatten
-from .library import match_log_level, state, usable
+from .library import forked, match_log_level, state, usable
 
 __all__ = [
     "Host",
     "NativeEvent",
     "NativeStdio",
     "acknowledge",
-    "acknowledge_settled",
-    "acknowledge_soon",
     "define",
     "listen",
     "set_host",
@@ -29,6 +29,8 @@ _log = logging.getLogger("pyctd")
 
 _EVENT = struct.Struct("QQqiiIIIIii")
 """A pyctd_event."""
+_HANDLED, _PENDING = range(2)
+"""The answers of pyctd_event_answer."""
 
 
 class NativeEvent(NamedTuple):
@@ -58,9 +60,9 @@ class NativeStdio(NamedTuple):
 
 
 class Host(Protocol):
-    """What the callbacks reach; each method must neither block for long nor raise."""
+    """What the callbacks reach; no method may raise. ``event`` tells whether the event is handled, and may block."""
 
-    def events(self, events: list[NativeEvent]) -> None: ...
+    def event(self, event: NativeEvent) -> bool: ...
     def stdio(self, cookie: int, stdio: NativeStdio) -> int: ...
     def io(self, cookie: int, call: int) -> None: ...
     def log(self, level: int, text: str, fields: str) -> None: ...
@@ -80,23 +82,18 @@ def _swallow(kind: type[BaseException], value: BaseException, trace: TracebackTy
         _log.error("a callback raised", exc_info=(kind, value, trace))
 
 
-def unpack_events(array: Any, strings: bytes) -> list[NativeEvent]:
-    """The events of a batch. One attribute of CFFI's costs as much as all of an event here."""
-    events = []
-    at = 0
-    new = tuple.__new__  # a named tuple's own constructor takes longer than the rest
-    for cookie, token, sec, nsec, kind, pid, code, container, process, error, origin in _EVENT.iter_unpack(array):
-        container_id = strings[at : (at := at + container)].decode("utf-8", "replace")
-        process_id = strings[at : (at := at + process)].decode("utf-8", "replace")
-        text = None if error < 0 else strings[at : (at := at + error)].decode("utf-8", "replace")
-        fields = (cookie, token, kind, pid, code, sec, nsec, container_id, process_id, text, origin)
-        events.append(new(NativeEvent, fields))
-    return events
+def unpack_event(event: Any, strings: bytes) -> NativeEvent:
+    """An event. A single attribute of CFFI's takes as long as all of this."""
+    cookie, token, sec, nsec, kind, pid, code, container, process, error, origin = _EVENT.unpack(event)
+    container_id = strings[:container].decode("utf-8", "replace")
+    process_id = strings[container : container + process].decode("utf-8", "replace")
+    text = None if error < 0 else strings[container + process :].decode("utf-8", "replace")
+    return NativeEvent(cookie, token, kind, pid, code, sec, nsec, container_id, process_id, text, origin)
 
 
 def structure(ffi: Any, lib: Any) -> Any:
     """The pyctd_callbacks with the functions that ``define`` defines."""
-    functions = (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
+    functions = (lib.pyctd_py_on_event, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
     return ffi.new("pyctd_callbacks *", (ffi.sizeof("pyctd_callbacks"), *functions))
 
 
@@ -107,17 +104,26 @@ def define(ffi: Any) -> None:
     def text(data: Any, length: int) -> str:
         return str(ffi.buffer(data, length)[:], "utf-8", "replace") if data else ""
 
-    @ffi.def_extern(name="pyctd_py_on_events", onerror=_swallow)  # type: ignore[misc]
-    def on_events(events: Any, count: int, strings: Any, strings_len: int) -> None:
-        if _host is not None and usable():
-            match_log_level()
-            _host.events(unpack_events(ffi.buffer(events, count * _EVENT.size), ffi.buffer(strings, strings_len)[:]))
+    def extern(callback: Callable[..., Any], error: int | None = None) -> None:
+        def call(*args: Any) -> Any:
+            if _host is None or not usable():
+                return error
+            try:
+                return callback(_host, *args)
+            finally:
+                if forked():  # the callback's own child: the way back leads into Go, whose other threads it lacks
+                    os._exit(0)
 
-    @ffi.def_extern(name="pyctd_py_on_stdio", onerror=_swallow, error=0)  # type: ignore[misc]
-    def on_stdio(cookie: int, io: Any) -> int:
-        if _host is None or not usable():
-            return 0
-        return _host.stdio(
+        ffi.def_extern(name=f"pyctd_py_{callback.__name__}", onerror=_swallow, error=error)(call)
+
+    def on_event(host: Host, event: Any, strings: Any, strings_len: int) -> int:
+        adopt_thread(EVENTS)
+        match_log_level()
+        handled = host.event(unpack_event(ffi.buffer(event, _EVENT.size), ffi.buffer(strings, strings_len)[:]))
+        return _HANDLED if handled else _PENDING
+
+    def on_stdio(host: Host, cookie: int, io: Any) -> int:
+        return host.stdio(
             cookie,
             NativeStdio(
                 io.stdio,
@@ -128,46 +134,23 @@ def define(ffi: Any) -> None:
             ),
         )
 
-    @ffi.def_extern(name="pyctd_py_on_io", onerror=_swallow)  # type: ignore[misc]
-    def on_io(cookie: int, io_call: int) -> None:
-        if _host is not None and usable():
-            _host.io(cookie, io_call)
+    def on_io(host: Host, cookie: int, io_call: int) -> None:
+        host.io(cookie, io_call)
 
-    @ffi.def_extern(name="pyctd_py_on_log", onerror=_swallow)  # type: ignore[misc]
-    def on_log(level: int, message: Any, message_len: int, fields: Any, fields_len: int) -> None:
-        if _host is not None and usable():
-            _host.log(level, text(message, message_len), text(fields, fields_len))
+    def on_log(host: Host, level: int, message: Any, message_len: int, fields: Any, fields_len: int) -> None:
+        host.log(level, text(message, message_len), text(fields, fields_len))
+
+    extern(on_event, error=_HANDLED)
+    extern(on_stdio, error=0)
+    extern(on_io)
+    extern(on_log)
 
 
 def acknowledge(token: int, error: str = "") -> None:
-    """Lets the next event of the same container come."""
+    """Ends an event that ``Host.event`` has left pending, so that the next one of its container comes."""
     if usable():
         text = error.encode("utf-8", "replace")
         state.lib.pyctd_event_ack(token, text, len(text))
-
-
-#: Of events that are to be acknowledged with others.
-_settled: deque[int] = deque()
-TOGETHER = 64
-"""How many events are acknowledged at once, at most: each call into Go gives the GIL away and takes it again."""
-
-
-def acknowledge_soon(token: int) -> None:
-    """As ``acknowledge``, with what follows: whoever calls it also calls ``acknowledge_settled`` before it waits."""
-    _settled.append(token)
-    if len(_settled) >= TOGETHER:
-        acknowledge_settled()
-
-
-def acknowledge_settled() -> None:
-    """Acknowledges what was put off."""
-    while _settled:
-        tokens: list[int] = []
-        with contextlib.suppress(IndexError):  # other threads take of them, too
-            while len(tokens) < TOGETHER:
-                tokens.append(_settled.popleft())
-        if tokens and usable():
-            state.lib.pyctd_event_ack_all(tokens, len(tokens))
 
 
 def listen(client: Handle, on: bool) -> None:

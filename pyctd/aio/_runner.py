@@ -33,18 +33,18 @@ class LoopRunner(Runner):
     def _is_closed(self) -> bool:
         return self.client is not None and self.client.closed
 
-    def handle(self, event: Event, token: int) -> None:
-        """Runs the handler, or has the loop run it, and acknowledges the event when that is done."""
+    def handle(self, event: Event, token: int) -> bool:
+        """Runs the handler, or has the loop run it. Whether the event is handled by that."""
         if not self.is_coroutine_function:
-            super().handle(event, token)
-            return
+            return super().handle(event, token)
         assert self.loop is not None
         self._running[token] = None
         with self._lock:
             self._arrived.append((event, token))
             if len(self._arrived) > 1 and not self.loop.is_closed():
-                return  # the loop is woken for the first: waking it costs more than a handler
+                return False  # the loop is woken for the first: waking it costs more than a handler
         self._wake(self._run_arrived, self._context.copy())
+        return False
 
     def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
         self._running[token] = result
@@ -65,14 +65,14 @@ class LoopRunner(Runner):
     def _run_arrived(self) -> None:
         for event, token in self._take_arrived():
             if token in self._running:
-                self._run(token, partial(self.function, *event))
+                self._begin(token, partial(self.function, *event))
 
     def _run_result(self, token: int) -> None:
         result = self._running.get(token)
         if result is not None:
-            self._run(token, lambda: result)
+            self._begin(token, lambda: result)
 
-    def _run(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
+    def _begin(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
         if self._is_closed:  # the loop may be at its end, where a new task would never run
             discard(self._running.pop(token))
             self._settle(token, None)

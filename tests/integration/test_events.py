@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,11 @@ def test_events_that_nobody_takes_do_not_cross(
 ) -> None:
     """Each would cost a callback: a client without a handler has none, but while a stream is open."""
     crossed: list[_native.NativeEvent] = []
-    unpack = _callbacks.unpack_events
+    unpack = _callbacks.unpack_event
 
-    def unpacked(*args: Any) -> list[_native.NativeEvent]:
-        events = unpack(*args)
-        crossed.extend(events)
-        return events
+    def unpacked(*args: Any) -> _native.NativeEvent:
+        crossed.append(unpack(*args))
+        return crossed[-1]
 
     def live() -> list[str]:
         crossed.clear()
@@ -135,7 +135,7 @@ def test_events_that_nobody_takes_do_not_cross(
         container.delete()
         return [event.container_id for event in crossed if event.cookie == quiet._router.cookie]
 
-    monkeypatch.setattr(_callbacks, "unpack_events", unpacked)
+    monkeypatch.setattr(_callbacks, "unpack_event", unpacked)
     quiet, taken = make_client(), make_client()
     assert live() == []
     with quiet.events() as first, quiet.events() as second:
@@ -229,6 +229,26 @@ def test_a_handler_that_is_a_coroutine_function_is_refused(make_client: Callable
     for backend in (Awaited(), Awaited().__call__, functools.partial(Awaited().process_event)):
         with pytest.raises(pyctd.InvalidArgumentError, match=r"coroutine function.*use pyctd\.aio\.Client"):
             make_client(backend=backend)
+
+
+def test_a_thread_that_ran_a_handler_does_not_keep_it(box: Box) -> None:
+    """Nor what it refers to. Go keeps its threads."""
+
+    class Handler:
+        def __init__(self) -> None:
+            self.seen: list[EventType] = []
+
+        def __call__(self, id: str, event: EventType, info: EventInfo) -> None:
+            self.seen.append(event)
+
+    handler = Handler()
+    gone = weakref.ref(handler)
+    with pyctd.Client(box.client.address, box.client.namespace, box.client.state_dir, handler):
+        box.ended("/bin/true")
+        eventually(lambda: gone().seen == ["create", "start", "exit"])  # type: ignore[union-attr]
+    del handler
+    gc.collect()
+    eventually(lambda: gone() is None, "the handler's end")
 
 
 def test_a_handler_that_calls_back(box: Box, make_client: Callable[..., pyctd.Client]) -> None:

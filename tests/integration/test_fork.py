@@ -280,3 +280,32 @@ def test_programs_started_beside_a_client(programs: Programs) -> None:
         client.close()
         """
     programs.check(code)
+
+
+@pytest.mark.parametrize("callback", ["handler of events", "stdio callback"])
+def test_a_child_that_a_callback_forks_ends_with_it(box: Box, programs: Programs, callback: str) -> None:
+    """The way back leads into Go, which does not survive the fork."""
+    task, _ = box.start()
+    code = f"""
+        children = []
+        def fork(*args):
+            if children:
+                return
+            child = os.fork()
+            if child:
+                children.append(child)
+            else:
+                refused(client.version)
+        handler, stdio = (fork, None) if "{callback}" == "handler of events" else (None, fork)
+        client = connect(backend=handler)
+        task = client.load_container(rest[0]).task()
+        task.exec("e", pyctd.spec.process(["/bin/true"]), attach_stdio=stdio).wait(timeout=60)
+        until = time.monotonic() + 30
+        while not (children and os.waitid(os.P_PID, children[0], os.WEXITED | os.WNOHANG | os.WNOWAIT)):
+            if time.monotonic() > until:
+                os.kill(children[0], signal.SIGKILL)
+            time.sleep(0.01)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+        client.close()
+        """
+    programs.check(CHILD + textwrap.dedent(code), task.container_id, timeout=90)

@@ -214,6 +214,30 @@ def test_handlers_are_told_of_gaps_if_they_ask(own_daemon: Daemon, harmed: Box) 
         assert " gap" not in seen[False]
 
 
+def test_a_handler_that_is_slow_with_a_gap_holds_no_other_event_up(own_daemon: Daemon, harmed: Box) -> None:
+    paused = threading.Event()
+    waited: list[bool] = []
+
+    def handle(id: str, event: EventType, info: pyctd.EventInfo) -> None:
+        if event is EventType.GAP:
+            waited.append(paused.wait(PATIENCE / 2))
+        elif event is EventType.PAUSED:
+            paused.set()
+
+    def told() -> list[bool]:
+        task.pause(timeout=60)
+        task.resume(timeout=60)
+        return waited
+
+    task, _ = harmed.start()
+    with own_daemon.client(backend=handle, gaps=True) as client:
+        own_daemon.kill()
+        eventually(lambda: answers(client), "an answer of the new containerd")
+        paused.clear()
+        eventually(told, "the gap's handler")
+        assert waited == [True]
+
+
 def test_gaps_on_an_event_loop(own_daemon: Daemon, harmed: Box) -> None:
     task, _ = harmed.start("/bin/sh", "-c", TRAPS)
 

@@ -227,6 +227,25 @@ def test_threads_have_names(box: Box, programs: Programs) -> None:
         assert f'"{name}"' in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize("tool", ["trace", "profile"])
+def test_handlers_are_traced_and_profiled_as_python_s_threads_are(box: Box, programs: Programs, tool: str) -> None:
+    """By coverage, debuggers and profilers that ask for it with ``threading.settrace`` or ``threading.setprofile``."""
+    task, _ = box.start()
+    code = f"""
+        called = threading.Event()
+        def see(frame, event, arg):
+            if frame.f_code.co_name == "handler_of_events":
+                called.set()
+        def handler_of_events(*event): pass
+        threading.set{tool}(see)
+        with connect(backend=handler_of_events) as client:
+            client.load_container(rest[0]).task().pause()
+            assert called.wait(60)
+            client.load_container(rest[0]).task().resume()
+        """
+    programs.check(code, task.container_id, timeout=90)
+
+
 def test_only_go_s_threads_sleep_exactly(programs: Programs) -> None:
     """Go's scheduler sleeps before it runs what a call has started; the kernel would add 50 µs. Python's are left."""
     code = """

@@ -20,8 +20,7 @@ breathe by some MiB, more on a machine that is busy. 100,000 calls that lose two
 PROGRAM = """
 import asyncio, atexit, contextlib, gc, itertools, json
 import pyctd.aio
-from pyctd import _native, _workers
-_workers.Workers.IDLE = 0.1  # how long threads that run handlers wait for more
+from pyctd import _native
 sys.path.insert(0, rest[2])
 id, total = rest[0], int(rest[1])
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 __all__ = ["ENDINGS", "STORMS", "Ending"]
 
 PRELUDE = """
-import asyncio, atexit, contextlib, gc, logging
+import asyncio, atexit, contextlib, gc, logging, random
 import pyctd.aio
 id, paused, delay = rest
 def go_on():
@@ -312,6 +312,12 @@ STORMS = {
     "a storm of events": Ending(
         """
 client = connect(backend=handler)
+go_on()
+"""
+    ),
+    "a storm of events whose handlers sleep": Ending(
+        """
+client = connect(backend=lambda *event: time.sleep(random.random() / 20))
 go_on()
 """
     ),

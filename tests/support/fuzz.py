@@ -93,13 +93,12 @@ class Fuzz:
         """The callbacks: they answer anything, at once or later, and call back."""
         ffi, lib, draw = self.ffi, self.lib, self._callbacks
 
-        @ffi.def_extern(name="pyctd_py_on_events")  # type: ignore[misc]
-        def on_events(events: Any, count: int, strings: Any, strings_len: int) -> None:
-            for at in range(count):
-                token = events[at].token
-                self.tokens.append(token)
-                if draw.random() < 0.7:
-                    lib.pyctd_event_ack(token, b"said\0\xff", draw.choice((0, 4, 6)))
+        @ffi.def_extern(name="pyctd_py_on_event")  # type: ignore[misc]
+        def on_event(event: Any, strings: Any, strings_len: int) -> int:
+            self.tokens.append(event.token)
+            if draw.random() < 0.7:
+                lib.pyctd_event_ack(event.token, b"said\0\xff", draw.choice((0, 4, 6)))
+            return draw.choice((0, 1, 1, 1, 2, -1, 2**31 - 1))
 
         @ffi.def_extern(name="pyctd_py_on_stdio")  # type: ignore[misc]
         def on_stdio(cookie: int, io: Any) -> int:
@@ -118,7 +117,7 @@ class Fuzz:
             if fields_len:
                 json.loads(ffi.buffer(fields, fields_len)[:])
 
-        given = (lib.pyctd_py_on_events, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
+        given = (lib.pyctd_py_on_event, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
         size = ffi.sizeof("pyctd_callbacks")
         self.callbacks = [ffi.new("pyctd_callbacks *", (size, *given))]
         self.callbacks += [ffi.new("pyctd_callbacks *", (size, *given[:at])) for at in range(4)]
@@ -180,9 +179,6 @@ class Fuzz:
             if kind == "const char *":
                 next(names)
                 draws.append(self._text("process" if (function.name, name) == ("pyctd_task_exec", "spec") else name))
-            elif kind == "const uint64_t *":
-                next(names)
-                draws.append(self._some_tokens)
             elif kind == "pyctd_handle":
                 draws.append(lambda draw, name=name: (self.handles.draw(name, draw),))  # type: ignore[misc]
             elif name == "timeout_ns":
@@ -203,12 +199,6 @@ class Fuzz:
             return text, len(text) if draw.random() < 0.97 else int(draw.random() * len(text))
 
         return draw_text
-
-    def _some_tokens(self, draw: random.Random) -> tuple[Any, ...]:
-        if draw.random() < 0.03:
-            return self.ffi.NULL, SIZES[int(draw.random() * len(SIZES))] % 2**64
-        tokens = [pick(self.tokens, draw) for _ in range(draw.randrange(9))]
-        return self.ffi.new("uint64_t[]", tokens), len(tokens) if draw.random() < 0.9 else 0
 
     def _number(self, kind: str, name: str) -> Draw:
         low, high = RANGES[kind]

@@ -13,16 +13,12 @@ from pyctd import _native
 from pyctd._native import _callbacks
 
 
-def events(ffi: Any, *given: tuple[dict[str, int], bytes, bytes, bytes | None]) -> tuple[Any, bytes]:
-    """A batch as C has it."""
-    array, strings = ffi.new("pyctd_event[]", len(given)), b""
-    for event, (fields, container, process, error) in zip(array, given, strict=True):
-        for name, value in fields.items():
-            setattr(event, name, value)
-        event.container_id_len, event.process_id_len = len(container), len(process)
-        event.error_len = -1 if error is None else len(error)
-        strings += container + process + (error or b"")
-    return ffi.buffer(array), strings
+def unpacked(ffi: Any, fields: dict[str, int], container: bytes, process: bytes, error: bytes | None) -> Any:
+    """What becomes of an event as C has it."""
+    event = ffi.new("pyctd_event *", fields)
+    event.container_id_len, event.process_id_len = len(container), len(process)
+    event.error_len = -1 if error is None else len(error)
+    return _callbacks.unpack_event(ffi.buffer(event), container + process + (error or b""))
 
 
 def test_every_field_of_an_event_arrives() -> None:
@@ -37,13 +33,12 @@ def test_every_field_of_an_event_arrives() -> None:
         "exit_code": 255,
         "origin": 1,
     }
-    batch = events(
-        _native.state.ffi,
+    given: list[tuple[dict[str, int], bytes, bytes, bytes | None]] = [
         (full, b"container", b"process", "no\u00e9".encode()),
         ({}, b"", b"", b""),
         ({"type": 1}, b"c", b"\xff", None),
-    )
-    assert _callbacks.unpack_events(*batch) == [
+    ]
+    assert [unpacked(_native.state.ffi, *one) for one in given] == [
         (2**64 - 1, 2**63, 8, 2**32 - 1, 255, -1, 999_999_999, "container", "process", "no\u00e9", 1),
         (0, 0, 0, 0, 0, 0, 0, "", "", "", 0),
         (0, 0, 1, 0, 0, 0, 0, "c", "\ufffd", None, 0),

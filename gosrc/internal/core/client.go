@@ -177,7 +177,7 @@ func (cl *Client) ProcessEvent(id string, event libcontainerdtypes.EventType, in
 	})
 }
 
-// tell hands an event over and returns when it is acknowledged.
+// tell hands an event over and returns when it is handled.
 func (cl *Client) tell(event Event) error {
 	cl.order.Lock(event.ContainerID)
 	defer func() { _ = cl.order.Unlock(event.ContainerID) }()
@@ -193,7 +193,7 @@ func (cl *Client) tell(event Event) error {
 		return nil
 	}
 	event.Cookie = cl.cookie
-	return cl.core.dispatcher.process(event, cl.ctx.Done())
+	return cl.core.deliveries.deliver(event, cl.ctx.Done())
 }
 
 // Listen says whether the client's events are carried to the other side.

@@ -18,7 +18,7 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/queue"
 )
 
-// Event is one call of Backend.ProcessEvent on its way out; Token is for AckEvent.
+// Event is one call of Backend.ProcessEvent on its way out; Token is for AckEvent, where the answer is EventPending.
 type Event struct {
 	Cookie, Token          uint64
 	Type                   string
@@ -37,6 +37,15 @@ const (
 	News      Origin = iota // libcontainerd
 	Recovered               // a gap in its events, and what ended in one
 	Repeated                // libcontainerd, after all: it was told as recovered already
+)
+
+// EventAnswer is what the other side says to an event.
+type EventAnswer int32
+
+// The answers, as in pyctd.h.
+const (
+	EventHandled EventAnswer = iota
+	EventPending             // AckEvent follows, or has come already
 )
 
 // StdioAnswer is what the owner of a stdio callback says to a DirectIO.
@@ -62,7 +71,7 @@ const (
 
 // Callbacks is the other side of the boundary.
 type Callbacks interface {
-	Events([]Event)
+	Event(Event) EventAnswer
 	Stdio(cookie uint64, stdio uint64, io *DirectIO) StdioAnswer
 	IO(cookie uint64, call IOCall)
 	Log(level int32, text, fields string)
@@ -98,7 +107,8 @@ type Core struct {
 
 	undoings undoings
 
-	dispatcher dispatcher
+	deliveries *deliveries
+	records    *recordCarrier
 	containerd containerdOutput
 }
 
@@ -106,7 +116,8 @@ type Core struct {
 func New(callbacks Callbacks, logLevel int32) *Core {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Core{callbacks: callbacks, ctx: ctx, cancel: cancel, ops: map[int64]context.CancelFunc{}, execs: gates{width: execsAtOnce}}
-	c.dispatcher.init(callbacks)
+	c.deliveries = newDeliveries(callbacks)
+	c.records = newRecordCarrier(func(r record) { callbacks.Log(r.level, r.text, r.fields) })
 	c.routeLogs(logLevel)
 	return c
 }
@@ -121,7 +132,7 @@ func (c *Core) Counts() Counts {
 	return Counts{
 		Handles:       uint64(c.handles.Len()),
 		Operations:    uint64(len(c.ops)),
-		PendingEvents: uint64(c.dispatcher.unacknowledged()),
+		PendingEvents: uint64(c.deliveries.unhandled()),
 		Goroutines:    uint64(runtime.NumGoroutine()),
 	}
 }
@@ -221,7 +232,7 @@ func (c *Core) Shutdown(timeout time.Duration) bool {
 	c.closed = true
 	c.mu.Unlock()
 	c.cancel()
-	c.dispatcher.close()
+	c.records.close()
 	done := make(chan struct{})
 	spawn(func() {
 		defer close(done)

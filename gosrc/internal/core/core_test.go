@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,10 +16,9 @@ import (
 // recorder is the other side of the boundary for tests that need no more of it.
 type recorder struct{ events chan Event }
 
-func (r recorder) Events(events []Event) {
-	for _, event := range events {
-		r.events <- event
-	}
+func (r recorder) Event(event Event) EventAnswer {
+	r.events <- event
+	return EventPending
 }
 func (recorder) Stdio(uint64, uint64, *DirectIO) StdioAnswer { return StdioNone }
 func (recorder) IO(uint64, IOCall)                           {}
@@ -149,10 +147,10 @@ func TestReleasingAQueueCancelsItsOperationsOnly(t *testing.T) {
 func TestALogReaderThatBlocksHoldsNoEventUp(t *testing.T) {
 	r := slowReader{recorder{make(chan Event, 1)}, make(chan struct{}), make(chan struct{})}
 	c := New(r, 0)
-	c.dispatcher.log(record{text: "slowly"})
+	c.records.put(record{text: "slowly"})
 	defer close(r.leave)
 	within(t, r.entered)
-	go func() { _ = c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
+	go func() { _ = c.deliveries.deliver(Event{ContainerID: "a"}, nil) }()
 	event := within(t, r.events)
 	c.AckEvent(event.Token, "")
 }
@@ -165,25 +163,6 @@ type slowReader struct {
 func (r slowReader) Log(int32, string, string) {
 	close(r.entered)
 	<-r.leave
-}
-
-func TestAnEventIsHeldUntilItIsAcknowledged(t *testing.T) {
-	r := recorder{make(chan Event, 1)}
-	c := New(r, 0)
-	returned := make(chan error, 1)
-	go func() { returned <- c.dispatcher.process(Event{ContainerID: "a"}, nil) }()
-	event := within(t, r.events)
-	select {
-	case <-returned:
-		t.Fatal("returned before the acknowledgement")
-	case <-time.After(20 * time.Millisecond):
-	}
-	if !c.AckEvent(event.Token, "no") || c.AckEvent(event.Token, "") {
-		t.Fatal("an event is acknowledged once")
-	}
-	if err := within(t, returned); err == nil || err.Error() != "no" {
-		t.Fatal(err)
-	}
 }
 
 func TestSpecsThatLibcontainerdWouldDereference(t *testing.T) {

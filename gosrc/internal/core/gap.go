@@ -45,9 +45,10 @@ func (cl *Client) starting(name processName) (started func(pid uint32)) {
 // tellGap tells of a gap, before any event that comes after it, and then of what ended in it. It asks containerd while the
 // gap is handled: what ended may be deleted meanwhile.
 func (cl *Client) tellGap(lost loss) {
-	wait := func(<-chan struct{}) error { return nil }
+	wait := func() error { return nil }
 	if !cl.deaf.Load() {
-		wait = cl.core.dispatcher.put(Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered})
+		gap := Event{Cookie: cl.cookie, Type: EventGap, ExitedAt: lost.since, Error: lost.cause, Origin: Recovered}
+		wait = cl.core.deliveries.begin(gap, cl.ctx.Done())
 	}
 	cl.census.open()
 	if !cl.use(func() {
@@ -55,14 +56,15 @@ func (cl *Client) tellGap(lost loss) {
 		defer cancel()
 		cl.list(ctx, lost.heard)
 		exits := cl.findEnds()
-		_ = wait(cl.ctx.Done())
+		_ = wait()
 		cl.tellEnds(exits)
 	}) {
-		_ = wait(cl.ctx.Done())
+		_ = wait()
 	}
 }
 
-// tellEnds tells exits, by container. A slow handler delays those of its own container only, and no other gap's.
+// tellEnds tells exits, by container. A slow handler delays those of its own container only, and no other gap's. One that
+// goes on after the client is closed is not waited for.
 func (cl *Client) tellEnds(exits map[string][]Event) {
 	var group sync.WaitGroup
 	for _, events := range exits {
@@ -72,7 +74,15 @@ func (cl *Client) tellEnds(exits map[string][]Event) {
 			}
 		})
 	}
-	group.Wait()
+	told := make(chan struct{})
+	spawn(func() {
+		group.Wait()
+		close(told)
+	})
+	select {
+	case <-told:
+	case <-cl.ctx.Done():
+	}
 }
 
 // findEnds returns the exits that are still to be told, by container, in their order. It asks containerd where it must.

@@ -257,6 +257,19 @@ func TestASlowHandlerKeepsNoOtherContainersExitFromBeingTold(t *testing.T) {
 	settle(t, cl, events)
 }
 
+func TestAClosedClientDoesNotWaitForTheHandlerOfAnExitInAGap(t *testing.T) {
+	b := blocking{entered: make(chan string), leave: make(chan struct{})}
+	cl, _ := clientOf(t, newFakeDaemon())
+	cl.core.deliveries.callbacks = b
+	defer close(b.leave)
+	cl.census.see(of("start", 7))
+	cl.use(func() { cl.tellEnds(cl.findEnds()) })
+	within(t, b.entered)
+	cl.cancel()
+	finish(t, cl.core.running.Wait)
+	finish(t, cl.used.Wait)
+}
+
 func TestWhoDoesNotListenIsToldOfNoGap(t *testing.T) {
 	cl, events := clientOf(t, newFakeDaemon())
 	cl.deaf.Store(true)

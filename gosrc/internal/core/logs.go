@@ -11,7 +11,7 @@ import (
 
 // logHook hands log records to the other side instead of stderr. It only queues them: a record may be written under
 // any lock.
-type logHook struct{ dispatcher *dispatcher }
+type logHook struct{ records *recordCarrier }
 
 func (h logHook) Levels() []logrus.Level { return logrus.AllLevels }
 
@@ -29,7 +29,7 @@ func (h logHook) Fire(entry *logrus.Entry) error {
 	if err != nil {
 		return err
 	}
-	h.dispatcher.log(record{int32(entry.Level), entry.Message, string(text)})
+	h.records.put(record{int32(entry.Level), entry.Message, string(text)})
 	return nil
 }
 
@@ -38,7 +38,7 @@ func (c *Core) routeLogs(level int32) {
 	logger.SetOutput(io.Discard)
 	_ = SetLogLevel(level)
 	logger.ReplaceHooks(logrus.LevelHooks{})
-	logger.AddHook(logHook{&c.dispatcher})
+	logger.AddHook(logHook{c.records})
 }
 
 // SetLogLevel says which records are made: what nobody will see costs more than many a call.

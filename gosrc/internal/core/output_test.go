@@ -9,7 +9,7 @@ import (
 func TestALongLineOfContainerdsIsOneRecordThatIsCut(t *testing.T) {
 	p := newPanicking()
 	c := New(p, 4)
-	defer c.dispatcher.close()
+	defer c.records.close()
 	c.containerd.carry(strings.NewReader(strings.Repeat("x", 3*longestLine+7) + "\nnext\n"))
 	if first := within(t, p.records); len(first) != longestLine {
 		t.Errorf("%d bytes are logged", len(first))

@@ -69,11 +69,11 @@ type panicking struct {
 	records chan string
 }
 
-func (p panicking) Events(events []Event) {
-	if events[0].ContainerID == "boom" {
+func (p panicking) Event(event Event) EventAnswer {
+	if event.ContainerID == "boom" {
 		panic("boom")
 	}
-	p.recorder.Events(events)
+	return p.recorder.Event(event)
 }
 
 func (p panicking) IO(uint64, IOCall) { panic("boom") }
@@ -96,26 +96,26 @@ func (p panicking) says(t *testing.T, text string) {
 	}
 }
 
-func TestAPanicWhileEventsAreHandedOverIsTheirHandlersError(t *testing.T) {
+func TestAPanicWhileAnEventIsHandedOverIsItsHandlersError(t *testing.T) {
 	p := newPanicking()
-	d := &New(p, 4).dispatcher
-	defer d.close()
+	c := New(p, 4)
+	defer c.records.close()
 	failed := make(chan error, 1)
-	go func() { failed <- d.process(Event{ContainerID: "boom"}, nil) }()
+	go func() { failed <- c.deliveries.deliver(Event{ContainerID: "boom"}, nil) }()
 	if err := within(t, failed); err == nil || err.Error() != "panic in Go: boom" {
 		t.Fatalf("got %v", err)
 	}
 	p.says(t, "recovered: boom")
-	go func() { _ = d.process(Event{ContainerID: "a"}, nil) }()
-	d.acknowledge(within(t, p.events).Token, "")
+	go func() { _ = c.deliveries.deliver(Event{ContainerID: "a"}, nil) }()
+	c.AckEvent(within(t, p.events).Token, "")
 }
 
 func TestAPanicWhileARecordIsHandedOverLosesThatRecord(t *testing.T) {
 	p := newPanicking()
-	d := &New(p, 4).dispatcher
-	defer d.close()
-	d.log(record{text: "boom"})
-	d.log(record{text: "next"})
+	c := New(p, 4)
+	defer c.records.close()
+	c.records.put(record{text: "boom"})
+	c.records.put(record{text: "next"})
 	p.says(t, "next")
 }
 

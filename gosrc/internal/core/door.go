@@ -1,0 +1,67 @@
+package core
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// abreast is how many handlers run at once as long as they are short. More threads would only contend for the other side's
+	// lock.
+	abreast = 8
+	// stall is how long the first in line waits for a handler to return.
+	stall = time.Millisecond
+	// crowd is how many handlers may be inside before the first in line waits for crowded.
+	crowd = 64
+	// crowded lets handlers that wait for one another all begin, and a crowd of them not all at once: each takes a thread, and
+	// Go ends the process when it cannot have one.
+	crowded = 200 * time.Millisecond
+)
+
+// A door limits how many handlers run at once. Those that block keep no other out: the first in line waits only so long for
+// a place, and then gets one more.
+type door struct {
+	places chan struct{} // the free ones, never more than abreast
+	line   sync.Mutex    // held by the first in line
+	inside atomic.Int32
+}
+
+func newDoor() *door {
+	d := &door{places: make(chan struct{}, abreast)}
+	for range abreast {
+		d.places <- struct{}{}
+	}
+	return d
+}
+
+// enter waits for a place.
+func (d *door) enter() {
+	d.line.Lock()
+	defer d.line.Unlock()
+	defer d.inside.Add(1)
+	select {
+	case <-d.places:
+		return
+	default:
+	}
+	patience := stall
+	if d.inside.Load() >= crowd {
+		patience = crowded
+	}
+	select {
+	case <-d.places:
+	case <-time.After(patience):
+	}
+}
+
+// leave gives a place back, on the goroutine that entered.
+func (d *door) leave() {
+	d.inside.Add(-1)
+	select {
+	case d.places <- struct{}{}:
+	default: // there are enough: this thread ends with its goroutine, where Go would keep it for good
+		runtime.LockOSThread()
+	}
+}
