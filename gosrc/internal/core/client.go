@@ -124,7 +124,7 @@ func (cl *Client) close() {
 	cl.closed = true
 	var streams []*stdio
 	for s := range cl.streams {
-		if s.taken { // else attach sees to them
+		if s.process != nil { // else they go once it is made: its shim waits for their other side until then
 			streams = append(streams, s)
 		}
 	}

@@ -51,13 +51,15 @@ func (cl *Client) streamsOf(container string) (streams []*stdio) {
 	return streams
 }
 
-// isOf says whose streams they are.
+// isOf says whose streams they are. Those of a client that was closed meanwhile are let go of now.
 func (s *stdio) isOf(process embedded) {
 	s.client.mu.Lock()
 	s.process = process
-	suspect := s.suspect
+	suspect, closed := s.suspect, s.client.closed
 	s.client.mu.Unlock()
-	if suspect {
+	if closed {
+		s.detach()
+	} else if suspect {
 		s.orphanIfGone()
 	}
 }

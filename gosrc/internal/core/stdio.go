@@ -46,7 +46,6 @@ type stdio struct {
 
 	process embedded // nil until it is made; this and what follows is guarded by the client's lock
 	suspect bool     // a task of the container was deleted since, which may be the process's
-	taken   bool     // the callback has returned an IO
 
 	cookie uint64
 	spare  *spare
@@ -101,7 +100,6 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 		switch answer {
 		case StdioAttached:
 			cl.mu.Lock()
-			s.taken = true
 			open = !cl.closed
 			cl.mu.Unlock()
 			if !open { // the client was closed while the callback ran, when there was no IO to close yet
