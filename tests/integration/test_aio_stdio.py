@@ -229,8 +229,9 @@ def test_a_reader_that_nobody_reads_from_holds_up_the_process(case: Case) -> Non
 
 
 @pytest.mark.parametrize("call", ["wait", "delete"])
-def test_output_is_whole_once_the_call_has_returned(case: Case, call: str) -> None:
+def test_output_is_whole_once_the_call_has_returned(case: Case, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the reader holds, and nobody reads: what an ended process has left comes all the same, at once."""
+    monkeypatch.setattr(aio.stdio, "GRACE", 600.0)  # longer than the test may take
 
     async def life(client: aio.Client, container: aio.Container) -> None:
         io = aio.stdio.streams(limit=1000)

@@ -90,6 +90,25 @@ def test_what_is_closed_in_the_midst_gives_its_descriptors_back(pipe: Pipe) -> N
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_descriptor_stays_open_while_it_is_used(pipe: Pipe) -> None:
+    fifo = opened(pipe[0], os.O_RDONLY)
+    used, closed = threading.Event(), threading.Event()
+    found: list[bool] = []
+
+    def use(fd: int) -> None:
+        used.set()
+        closed.wait(60)
+        found.append(os.path.sameopenfile(fd, pipe[0]))
+
+    user = threading.Thread(target=fifo.move, args=(use,))
+    user.start()
+    used.wait(60)
+    fifo.close()
+    closed.set()
+    user.join(60)
+    assert found == [True]
+
+
 def test_a_stop_ends_waits_now_and_later(pipe: Pipe) -> None:
     fifo = Fifo(os.O_WRONLY)
     assert outcome_of(lambda: fifo.wait(pipe[0], 1), fifo.stop) is False
