@@ -32,6 +32,9 @@ CONTROLLERS = ("cpu", "memory", "pids")
 RUN_TIMEOUT = 30.0
 """Seconds that each call may take for the container that is tried."""
 CGROUPS = Path("/sys/fs/cgroup")
+MOUNTS = Path("/proc/self/mounts")
+SYSTEMD = Path("/run/systemd/system")
+"""It exists where systemd runs."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,18 @@ def _cgroups(root: Path) -> Check:
     if lacks:
         hint = f"limits on {', '.join(lacks)} will fail: enable it for the kernel (cgroup_enable={lacks[0]})"
         return Check("cgroups", WARNING, f"{version} without {', '.join(lacks)}", hint)
+    if version == "v2" and SYSTEMD.is_dir() and "nsdelegate" not in _options(root):
+        hint = (
+            "systemd mounts it with that, and a checkpoint or a container with cgroupns=host takes it away: "
+            f"mount -o remount,nsdelegate,memory_recursiveprot {root}"
+        )
+        return Check("cgroups", WARNING, "v2 is mounted without nsdelegate", hint)
     return Check("cgroups", OK, f"{version}: {', '.join(CONTROLLERS)}")
+
+
+def _options(mount: Path) -> list[str]:
+    lines = [line.split() for line in MOUNTS.read_text().splitlines()]
+    return next((line[3].split(",") for line in reversed(lines) if line[1] == str(mount)), [])
 
 
 def _daemon(settings: Settings) -> Check:

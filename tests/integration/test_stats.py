@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import expected
 from support.box import SLEEP, Box, eventually
-from support.cgroup import Cgroup
+from support.cgroup import MOUNT_V2, Cgroup
 from support.expected import there
 
 import pyctd
@@ -135,7 +135,7 @@ def test_block_io_is_counted(box: Box, rootfs: Path) -> None:
 def v2_engine(leak: None, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pyctd.Engine]:
     """A containerd that finds cgroup v2 mounted where v1 is for all others, in a mount namespace of its own."""
     wrapper = tmp_path / "containerd"
-    inner = f'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec {shutil.which("containerd")} "$@"'
+    inner = f'{MOUNT_V2} && exec {shutil.which("containerd")} "$@"'
     wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{inner}' sh \"$@\"\n")
     wrapper.chmod(0o755)
     with monkeypatch.context() as patch:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+#: Shell that mounts cgroup v2 at /sys/fs/cgroup, for a mount namespace of its own. A new mount without the options that
+#: the machine's has, such as nsdelegate, would take them off that one, too.
+MOUNT_V2 = """{
+    mount --bind "$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)" /sys/fs/cgroup ||
+    mount -t cgroup2 none /sys/fs/cgroup
+}"""
+
 
 class Cgroup:
     """The cgroup of a process: a directory in each hierarchy of v1, and one in v2's.

@@ -32,13 +32,30 @@ def test_doctors_know_the_machines_that_wheels_are_for(
         ({}, "missing", "none"),
     ],
 )
-def test_doctors_look_at_cgroups(files: dict[str, str], state: str, detail: str, tmp_path: Path) -> None:
+def test_doctors_look_at_cgroups(
+    files: dict[str, str], state: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_doctor, "SYSTEMD", tmp_path / "none")
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     check = _doctor._cgroups(tmp_path)
     assert (check.state, check.detail) == (state, detail)
     assert bool(check.hint) == (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("options", "state"), [("rw,nsdelegate,memory_recursiveprot", "ok"), ("rw,relatime", "warning")], ids=str
+)
+def test_doctors_see_that_cgroup2_has_lost_what_systemd_mounts_it_with(
+    options: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_doctor, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(_doctor, "MOUNTS", tmp_path / "mounts")
+    (tmp_path / "mounts").write_text(f"proc /proc proc rw 0 0\ncgroup2 {tmp_path} cgroup2 {options} 0 0\n")
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    check = _doctor._cgroups(tmp_path)
+    assert (check.state, "remount,nsdelegate" in check.hint) == (state, state == "warning")
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 from support.box import eventually, unique
+from support.cgroup import MOUNT_V2
 from support.criu import needs_criu
 
 pytestmark = needs_criu
 
-UNIFIED = """
+UNIFIED = f"""
 for cgroup in $1; do echo $$ >"$cgroup/cgroup.procs" || exit; done
 shift
-mount -t cgroup2 none /sys/fs/cgroup && exec "$@"
+{MOUNT_V2} && exec "$@"
 """
 PRELUDE = """
 import sys
