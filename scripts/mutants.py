@@ -18,7 +18,7 @@ library that has it, which takes a while to build.
 
 No file of the checkout is touched: Python faults go into a copy of the installed package, and Go's compiler gets its
 faults as an overlay. MUTANTS_JOBS is how many faults are tried at once. The exit code is 1 where a fault is not caught,
-or where its text is no longer in the file.
+or where it no longer fits the code or the tests; a unit test looks for those that do not fit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LONGEST = 600
 TIMEOUT = 60
 """Seconds that one test may take."""
 
-CAUGHT, MISSED, BROKEN, STALE = "caught", "NOT CAUGHT", "DOES NOT BUILD", "TEXT IS GONE"
+CAUGHT, MISSED, BROKEN, STALE = "caught", "NOT CAUGHT", "DOES NOT BUILD", "STALE"
 
 
 class Fault(NamedTuple):
@@ -74,6 +74,10 @@ class Fault(NamedTuple):
         """The Go package that it is in."""
         return f"./{Path(self.file).parent.relative_to('gosrc')}"
 
+    def planted(self) -> str:
+        """The text of the file with the fault."""
+        return (HERE / self.file).read_text().replace(self.old, self.new)
+
 
 def read(text: str) -> Iterator[Fault]:
     """The faults of a file of them."""
@@ -84,6 +88,25 @@ def read(text: str) -> Iterator[Fault]:
         if not what or not old or not tests or len(old) + len(new) + len(tests) + 1 != len(lines):
             raise ValueError(f"this is no fault:\n{block}")
         yield Fault(file, what, "\n".join(old), "\n".join(new), " ".join(tests).split())
+
+
+def everyone() -> list[Fault]:
+    """All faults of the list."""
+    return [fault for file in sorted(FAULTS.glob("*.txt")) for fault in read(file.read_text())]
+
+
+def stale(fault: Fault) -> str:
+    """Why a fault no longer fits the code or the tests; empty if it does."""
+    file = HERE / fault.file
+    count = file.read_text().count(fault.old) if file.is_file() else 0
+    if count != 1:
+        return f"its text is in the file {count} times"
+    for test in fault.tests:
+        path, _, name = test.rpartition("::")
+        files = [HERE / "tests" / path] if fault.by_pytest else file.parent.glob("*_test.go")
+        if not any(re.search(rf"^(def|func) {name}\(", one.read_text(), re.M) for one in files if one.is_file()):
+            return f"there is no test {test}"
+    return ""
 
 
 def run(command: Sequence[str], cwd: Path, **env: str) -> tuple[int, str]:
@@ -138,10 +161,9 @@ def overlay(place: Path, fault: Fault, text: str) -> str:
 
 def tried(fault: Fault) -> tuple[str, str]:
     """What becomes of a fault, and which test has caught it."""
-    source = (HERE / fault.file).read_text()
-    if source.count(fault.old) != 1:
-        return STALE, f"it is there {source.count(fault.old)} times"
-    text = source.replace(fault.old, fault.new)
+    if why := stale(fault):
+        return STALE, why
+    text = fault.planted()
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         place = Path(name)
         if not fault.by_pytest:
@@ -149,8 +171,8 @@ def tried(fault: Fault) -> tuple[str, str]:
         else:
             package = copied(place)
             if fault.in_go:
-                flags = ("-trimpath", "-tags=grpcnotrace", "-buildmode=c-shared", "-o", f"{package / 'libpyctd.so'}")
-                code, output = go("build", overlay(place, fault, text), *flags, ".")
+                flags = ("-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-buildmode=c-shared")
+                code, output = go("build", overlay(place, fault, text), *flags, "-o", f"{package / 'libpyctd.so'}", ".")
                 if code:
                     return BROKEN, output[-500:]
             else:
@@ -159,7 +181,7 @@ def tried(fault: Fault) -> tuple[str, str]:
     if code in (4, 5) or re.search(r"\[build failed\]|errors? during collection", output):  # pytest's: no such test
         return BROKEN, output[-500:]
     if code == 0:
-        return MISSED, "there is no such test" if "no tests to run" in output else " ".join(fault.tests)
+        return MISSED, " ".join(fault.tests)
     by = re.search(r"^(?:--- FAIL: |FAILED (?:\S+::)?|ERROR (?:\S+::)?)(\S+)", output, re.M)
     return CAUGHT, by[1] if by else output.strip()[-200:]
 
@@ -183,8 +205,7 @@ def without_a_fault(faults: list[Fault]) -> str:
 
 def main(words: list[str]) -> int:
     """Tries the faults, and prints what becomes of each."""
-    everyone = [fault for file in sorted(FAULTS.glob("*.txt")) for fault in read(file.read_text())]
-    faults = [one for one in everyone if not words or any(word in f"{one.file} {one.what}" for word in words)]
+    faults = [one for one in everyone() if not words or any(word in f"{one.file} {one.what}" for word in words)]
     if output := without_a_fault(faults):
         print(output, "the tests fail without a fault, too", sep="\n")
         return 1
