@@ -45,41 +45,12 @@ if own=$(command -v criu); then
     program "$own" || echo "passing over the machine's own CRIU, $own: $why" >&2
 fi
 
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-    fail "install CRIU 4 or later; this script finds one with Debian's apt only"
-# apt itself tells its mirrors, in whatever form they are configured.
-# shellcheck disable=SC2154
-release=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-# shellcheck disable=SC2016 # apt's variables
-mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v release="$release" '($1 == release || $1 == "stable") && $2 == "main" {print $3; exit}')
-[ "$(. /etc/os-release && echo "$ID")" = debian ] && [ -n "$mirror" ] || fail "apt's sources name no mirror of Debian"
-
+command -v dpkg-deb >/dev/null || fail "install CRIU 4 or later; this script finds one with Debian's apt only"
 apt=$directory/apt
 rm -rf "$apt"
 trap 'rm -rf "$apt"' EXIT
-mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -e "$keyring" ] && signed=" [signed-by=$keyring]" || signed=""
-echo "deb$signed $mirror $suite main" >"$apt/sources.list"
-: >"$apt/status" # nothing is installed, so that all that CRIU needs is fetched
-cat >"$apt/apt.conf" <<EOF
-Dir::Etc::SourceList "$apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "$apt/lists";
-Dir::State::status "$apt/status";
-Dir::Cache "$apt/cache";
-Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-#clear APT::Update;
-EOF
-private() { apt-get -c "$apt/apt.conf" -o APT::Get::List-Cleanup=false -qq "$@" >"$apt/log" 2>&1; }
-# An update that could not fetch or verify anything is a warning to apt.
-if ! private update || grep -q '^[WE]:' "$apt/log"; then
-    fail "apt could not fetch or verify the package lists of Debian $suite (if a key is missing, install the newest" \
-        "debian-archive-keyring): $(tail -n 3 "$apt/log")"
-fi
-private --yes --no-install-recommends --download-only install criu ||
+said=$("$(dirname "$0")/../../scripts/private-apt.sh" "$apt" "$suite" deb 2>&1) || fail "$said"
+apt-get -c "$apt/apt.conf" -qq --yes --no-install-recommends --download-only install criu >"$apt/log" 2>&1 ||
     fail "apt could not fetch criu of Debian $suite: $(tail -n 3 "$apt/log")"
 root=$directory/root
 rm -rf "$root"
