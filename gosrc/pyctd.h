@@ -156,8 +156,8 @@ typedef struct {
      * that it does not know. */
     size_t size;
     /* An event and its strings, both valid during the callback only. Returns a pyctd_event_answer. The next event of the same
-     * container comes when this one is handled. Events of several containers come at the same time, on several threads, and
-     * this may block for as long as it wants to; but in a PYCTD_EVENT_GAP it may not, because no event comes before it returns. */
+     * container comes when this one is handled; events of several containers come at the same time, on several threads. The
+     * callback may block, except for a PYCTD_EVENT_GAP: no other event comes before that one returns. */
     int32_t (*on_event)(const pyctd_event *event, const char *strings, size_t strings_len);
     int32_t (*on_stdio)(uint64_t cookie, const pyctd_stdio *io);
     void (*on_io)(uint64_t cookie, int32_t call);

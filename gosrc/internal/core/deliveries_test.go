@@ -70,11 +70,9 @@ func threads(t *testing.T) int {
 func TestHandlersThatBlockHoldNoOtherUp(t *testing.T) {
 	b := blocking{entered: make(chan string), leave: make(chan struct{})}
 	d := newDeliveries(b)
-	var group sync.WaitGroup
-	defer group.Wait()
 	defer close(b.leave)
 	for range crowd + abreast {
-		group.Go(func() { _ = d.deliver(Event{ContainerID: "a"}, nil) })
+		go func() { _ = d.deliver(Event{ContainerID: "a"}, nil) }()
 		within(t, b.entered)
 	}
 	finish(t, func() {
