@@ -36,7 +36,7 @@ class Workload:
     Attributes:
         name: its name in the sides' programs.
         count: operations in one request.
-        mode: for streams, the function of ``pyctd.stdio``.
+        mode: for streams, the function of ``pyctd.stdio``; for ``step``, which one.
         rounds: the number of requests to each side.
         per: the units of a rate in one sample: concurrent operations or bytes; 0 if a sample is one operation.
         peers: the other clients that run it.
@@ -71,6 +71,8 @@ def _workloads(
         Workload("stats", rpcs // 2, _RPC, rounds=rounds),
         Workload("lifecycle", runs, Target(ratio=1.02, faster=2), rounds=rounds, peers=("docker", "ctr", "runc")),
         *(Workload("lifecycles", n, Target(ratio=1.03), rounds=max(3, rounds // 2), per=n) for n in many),
+        *(Workload("step", runs, Target(), step, rounds) for step in ("create", "start", "wait")),
+        Workload("connect", runs, Target(), rounds=rounds),
         Workload("exec", 2 * runs, Target(ratio=1.02, faster=1.5), rounds=rounds, peers=("docker",)),
         Workload("execs", 50, Target(ratio=1.03), rounds=rounds, per=50),
         Workload("exit-event", runs, Target(p99_extra_us=300), rounds=rounds),

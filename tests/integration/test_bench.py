@@ -12,6 +12,8 @@ from bench.workloads import Workload
 SMALL = (
     Workload("version", 10, rounds=2),
     Workload("lifecycle", 1, rounds=1, peers=("ctr", "runc", "nonesuch")),
+    Workload("step", 1, mode="wait", rounds=1),
+    Workload("connect", 1, rounds=1),
     Workload("execs", 3, rounds=1, per=3),
     Workload("exit-event", 1, rounds=1),
     Workload("events", 500, rounds=1, per=500),

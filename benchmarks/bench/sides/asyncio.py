@@ -9,7 +9,7 @@ from typing import Any
 
 import pyctd
 
-from .common import TRUE, Countdown, Exits, PyctdBench, callback, stream_args
+from .common import TRUE, Countdown, Exits, PyctdBench, Steps, callback, stream_args
 
 
 async def each(count: int, operation: Callable[[], Awaitable[object]]) -> list[int]:
@@ -80,6 +80,30 @@ class Bench(PyctdBench):
     async def run_execs(self, count: int, mode: str) -> list[int]:
         await self.task()
         return await each(1, lambda: asyncio.gather(*(self.exec() for _ in range(count))))
+
+    async def run_step(self, count: int, mode: str) -> list[int]:
+        step = Steps(mode)
+        for _ in range(count):
+            with step("create"):
+                container = await self.client.new_container(self.id(), self.of(TRUE))
+            with step("start"):
+                task = await container.start()
+            await task.wait()
+            found = await container.task()
+            with step("wait"):
+                await found.wait()
+            await task.delete()
+            await container.delete()
+        return step.samples
+
+    async def run_connect(self, count: int, mode: str) -> list[int]:
+        step = Steps("connect")
+        for _ in range(count):
+            with step("connect"):
+                client = await self._connect(self.setup["address"], self.setup["namespace"])
+                await client.version()
+            await client.close()
+        return step.samples
 
     async def run_exit_event(self, count: int, mode: str) -> list[int]:
         exits = Exits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -24,6 +25,26 @@ def each(count: int, operation: Callable[[], object]) -> list[int]:
         operation()
         samples.append(clock() - begun)
     return samples
+
+
+class Steps:
+    """Takes the time of one step of each of many lives.
+
+    Attributes:
+        samples: what it took.
+    """
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+        self.samples: list[int] = []
+
+    @contextlib.contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Runs a step."""
+        begun = time.perf_counter_ns()
+        yield
+        if step == self._step:
+            self.samples.append(time.perf_counter_ns() - begun)
 
 
 class Exits:

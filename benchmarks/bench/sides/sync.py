@@ -10,7 +10,7 @@ from typing import Any
 
 import pyctd
 
-from .common import TRUE, Countdown, Exits, PyctdBench, callback, each, stream_args
+from .common import TRUE, Countdown, Exits, PyctdBench, Steps, callback, each, stream_args
 
 
 class Bench(PyctdBench):
@@ -79,6 +79,30 @@ class Bench(PyctdBench):
     def run_execs(self, count: int, mode: str) -> list[int]:
         assert self.task
         return self.at_once(count, self.exec)
+
+    def run_step(self, count: int, mode: str) -> list[int]:
+        step = Steps(mode)
+        for _ in range(count):
+            with step("create"):
+                container = self.client.new_container(self.id(), self.of(TRUE))
+            with step("start"):
+                task = container.start()
+            task.wait()
+            found = container.task()
+            with step("wait"):
+                found.wait()
+            task.delete()
+            container.delete()
+        return step.samples
+
+    def run_connect(self, count: int, mode: str) -> list[int]:
+        step = Steps("connect")
+        for _ in range(count):
+            with step("connect"):
+                client = pyctd.Client(self.setup["address"], self.setup["namespace"], self.state)
+                client.version()
+            client.close()
+        return step.samples
 
     def run_exit_event(self, count: int, mode: str) -> list[int]:
         exits = Exits()

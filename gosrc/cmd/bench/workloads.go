@@ -42,6 +42,10 @@ func (b *bench) run(r request) ([]int64, error) {
 		return each(1, func() error {
 			return atOnce(r.Count, func() error { return b.lifecycle(false, nil, "/bin/true") })
 		})
+	case "step":
+		return b.step(r.Mode, r.Count)
+	case "connect":
+		return b.connects(r.Count)
 	case "exit-event":
 		return b.exitEvents(r.Count)
 	case "events":
@@ -112,6 +116,71 @@ func (b *bench) lifecycle(stdin bool, stdio libcontainerdtypes.StdioCallback, ar
 		return err
 	}
 	return container.Delete(background)
+}
+
+// step takes the time of one step of each of count life cycles.
+func (b *bench) step(name string, count int) ([]int64, error) {
+	samples := make([]int64, 0, count)
+	for range count {
+		took := map[string]time.Duration{}
+		begun := time.Now()
+		container, err := b.container("/bin/true")
+		if err != nil {
+			return nil, err
+		}
+		took["create"] = time.Since(begun)
+		begun = time.Now()
+		task, err := container.NewTask(background, "", false, orNone(nil))
+		if err != nil {
+			return nil, err
+		}
+		exited, err := task.(waiter).Wait(background)
+		if err != nil {
+			return nil, err
+		}
+		if err := task.Start(background); err != nil {
+			return nil, err
+		}
+		took["start"] = time.Since(begun)
+		<-exited
+		found, err := container.Task(background)
+		if err != nil {
+			return nil, err
+		}
+		begun = time.Now()
+		if exited, err = found.(waiter).Wait(background); err != nil {
+			return nil, err
+		}
+		<-exited
+		took["wait"] = time.Since(begun)
+		if _, err := task.Delete(background); err != nil {
+			return nil, err
+		}
+		if err := container.Delete(background); err != nil {
+			return nil, err
+		}
+		samples = append(samples, took[name].Nanoseconds())
+	}
+	return samples, nil
+}
+
+// connects takes the time until a new client has its first answer.
+func (b *bench) connects(count int) ([]int64, error) {
+	samples := make([]int64, 0, count)
+	for range count {
+		begun := time.Now()
+		client, err := direct.Connect(background, b.Address, b.Namespace, filepath.Join(b.State, b.Namespace), b)
+		if err != nil {
+			return nil, err
+		}
+		_, err = client.Moby.Version(background)
+		samples = append(samples, time.Since(begun).Nanoseconds())
+		client.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return samples, nil
 }
 
 // onTask takes the time of count operations on a task that sleeps.
