@@ -1,7 +1,10 @@
 package core
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	apievents "github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/v2/core/events"
@@ -48,4 +51,16 @@ func TestAnEventThatIsRepeatedHoldsUpNone(t *testing.T) {
 	if got := wait(t.Context()); got != "/tmp/ctrd-checkpoint1" {
 		t.Fatalf("got %q", got)
 	}
+}
+
+func TestAnEventThatIsLostHoldsUpNoRestoreForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // its clock moves on once all wait
+		var l leftovers
+		wait, stop := l.expect("a")
+		defer stop()
+		begun := time.Now()
+		if got := wait(context.Background()); got != "" || time.Since(begun) != createEventTimeout {
+			t.Errorf("got %q after %s", got, time.Since(begun))
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
@@ -61,12 +62,53 @@ func TestASlowCountDoesNotHoldUpAWait(t *testing.T) {
 	<-p.settled
 }
 
+func TestASlowCountHoldsUpAWaitForLittle(t *testing.T) {
+	cl := lonely(t)
+	cl.census = newCensus()
+	synctest.Test(t, func(t *testing.T) { // its clock moves on once all wait
+		cl.ctx = t.Context() // the bubble's own
+		p := newProcess(&Container{client: cl, id: "a"}, slow{counted{id: "a"}})
+		defer p.close()
+		begun := time.Now()
+		result, err := cl.core.WaitProcess(context.Background(), cl.core.handles.Put(p))
+		if took := time.Since(begun); err != nil || result.Code != 137 || took != oomTimeout {
+			t.Errorf("got %+v, %v after %s", result, err, took)
+		}
+	})
+}
+
 // slow never counts.
 type slow struct{ counted }
 
 func (slow) Stats(ctx context.Context) (*libcontainerdtypes.Stats, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// A task that runs may yet run out of memory: what its count says before it ends decides nothing.
+func TestARefusedDeletionDoesNotDecideWhetherMemoryRanOut(t *testing.T) {
+	cl := lonely(t)
+	cl.census = newCensus()
+	p := newProcess(&Container{client: cl, id: "a"}, runs{counted{id: "a", metrics: v1(0)}})
+	if _, err := cl.core.DeleteProcess(t.Context(), cl.core.handles.Put(p)); !errors.Is(err, errRuns) {
+		t.Fatal(err)
+	}
+	if p.oomKilled.Load() != nil {
+		t.Error("it is decided")
+	}
+}
+
+// runs is a task that has not ended.
+type runs struct{ counted }
+
+var errRuns = errors.New("task must be stopped before deletion")
+
+func (runs) Wait(context.Context) (<-chan containerd.ExitStatus, error) { return nil, nil }
+func (runs) Status(context.Context) (containerd.Status, error) {
+	return containerd.Status{Status: containerd.Running}, nil
+}
+func (runs) Delete(context.Context) (*containerd.ExitStatus, error) {
+	return nil, errRuns
 }
 
 func v1(kills uint64) any {

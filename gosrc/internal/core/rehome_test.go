@@ -78,6 +78,10 @@ func TestTheCgroupsOfACheckpointAreMoved(t *testing.T) {
 			entryOf([]string{"p/old", "p/oldest"}, member("", "/p/old"), member("", "/p/old/below")),
 			entryOf([]string{"q/other", "p/oldest"}, member("", "/q/other"), member("", "/q/other/below")),
 		},
+		"the host's namespace, the deepest first": {
+			entryOf(nil, member("", "/p/old/below"), member("", "/p/old")),
+			entryOf(nil, member("", "/q/other/below"), member("", "/q/other")),
+		},
 		"none below the namespace's root": {
 			entryOf([]string{"p/old/below"}, member("", "/p/old/below", 6)),
 			entryOf([]string{"q/other/below"}, member("", "/q/other/below", 8)),
@@ -200,7 +204,7 @@ func TestAnUploadThatFailsOrIsGivenUp(t *testing.T) {
 		want    func(error) bool
 	}{
 		"no image":           {archiveOf(t, "cgroup.img", "none"), nil, cerrdefs.IsInvalidArgument},
-		"a false length":     {archiveOf(t, "cgroup.img", image+"x"), nil, cerrdefs.IsInvalidArgument},
+		"a false length":     {archiveOf(t, "cgroup.img", image+"x\x01"), nil, cerrdefs.IsInvalidArgument},
 		"no message":         {archiveOf(t, "cgroup.img", "\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\xff\xff"), nil, cerrdefs.IsInvalidArgument},
 		"no archive":         {bytes.Repeat([]byte("x"), 2048), nil, func(err error) bool { return errors.Is(err, tar.ErrHeader) }},
 		"cut off":            {archiveOf(t, "cgroup.img", image)[:1100], nil, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
