@@ -68,15 +68,6 @@ def test_where_memory_may_not_be_executed(place: Path, options: str) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_directories_that_are_given_stay(base: Path) -> None:
-    root, state = base / "kr", base / "ks"
-    pyctd.Engine(root=root, state=state).close()
-    assert root.is_dir()
-    assert state.is_dir()
-    with pyctd.Engine(root=root, state=state) as again, again.client() as client:
-        assert client.version().version
-
-
 def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None:
     c = unique("c")
     engine = pyctd.Engine(root=base / "gr", state=base / "gs")
@@ -90,6 +81,13 @@ def test_what_an_engine_starts_is_gone_with_it(base: Path, rootfs: Path) -> None
         pause.pause()
     engine.close()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_containers_that_were_never_started_go_with_their_engine(base: Path, rootfs: Path) -> None:
+    with pyctd.Engine(root=base / "cr", state=base / "cs") as engine, engine.client() as client:
+        client.new_container("c", pyctd.spec.default(rootfs, ["/bin/true"]))
+    with pyctd.Engine(root=base / "cr", state=base / "cs") as again, again.client() as client:
+        assert client.containers() == []
 
 
 def test_a_shim_that_does_not_answer_does_not_keep_an_engine(base: Path, rootfs: Path) -> None:
@@ -168,6 +166,15 @@ def test_calls_while_the_daemon_hangs_keep_their_deadlines(own_engine: pyctd.Eng
             with pytest.raises((pyctd.DeadlineExceededError, pyctd.UnavailableError)):
                 own_engine.client(timeout=0.3)
         assert client.version(timeout=60).version
+
+
+@pytest.mark.parametrize("missing", ["containerd", "runc"])
+def test_a_program_that_is_missing_is_named(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in {"containerd", "runc"} - {missing}:
+        (tmp_path / name).symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(pyctd.FailedPreconditionError, match=f"^{missing} is not on PATH: install it"):
+        pyctd.Engine()
 
 
 @pytest.mark.moby_may_keep_goroutines  # its supervisor makes a client for each try, and may forget to close one
@@ -264,6 +271,14 @@ def test_forgotten_engines_are_closed_where_warnings_are_errors(base: Path, root
     assert not leaks.processes(f"{directory}/")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("ResourceWarning: unclosed <Engine ") == 3
+
+
+def test_an_engine_that_was_closed_is_not_forgotten() -> None:
+    """Though it is there until the end of the program."""
+    code = "import pyctd\nengine = pyctd.Engine()\nengine.close()\n"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_program_that_leaves_on_sigterm_closes_its_engine(programs: Programs, base: Path) -> None:

@@ -297,7 +297,8 @@ def test_a_start_that_fails_leaves_nothing_in_directories_that_were_empty(
         directory.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     (place / "full" / "file").touch()
-    for root, state in ((place / "r", place / "s"), (place / "full", place / "s"), (None, None)):
+    pairs = [("r", "s"), ("full", "s"), ("r", "full")]
+    for root, state in [*((place / root, place / state) for root, state in pairs), (None, None)]:
         with pytest.raises(pyctd.DeadlineExceededError):
             pyctd.Engine(root=root, state=state, timeout=0.02)
         assert not list((place / "r").glob("*"))
@@ -333,9 +334,10 @@ with pyctd.Engine() as engine:
 """
 
 
-def test_an_engines_path_is_its_containerds_alone(place: Path) -> None:
+@pytest.mark.parametrize("name", ["", "it's $HOME; `a` place"])
+def test_an_engines_path_is_its_containerds_alone(place: Path, name: str) -> None:
     """Other threads of C may be reading the environment."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENVIRONMENT, place], capture_output=True, text=True, timeout=60, check=False, cwd="/"
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"/of/c\n{place}\n", "")
+    first = place / name
+    command = [sys.executable, "-c", ENVIRONMENT, str(first)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"/of/c\n{first}\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,3 +88,31 @@ def test_the_process_id_is_never_that_of_another_users_process_that_has_a_daemon
                 state.rmdir()
                 (place / "away").rename(state)
         assert own.pid == pid
+
+
+LISTENS = """
+import os, socket, sys
+os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+os.mkdir(sys.argv[1])
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[1] + "/containerd.sock"), listener.listen()
+    print(flush=True), sys.stdin.read()
+"""
+
+
+def test_the_process_id_is_never_another_users(place: Path) -> None:
+    """Who has made the state anew can have any command line."""
+    temporary = place / "t"
+    temporary.mkdir()
+    temporary.chmod(0o1777)  # as /tmp
+    state = temporary / "s"
+    with pyctd.Engine(root=place / "r", state=state) as own:
+        state.rename(place / "away")
+        args = [sys.executable, "-c", LISTENS, str(state), str(NOBODY), str(state / "containerd.toml")]
+        with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+            assert stranger.stdout
+            stranger.stdout.readline()
+            assert own.pid is None
+        shutil.rmtree(state)
+        (place / "away").rename(state)
+        assert own.pid is not None
