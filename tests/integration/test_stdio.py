@@ -446,6 +446,20 @@ def test_an_ios_own_config_is_what_the_process_gets(box: Box, tmp_path: Path) ->
     assert (tmp_path / "log").read_bytes() == b"out\n"
 
 
+def test_an_ios_own_streams_are_apart(box: Box, tmp_path: Path) -> None:
+    ends = []
+    for name in ("out", "err"):
+        os.mkfifo(tmp_path / name)
+        ends.append(os.open(tmp_path / name, os.O_RDWR))
+    own = OwnIO(pyctd.Config(False, "", str(tmp_path / "out"), str(tmp_path / "err")))
+    task = box.container("/bin/sh", "-c", "echo out; echo err >&2").start(attach_stdio=lambda dio: own)
+    task.wait(timeout=60)
+    task.delete(timeout=60)
+    assert [os.read(end, 100) for end in ends] == [b"out\n", b"err\n"]
+    for end in ends:
+        os.close(end)
+
+
 def test_an_ios_calls_when_the_start_fails(box: Box) -> None:
     own = OwnIO(pyctd.Config(False, "", "", ""))
     with pytest.raises(pyctd.Error, match="no such file"):

@@ -331,6 +331,42 @@ def test_a_length_without_a_pointer(abi: Abi) -> None:
     assert abi.done(op)[0] == INVALID_ARGUMENT
 
 
+def test_a_length_that_no_string_can_have(abi: Abi) -> None:
+    op = abi.lib.pyctd_client_new(abi.queue, 10**9, b"/nowhere", 8, b"moby", (1 << 31) + 5, b"/run", 4, 0)
+    assert abi.done(op)[0] == INVALID_ARGUMENT
+
+
+def test_a_capacity_without_bound(abi: Abi) -> None:
+    op = abi.lib.pyctd_client_new(abi.queue, 0, b"/nowhere", 8, b"moby", 4, b"/run", 4, 0)
+    assert select.select([abi.fd], [], [], 30)[0]
+    out = abi.ffi.new("pyctd_completion *")
+    assert abi.lib.pyctd_queue_drain(abi.queue, out, 2**64 - 1) == 1
+    assert out.op == op
+    abi.lib.pyctd_free(out.data)
+
+
+UNINITIALISED = """
+import ctypes, sys
+lib = ctypes.CDLL(sys.argv[1])
+none = ctypes.c_uint64(0)
+lib.pyctd_client_version.restype = lib.pyctd_queue_drain.restype = ctypes.c_int64
+print(lib.pyctd_client_version(none, ctypes.c_int64(-1), none))
+print(lib.pyctd_queue_drain(none, ctypes.byref(ctypes.create_string_buffer(256)), ctypes.c_size_t(1)))
+print(lib.pyctd_queue_new(ctypes.byref(ctypes.c_int32())))
+print(lib.pyctd_release(none), lib.pyctd_let_go(none), lib.pyctd_client_listen(none, 1), lib.pyctd_cancel(none))
+print(lib.pyctd_undone(none), lib.pyctd_shutdown(none))
+"""
+
+
+def test_calls_before_the_initialisation() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", UNINITIALISED, library()], capture_output=True, text=True, check=True
+    )
+    refused = next(number for number, error in BY_KIND.items() if error is pyctd.FailedPreconditionError)
+    everywhere_closed = f"{CLOSED} {CLOSED} {CLOSED} {NOT_FOUND}"
+    assert done.stdout.splitlines() == [f"{-refused}", f"{-CLOSED}", "0", everywhere_closed, "0 0"]
+
+
 def test_a_deadline_that_is_past(abi: Abi) -> None:
     op = abi.lib.pyctd_client_new(abi.queue, 0, b"/nowhere", 8, b"moby", 4, b"/run", 4, 0)
     kind, text = abi.done(op)
