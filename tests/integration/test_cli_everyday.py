@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
-
 import pytest
 from support.box import Box
 from support.cli import Cli, end_of, pyctd_command
@@ -70,35 +66,6 @@ def test_kill_completes_signals() -> None:
     assert completed("SIGH") == {"SIGHUP"}
     assert completed("te") == {"TERM"}
     assert {"KILL", "RTMIN+3", "RTMAX"} <= completed("")
-
-
-def test_stats_starts_a_clean_screen_after_a_resize(cli: Cli) -> None:
-    cli.start("web")
-    with cli.on_a_terminal("stats", "--interval", "0.1", rows=24, columns=120) as terminal:
-        terminal.expect("web")
-        terminal.setwinsize(24, 60)
-        terminal.expect(re.escape("\x1b[2J"))
-        terminal.expect("web")
-        terminal.sendintr()
-        end_of(terminal)
-
-
-def test_doctor_runs_a_container(cli: Cli) -> None:
-    assert "container" not in {one["name"] for one in cli.json("doctor")}
-    check = next(one for one in cli.json("doctor", "--run") if one["name"] == "container")
-    assert (check["state"], check["hint"]) == ("ok", "")
-    assert cli.client.containers() == []
-
-
-def test_doctor_tells_why_no_container_runs(cli: Cli, tmp_path: Path) -> None:
-    """As where the root is no mount, which all the other looks find in order."""
-    (tmp_path / "true").write_text("#!/nowhere\n")
-    (tmp_path / "true").chmod(0o755)
-    code, out, _ = cli("doctor", "--run", "--json", env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
-    check = next(one for one in json.loads(out) if one["name"] == "container")
-    assert (code, check["state"]) == (1, "missing")
-    assert "no such file or directory" in check["detail"]
-    assert cli.client.containers() == []
 
 
 def test_a_program_without_logging_prints_nothing_of_gos_log(programs: Programs) -> None:

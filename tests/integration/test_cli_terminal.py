@@ -154,17 +154,6 @@ def test_errors_and_help_are_coloured_on_a_terminal_alone(cli: Cli) -> None:
             assert "\x1b" not in str(terminal.before)
 
 
-def test_stats_go_on_until_ctrl_c(cli: Cli) -> None:
-    cli.start("web")
-    with cli.on_a_terminal("stats", "--interval", "0.1") as terminal:
-        for _ in range(3):  # it is drawn again and again
-            terminal.expect(r"web .*\d\.\d\d%")
-        terminal.sendintr()
-        assert end_of(terminal) == 130
-        assert "\x1b[?25h" in str(terminal.before), "the cursor is shown again"
-        assert "Traceback" not in str(terminal.before)
-
-
 def test_events_end_with_ctrl_c(cli: Cli) -> None:
     with cli.on_a_terminal("events") as terminal:
         eventually(

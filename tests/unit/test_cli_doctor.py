@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyctd.cli import _doctor
+from pyctd.cli._settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,19 @@ def test_doctors_know_the_machines_that_wheels_are_for(
     monkeypatch.setattr("platform.machine", lambda: machine)
     check = _doctor._system()
     assert (check.state, machine in check.detail) == (state, True)
+
+
+def test_doctors_mount_the_hosts_programs_read_only(tmp_path: Path) -> None:
+    mounts = _doctor._host_programs(tmp_path)
+    assert "/usr" in [mount["destination"] for mount in mounts]
+    assert all("ro" in mount["options"] for mount in mounts)
+
+
+@pytest.mark.parametrize(("state", "code"), [(_doctor.OK, 0), (_doctor.WARNING, 0), (_doctor.MISSING, 1)])
+def test_only_what_nothing_works_without_is_a_failure(state: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [_doctor.Check("a", _doctor.OK, ""), _doctor.Check("b", state, ""), _doctor.Check("c", _doctor.OK, "")]
+    monkeypatch.setattr(_doctor, "_checks", lambda settings: checks)
+    assert _doctor.doctor.main([], standalone_mode=False, obj=Settings()) == code
 
 
 @pytest.mark.parametrize(
@@ -63,7 +77,8 @@ def test_doctors_see_that_cgroup2_has_lost_what_systemd_mounts_it_with(
     [
         ("6.1.0-13-amd64", "echo Version: 3.17.1", "warning", "Linux 6 needs CRIU 4"),
         ("5.10.0", "echo Version: 3.17.1", "ok", ""),
-        ("6.1.0", "echo Version: 4.1.1", "ok", ""),
+        ("6.0.0", "echo Version: 3.17.1", "warning", "Linux 6 needs CRIU 4"),
+        ("6.1.0", "echo Version: 4.0", "ok", ""),
         (
             "6.1.0",
             '[ "$1" = check ] && { echo Error; exit 1; }; echo Version: 4.1',

@@ -26,6 +26,16 @@ def test_no_program_is_found_in_the_current_directory(
     assert _programs.find(program.name) is None
 
 
+def test_programs_are_found_where_root_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's PATH often does not have it."""
+    program = tmp_path / "pyctd-test-program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(_programs, "SBIN", (str(tmp_path),))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _programs.find(program.name) == str(program)
+
+
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ps", "stty", "sh"):
