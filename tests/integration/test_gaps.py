@@ -211,6 +211,14 @@ def test_handlers_are_told_of_gaps_if_they_ask(own_daemon: Daemon, harmed: Box) 
         own_daemon.kill(lambda: end(task))
         assert told.wait(PATIENCE)
         assert seen[True][-2:] == [" gap", f"{id} exit"]
+
+        def heard_again() -> bool:
+            later = harmed.ended("/bin/true").container_id
+            time.sleep(0.1)
+            return f"{later} start" in seen[False]
+
+        eventually(lambda: answers(harmed.client), "an answer of the new containerd")
+        eventually(heard_again, "events after the gap")
         assert " gap" not in seen[False]
 
 

@@ -215,6 +215,8 @@ def test_a_user_namespace() -> None:
     assert [one["hostID"] for one in linux["gidMappings"]] == [1000, 5000]
     assert "net.ipv4.ping_group_range" not in linux["sysctl"]
     assert "uidMappings" not in pyctd.spec.default("/", ["a"])["linux"]
+    last = pyctd.spec.default("/", ["a"], uid_mappings=MAPPED, gid_mappings=[(0, 2**32 - 3, 2)])["linux"]
+    assert last["gidMappings"] == [{"containerID": 0, "hostID": 2**32 - 3, "size": 2}]
 
 
 def test_devices() -> None:
@@ -247,7 +249,10 @@ def test_devices() -> None:
         ({"devices": ["/nowhere"]}, "No such file"),
         ({"devices": ["/etc/passwd"]}, "no device node"),
         ({"devices": ["dev/null"]}, "absolute paths"),
+        ({"devices": ["/dev/null:dev/null"]}, "absolute paths"),
         ({"devices": ["/dev/null:/dev/null:x"]}, "r, w and m"),
+        ({"devices": ["/dev/null:/dev/null:r:w"]}, "r, w and m"),
+        ({"devices": [5]}, 'such as "/dev/fuse"'),
         ({"memory": 1024}, "memory must be a whole number from 6291456"),
         ({"memory": "64m"}, "memory must be a whole number"),
         ({"memory": 64 << 20, "memory_swap": 1 << 20}, "memory_swap must be"),
@@ -264,6 +269,7 @@ def test_devices() -> None:
         ({"gid_mappings": [(0, 100000, 65536)]}, "both uid_mappings and gid_mappings"),
         ({"uid_mappings": MAPPED, "gid_mappings": [(0, 100000)]}, "gid_mappings must be ranges"),
         ({"uid_mappings": ["0:100000:65536"], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
+        ({"uid_mappings": [100000], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
         ({"uid_mappings": [(0, 100000, 0)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
         ({"uid_mappings": [(0, 2**32 - 2, 2)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),
         ({"uid_mappings": [(0, True, 2)], "gid_mappings": MAPPED}, "uid_mappings must be ranges"),

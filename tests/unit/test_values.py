@@ -279,6 +279,8 @@ def test_lines_knows_its_encoding() -> None:
 
 def test_times() -> None:
     assert to_datetime(0, 0) is None
+    assert to_datetime(1, 0) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc)
+    assert to_datetime(0, 5000) == datetime(1970, 1, 1, 0, 0, 0, 5, tzinfo=timezone.utc)
     assert to_datetime(1, 5000) == datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=timezone.utc)
     assert to_datetime(2**33, 999_999_999) == datetime(2242, 3, 16, 12, 56, 32, 999999, tzinfo=timezone.utc)
 
