@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -215,4 +216,18 @@ func TestTheEndOfAProgramWaitsForWhatIsUndone(t *testing.T) {
 	if !cl.core.Undone(bound) {
 		t.Fatal("the wait does not end")
 	}
+}
+
+func TestAnUndoingThatIsWaitedForTellsOfItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var u undoings
+		end := u.begin(undoing{process: processName{"a", "a"}})
+		waited := make(chan error, 1)
+		go func() { waited <- u.wait(t.Context(), func(undoing) bool { return true }) }()
+		synctest.Wait() // until it waits
+		end()
+		if err := <-waited; err != nil {
+			t.Error(err)
+		}
+	})
 }
