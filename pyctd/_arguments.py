@@ -1,7 +1,7 @@
 """Checks of arguments, one for each kind. Each names the argument in the InvalidArgumentError that it raises.
 
-Both faces make the same checks: these stand in what the faces share (``_operations``, ``_clientcore``, ``_streams``),
-never in a method of one face.
+Both faces make the same checks, in what they share (``_calls.operations``, ``_clientcore``, ``_streams``), and never in
+a method of one face.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from . import _arguments, _native, _operations
+from . import _arguments, _native
+from ._calls import Operation, operations
 from ._router import Router
 from ._runner import Runner
 from .errors import ClosedError, InvalidArgumentError
@@ -71,8 +72,8 @@ class ClientCore:
             raise ClosedError(f"client of {self.address} is not connected")
         return self._connected
 
-    def _connecting(self) -> _native.Operation[_native.Handle]:
-        return _operations.client_new(self.address, self.namespace, self.state_dir, self._router.cookie)
+    def _connecting(self) -> Operation[_native.Handle]:
+        return operations.client_new(self.address, self.namespace, self.state_dir, self._router.cookie)
 
     def _own(self, made: _native.Handle) -> None:
         self._connected = made

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from . import _native, _operations
+from ._calls import operations, run
 from ._clientcore import RUNC_SHIM, ClientCore
 from ._runner import USE_INSTEAD
 from ._streams.interrupts import interrupts_pass
@@ -56,11 +56,11 @@ class Client(ClientCore):
         super().__init__(address, namespace, state_dir, backend, gaps)
         if self._runner is not None and self._runner.is_coroutine_function:
             raise InvalidArgumentError(f"backend is a coroutine function: {USE_INSTEAD}")
-        self._own(_native.run(self._connecting(), timeout))
+        self._own(run(self._connecting(), timeout))
 
     def version(self, *, timeout: float | None = None) -> Version:
         """The daemon's version (Go: ``Client.Version``)."""
-        return _native.run(_operations.client_version(self._handle), timeout)
+        return run(operations.client_version(self._handle), timeout)
 
     def load_container(self, id: str, *, timeout: float | None = None) -> Container:
         """A container that exists (Go: ``Client.LoadContainer``).
@@ -68,7 +68,7 @@ class Client(ClientCore):
         Raises:
             NotFoundError: there is none of that id.
         """
-        return Container(id, _native.run(_operations.client_load_container(self._handle, id), timeout))
+        return Container(id, run(operations.client_load_container(self._handle, id), timeout))
 
     def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
         """The containers in the client's namespace, whoever made them. It is containerd's own ``Client.Containers``:
@@ -82,7 +82,7 @@ class Client(ClientCore):
         Raises:
             InvalidArgumentError: a filter is malformed.
         """
-        return _native.run(_operations.client_containers(self._handle, filters), timeout)
+        return run(operations.client_containers(self._handle, filters), timeout)
 
     def new_container(
         self,
@@ -112,8 +112,8 @@ class Client(ClientCore):
             InvalidArgumentError: the id, the spec or an option is malformed; a fault of the spec is named by its JSON
                 path.
         """
-        operation = _operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
-        return Container(id, _native.run(operation, timeout))
+        operation = operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
+        return Container(id, run(operation, timeout))
 
     def replace_container(
         self,
@@ -131,8 +131,8 @@ class Client(ClientCore):
         Raises:
             InvalidArgumentError: the id, the spec or an option is malformed; nothing was deleted then.
         """
-        operation = _operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
-        return Container(id, _native.run(operation, timeout))
+        operation = operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
+        return Container(id, run(operation, timeout))
 
     def events(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from . import _native, _operations
+from . import _native
+from ._calls import operations, run
 from ._streams.attach import attaching
 from ._streams.builtin import Control
 from ._streams.direct import StdioCallback
@@ -91,8 +92,8 @@ class Container(ContainerCore):
         timeout: float | None,
     ) -> Task:
         with attaching(attach_stdio) as attachment:
-            operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
-            made = _native.run(operation, timeout)
+            operation = operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
+            made = run(operation, timeout)
         task = Task(self.id, self.id, made, attachment.hooks)
         attachment.hooks.on_started(Control(made[0]), attached=False)
         return task
@@ -115,7 +116,7 @@ class Container(ContainerCore):
             StdioError: attach_stdio raised.
         """
         with attaching(attach_stdio) as attachment:
-            made = _native.run(_operations.container_task(self._handle, attachment.cookie), timeout)
+            made = run(operations.container_task(self._handle, attachment.cookie), timeout)
         task = Task(self.id, self.id, made, attachment.hooks)
         attachment.hooks.on_started(Control(made[0]), attached=True)
         return task
@@ -127,7 +128,7 @@ class Container(ContainerCore):
             FailedPreconditionError: it has a task still.
             NotFoundError: it is gone already.
         """
-        _native.run(_operations.container_delete(self._handle), timeout)
+        run(operations.container_delete(self._handle), timeout)
 
     def info(self, *, timeout: float | None = None) -> ContainerInfo:
         """What containerd stores of the container now: its spec, labels, extensions and more (Go: containerd's
@@ -136,7 +137,7 @@ class Container(ContainerCore):
         Raises:
             NotFoundError: the container is deleted.
         """
-        return _native.run(_operations.container_info(self._handle), timeout)
+        return run(operations.container_info(self._handle), timeout)
 
     def set_labels(self, labels: Mapping[str, str], *, timeout: float | None = None) -> dict[str, str]:
         """Sets labels and returns all that the container has then (Go: containerd's ``Container.SetLabels``;
@@ -151,4 +152,4 @@ class Container(ContainerCore):
                 ``com.docker/engine.bundle.path``, which belongs to libcontainerd, with another value.
             NotFoundError: the container is deleted.
         """
-        return _native.run(_operations.container_set_labels(self._handle, labels), timeout)
+        return run(operations.container_set_labels(self._handle, labels), timeout)

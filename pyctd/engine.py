@@ -15,7 +15,8 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from . import _arguments, _native, _operations
+from . import _arguments, _native
+from ._calls import Call, Operation, operations, run, run_call
 from ._clientcore import check_address
 from .client import Client
 from .errors import ClosedError, Error, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
@@ -80,13 +81,13 @@ class Engine:
             check_address(self.state / "containerd.sock")
             path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
-            operation = _operations.engine_start(root_path, state_path, log_level, path, self._own)
-            starting = _native.Call(operation, timeout)
+            operation = operations.engine_start(root_path, state_path, log_level, path, self._own)
+            starting = Call(operation, timeout)
         except BaseException:
             self._remove_directories()
             raise
         try:
-            _native.run_call(starting, self._abandon)
+            run_call(starting, self._abandon)
         except BaseException as error:
             if isinstance(error, Error) or not starting.started:  # else _abandon sees to them
                 self._remove_directories()
@@ -167,12 +168,12 @@ class Engine:
         if self._handle is None or _native.forked():
             self._closed = True
             return
-        stopping = _native.Call(self._discard(self._handle), timeout)
+        stopping = Call(self._discard(self._handle), timeout)
         try:
             self._closed = True
             _running.discard(self)
             if _native.usable():
-                _native.run_call(stopping)
+                run_call(stopping)
         except BaseException:
             if not stopping.started:
                 self._closed = False
@@ -182,8 +183,8 @@ class Engine:
             if self._closed:
                 self._handle.disown()
 
-    def _discard(self, handle: _native.Handle) -> _native.Operation[None]:
-        return _operations.engine_discard(handle, self.root in self._temporary, self.state in self._temporary)
+    def _discard(self, handle: _native.Handle) -> Operation[None]:
+        return operations.engine_discard(handle, self.root in self._temporary, self.state in self._temporary)
 
     def _abandon(self, started: _native.Completion | None) -> None:
         """Takes down what an interrupted start has left."""
@@ -191,7 +192,7 @@ class Engine:
         _running.discard(self)
         if started is not None and not started.kind:
             with contextlib.suppress(Error):
-                _native.run(self._discard(_native.Handle(started.value, "engine")), None)
+                run(self._discard(_native.Handle(started.value, "engine")), None)
         self._remove_directories()
 
     def _remove_directories(self) -> None:

@@ -6,8 +6,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from . import _arguments, _native, _operations
-from ._operations import signal_names, signal_number
+from . import _arguments, _native
+from ._calls import operations, run
+from ._calls.operations import signal_names, signal_number
 from ._streams.builtin import BuiltInIO
 from .types import ExitStatus, Status
 
@@ -72,11 +73,11 @@ class Process(ProcessCore):
             NotFoundError: the process has ended.
             InvalidArgumentError: there is no such signal.
         """
-        _native.run(_operations.process_kill(self._handle, signal), timeout)
+        run(operations.process_kill(self._handle, signal), timeout)
 
     def resize(self, width: int, height: int, *, timeout: float | None = None) -> None:
         """Sets the size of the process's terminal, in characters (Go: ``Process.Resize``)."""
-        _native.run(_operations.process_resize(self._handle, width, height), timeout)
+        run(operations.process_resize(self._handle, width, height), timeout)
 
     def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """Waits until the process has exited, restarts of the daemon included (Go: containerd's ``Process.Wait``).
@@ -95,7 +96,7 @@ class Process(ProcessCore):
         """
         until = self._until(timeout)
         if self._exit is None:
-            self._exit = _native.run(_operations.process_wait(self._handle), timeout)
+            self._exit = run(operations.process_wait(self._handle), timeout)
         self._io.drain(until)
         return self._exit
 
@@ -113,7 +114,7 @@ class Process(ProcessCore):
             FailedPreconditionError: it still runs.
             NotFoundError: it is deleted already.
         """
-        self._exit = _native.run(_operations.process_delete(self._handle), timeout)
+        self._exit = run(operations.process_delete(self._handle), timeout)
         return self._exit
 
     def close_stdin(self, *, timeout: float | None = None) -> None:
@@ -122,7 +123,7 @@ class Process(ProcessCore):
         The process reads the end of its stdin once every writer has closed the FIFO. Closing ``DirectIO.stdin`` does
         both.
         """
-        _native.run(_operations.process_close_stdin(self._handle), timeout)
+        run(operations.process_close_stdin(self._handle), timeout)
 
     def status(self, *, timeout: float | None = None) -> Status:
         """The process's state (Go: ``Task.Status``).
@@ -130,4 +131,4 @@ class Process(ProcessCore):
         Raises:
             NotFoundError: it is deleted.
         """
-        return _native.run(_operations.process_status(self._handle), timeout)
+        return run(operations.process_status(self._handle), timeout)

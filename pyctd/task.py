@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import _native, _operations
+from ._calls import operations, run
 from ._streams.attach import attaching
 from ._streams.builtin import BuiltInIO, Control
 from ._streams.direct import StdioCallback
@@ -26,7 +26,7 @@ class Task(Process):
             UnknownError: the runtime could not start the process, as in ``Container.start``; the task stays, to be
                 deleted with ``force_delete``.
         """
-        _native.run(_operations.task_start(self._handle), timeout)
+        run(operations.task_start(self._handle), timeout)
 
     def pause(self, *, timeout: float | None = None) -> None:
         """Freezes every process of the task (Go: ``Task.Pause``).
@@ -34,7 +34,7 @@ class Task(Process):
         Raises:
             UnknownError: the task is not running; ``reason`` has its state.
         """
-        _native.run(_operations.task_pause(self._handle), timeout)
+        run(operations.task_pause(self._handle), timeout)
 
     def resume(self, *, timeout: float | None = None) -> None:
         """Thaws a paused task (Go: ``Task.Resume``).
@@ -42,7 +42,7 @@ class Task(Process):
         Raises:
             UnknownError: the task is not paused; ``reason`` has its state.
         """
-        _native.run(_operations.task_resume(self._handle), timeout)
+        run(operations.task_resume(self._handle), timeout)
 
     def stats(self, *, timeout: float | None = None) -> Stats:
         """What the task uses, from its cgroup (Go: ``Task.Stats``).
@@ -55,7 +55,7 @@ class Task(Process):
             UnimplementedError: the shim sends metrics of another type, which the error names.
             UnknownError: likewise, where the type is not known to libcontainerd either.
         """
-        return _native.run(_operations.task_stats(self._handle), timeout)
+        return run(operations.task_stats(self._handle), timeout)
 
     def pids(self, *, timeout: float | None = None) -> list[ProcessInfo]:
         """The processes inside the task, its execs' too, by their ids on the host (Go: ``Task.Pids``).
@@ -65,7 +65,7 @@ class Task(Process):
         Raises:
             NotFoundError: the task is deleted.
         """
-        return _native.run(_operations.task_pids(self._handle), timeout)
+        return run(operations.task_pids(self._handle), timeout)
 
     def summary(self, *, timeout: float | None = None) -> list[Summary]:
         """What the runtime tells of each process (Go: ``Task.Summary``); nothing, of a task that has ended.
@@ -77,7 +77,7 @@ class Task(Process):
             NotFoundError: the task is deleted.
             UnknownError: the details of a process can't be decoded.
         """
-        return _native.run(_operations.task_summary(self._handle), timeout)
+        return run(operations.task_summary(self._handle), timeout)
 
     def force_delete(self, *, timeout: float | None = None) -> None:
         """Kills the task's processes and deletes it, whatever its state (Go: ``Task.ForceDelete``).
@@ -86,7 +86,7 @@ class Task(Process):
             timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next one of
                 this object waits for it.
         """
-        _native.run(_operations.task_force_delete(self._handle), timeout)
+        run(operations.task_force_delete(self._handle), timeout)
 
     def exec(
         self,
@@ -120,8 +120,8 @@ class Task(Process):
             StdioError: attach_stdio raised.
         """
         with attaching(attach_stdio) as attachment:
-            operation = _operations.task_exec(self._handle, process_id, spec, with_stdin, attachment)
-            made = _native.run(operation, timeout)
+            operation = operations.task_exec(self._handle, process_id, spec, with_stdin, attachment)
+            made = run(operation, timeout)
         process = Process(process_id, self.container_id, made, attachment.hooks)
         attachment.hooks.on_started(Control(made[0]), attached=False)
         return process
@@ -142,7 +142,7 @@ class Task(Process):
             NotFoundError: there is no such exec, or the task is deleted.
             InvalidArgumentError: the id is malformed, or is the task's own.
         """
-        made = _native.run(_operations.task_load_process(self._handle, process_id), timeout)
+        made = run(operations.task_load_process(self._handle, process_id), timeout)
         return Process(process_id, self.container_id, made, BuiltInIO())
 
     def update_resources(self, resources: SpecLike, *, timeout: float | None = None) -> None:
@@ -164,7 +164,7 @@ class Task(Process):
             UnknownError: runc or the kernel does not take a value, such as a memory limit below what is in use or a CPU
                 that the machine does not have, or the task has ended. Other limits of the same call may be changed.
         """
-        _native.run(_operations.task_update_resources(self._handle, resources), timeout)
+        run(operations.task_update_resources(self._handle, resources), timeout)
 
     def create_checkpoint(
         self, directory: str | os.PathLike[str], exit: bool = False, *, timeout: float | None = None
@@ -192,4 +192,4 @@ class Task(Process):
             UnknownError: CRIU failed, or the task is not running. In the former case ``__cause__`` is a ``CriuError``
                 with CRIU's own reason, where its log can be read: by root on the daemon's machine. The task runs on.
         """
-        _native.run(_operations.task_create_checkpoint(self._handle, directory, exit), timeout)
+        run(operations.task_create_checkpoint(self._handle, directory, exit), timeout)

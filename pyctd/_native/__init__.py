@@ -1,16 +1,17 @@
-"""The only package that touches CFFI: calls, callbacks and the lifetimes of handles.
+"""The Go library behind CFFI, which no other package touches.
 
-The life of a call: it starts an operation in Go, which answers with its number at once; the operation runs on a
-goroutine; its completion lands on a queue and makes the queue's eventfd readable. ``run`` polls that descriptor, so
-that other threads run and Ctrl-C is heard, and drains the queue; ``pyctd.aio`` adds it to its event loop instead.
-``_calls`` has the steps that both follow.
-
-The Go library is loaded by the first call that needs it, never by ``import pyctd``: the import stays cheap, and a
-process may fork before it uses pyctd.
+1. ``import pyctd`` does not load the library: the import stays cheap, and a process may fork before it uses pyctd.
+2. The first call does (``loading``). It first checks that this process can hold Go, and gives Go the functions of
+   ``externs``.
+3. A ``Queue`` starts operations and hands over their completions (``queue``).
+4. What Go makes is a number here, and has an owner: its ``Handle`` releases it, at the latest when it is collected.
+5. Go calls the functions of ``externs`` on threads of its own: with events, for stdio, and to log. They pass it on to a
+   ``Host``, which is above this package.
+6. A forked child may not use the library (``library``).
+7. At exit, ``loading`` waits until Go has undone what was cut off, and shuts the library down.
 """
 
-from ._blocking import run, run_call
-from ._callbacks import (
+from .externs import (
     Host,
     NativeEvent,
     NativeStdio,
@@ -19,21 +20,20 @@ from ._callbacks import (
     set_host,
     set_stdio_config,
 )
-from ._calls import Call, Operation
-from ._queue import Completion, Queue
-from .handle import Handle
-from .library import Counts, counts, cut_off, forked, refuse_forked, state, usable
+from .handle import Argument, Handle
+from .library import Counts, counts, cut_off, forked, refuse_closed, refuse_forked, state, usable
 from .loading import load
+from .queue import Answer, Completion, Queue
 
 __all__ = [
-    "Call",
+    "Answer",
+    "Argument",
     "Completion",
     "Counts",
     "Handle",
     "Host",
     "NativeEvent",
     "NativeStdio",
-    "Operation",
     "Queue",
     "acknowledge",
     "counts",
@@ -41,9 +41,8 @@ __all__ = [
     "forked",
     "listen",
     "load",
+    "refuse_closed",
     "refuse_forked",
-    "run",
-    "run_call",
     "set_host",
     "set_stdio_config",
     "state",

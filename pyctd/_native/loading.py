@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import errors
 from .._threads import name_thread
-from . import _callbacks
+from . import externs
 from .library import refuse_closed, refuse_forked, state, usable
 
 __all__ = ["load"]
@@ -108,8 +108,8 @@ def _load() -> None:
         raise ImportError(
             f"libpyctd speaks ABI {lib.pyctd_abi_version()}, this pyctd speaks {lib.PYCTD_ABI_VERSION}: reinstall pyctd"
         )
-    _callbacks.define(ffi)
-    failed = lib.pyctd_init(_callbacks.structure(ffi, lib), state.log_level)
+    externs.define(ffi)
+    failed = lib.pyctd_init(externs.structure(ffi, lib), state.log_level)
     if failed and failed != lib.PYCTD_ALREADY_EXISTS:  # as when an interrupt came after it the first time
         raise ImportError(f"libpyctd did not initialise: {failed}")
     lib.pyctd_py_own(1)

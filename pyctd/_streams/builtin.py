@@ -6,7 +6,8 @@ import math
 import threading
 from typing import ClassVar
 
-from .. import _native, _operations, errors
+from .. import _native, errors
+from .._calls import operations, run
 
 __all__ = ["BuiltInCallback", "BuiltInIO", "Control"]
 
@@ -19,11 +20,11 @@ class Control:
 
     def resize(self, width: int, height: int) -> None:
         """As ``Process.resize``."""
-        _native.run(_operations.process_resize(self.process, width, height), None)
+        run(operations.process_resize(self.process, width, height), None)
 
     def close_stdin(self) -> None:
         """As ``Process.close_stdin``."""
-        _native.run(_operations.process_close_stdin(self.process), None)
+        run(operations.process_close_stdin(self.process), None)
 
 
 class BuiltInIO:

@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from .. import _native, _operations, errors
+from .. import _native, errors
+from .._calls import Operation, operations, run
 from .fifo import Fifo
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class IO(Protocol):
 class StreamCalls(NamedTuple):
     """The two calls of a stream's life: the one comes to a descriptor, the other ends what Go has of the stream."""
 
-    opening: _native.Operation[int]
-    closing: _native.Operation[None]
+    opening: Operation[int]
+    closing: Operation[None]
 
 
 class Stream(io.RawIOBase):
@@ -91,7 +92,7 @@ class Stream(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
         if self._fd is None and not self._gone:
             try:
-                fd = _native.run(self._calls().opening, None)
+                fd = run(self._calls().opening, None)
             except errors.ClosedError:
                 self._gone = True
                 return None
@@ -104,7 +105,7 @@ class Stream(io.RawIOBase):
 
     def _calls(self) -> StreamCalls:
         return StreamCalls(
-            _operations.stdio_open(self._handle, self._which), _operations.stdio_close_stream(self._handle, self._which)
+            operations.stdio_open(self._handle, self._which), operations.stdio_close_stream(self._handle, self._which)
         )
 
     def fileno(self) -> int:
@@ -168,7 +169,7 @@ class Stream(io.RawIOBase):
         self._let_go()
         if _native.usable():
             try:
-                _native.run(self._calls().closing, None)
+                run(self._calls().closing, None)
             except errors.ClosedError:
                 pass  # the client is closed
             except errors.Error as error:
@@ -207,7 +208,7 @@ class DirectIO:
 
     def cancel(self) -> None:
         """``DirectIO.Cancel``: gives up streams that the process has not opened."""
-        self._run(_operations.stdio_cancel(self._handle))
+        self._run(operations.stdio_cancel(self._handle))
 
     def wait(self) -> None:
         """``DirectIO.Wait``: returns at once, as Go's does, since nobody copies these streams but the caller."""
@@ -223,13 +224,13 @@ class DirectIO:
                 stream.close()
         if self.stdin is not None:
             let_go(self.stdin)
-        self._run(_operations.stdio_close(self._handle))
+        self._run(operations.stdio_close(self._handle))
         release(self)
 
-    def _run(self, operation: _native.Operation[None]) -> None:
+    def _run(self, operation: Operation[None]) -> None:
         if _native.usable():
             with contextlib.suppress(errors.ClosedError):  # Go has closed it already
-                _native.run(operation, None)
+                run(operation, None)
 
 
 StdioCallback = Callable[[DirectIO], IO | None]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from .. import _native
+from .._calls import Call, Operation
 
 __all__ = ["Listener", "at_loop_end", "in_thread", "run"]
 
@@ -73,17 +74,17 @@ class LoopQueue:
         """Whether its operations can still be heard of."""
         return self._queue.open and _native.usable()
 
-    def start(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
+    def start(self, call: Call[T], future: asyncio.Future[_native.Completion]) -> None:
         """Starts a call; the future gets its completion."""
         call.start(self._queue)
         self._expect(call, future)
 
-    def _expect(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
+    def _expect(self, call: Call[T], future: asyncio.Future[_native.Completion]) -> None:
         if not self._pending:
             asyncio.get_running_loop().add_reader(self._queue.fd, self._drain)
         self._pending[call.number] = future
 
-    def cancel(self, call: _native.Call[T], future: asyncio.Future[_native.Completion]) -> None:
+    def cancel(self, call: Call[T], future: asyncio.Future[_native.Completion]) -> None:
         """Cancels a call; the future still gets its completion."""
         if call.number not in self._pending and not future.done():
             self._expect(call, future)  # an interrupt came before
@@ -120,7 +121,7 @@ def _queue() -> LoopQueue:
     return queue
 
 
-async def run(operation: _native.Operation[T], timeout: float | None) -> T:
+async def run(operation: Operation[T], timeout: float | None) -> T:
     """Awaits an operation and returns what it came to.
 
     When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended
@@ -132,14 +133,14 @@ async def run(operation: _native.Operation[T], timeout: float | None) -> T:
         Error: what went wrong, as the class of its kind with Go's text.
     """
     try:
-        return await _run(_native.Call(operation, timeout))
+        return await _run(Call(operation, timeout))
     except SystemExit:
         while _native.cut_off():  # a loop would tell of the SystemExit: it is to end silently, with its thread
             await asyncio.get_running_loop().create_future()
         raise
 
 
-async def _run(call: _native.Call[T]) -> T:
+async def _run(call: Call[T]) -> T:
     _native.load()
     queue = _queue()
     future: asyncio.Future[_native.Completion] = asyncio.get_running_loop().create_future()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Union
 
-from .. import _operations
+from .._calls import operations
 from .._clientcore import RUNC_SHIM, ClientCore
 from ..events import Chosen, EventFilter, EventInfo, EventType, Handler
 from ..options import Option
@@ -87,15 +87,15 @@ class Client(ClientCore):
 
     async def version(self, *, timeout: float | None = None) -> Version:
         """As ``pyctd.Client.version`` (Go: ``Client.Version``)."""
-        return await run(_operations.client_version(self._handle), timeout)
+        return await run(operations.client_version(self._handle), timeout)
 
     async def load_container(self, id: str, *, timeout: float | None = None) -> Container:
         """As ``pyctd.Client.load_container`` (Go: ``Client.LoadContainer``)."""
-        return Container(id, await run(_operations.client_load_container(self._handle, id), timeout))
+        return Container(id, await run(operations.client_load_container(self._handle, id), timeout))
 
     async def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
         """As ``pyctd.Client.containers`` (Go: containerd's ``Client.Containers``)."""
-        return await run(_operations.client_containers(self._handle, filters), timeout)
+        return await run(operations.client_containers(self._handle, filters), timeout)
 
     async def new_container(
         self,
@@ -108,7 +108,7 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> Container:
         """As ``pyctd.Client.new_container`` (Go: ``Client.NewContainer``)."""
-        operation = _operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
+        operation = operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
         return Container(id, await run(operation, timeout))
 
     async def replace_container(
@@ -122,7 +122,7 @@ class Client(ClientCore):
         timeout: float | None = None,
     ) -> Container:
         """As ``pyctd.Client.replace_container`` (Go: ``libcontainerd.ReplaceContainer``)."""
-        operation = _operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
+        operation = operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
         return Container(id, await run(operation, timeout))
 
     def events(

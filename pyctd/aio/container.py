@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from .. import _operations
+from .._calls import operations
 from .._streams.attach import attaching
 from .._streams.builtin import Control
 from .._streams.direct import StdioCallback
@@ -55,7 +55,7 @@ class Container(ContainerCore):
         timeout: float | None,
     ) -> Task:
         with attaching(attach_stdio) as attachment:
-            operation = _operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
+            operation = operations.container_new_task(self._handle, checkpoint_dir, with_stdin, attachment, start)
             made = await run(operation, timeout)
         task = Task(self.id, self.id, made, attachment.hooks)
         attachment.hooks.on_started(Control(made[0]), attached=False)
@@ -68,19 +68,19 @@ class Container(ContainerCore):
     async def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
         """As ``pyctd.Container.attach_task`` (Go: ``Container.AttachTask``)."""
         with attaching(attach_stdio) as attachment:
-            made = await run(_operations.container_task(self._handle, attachment.cookie), timeout)
+            made = await run(operations.container_task(self._handle, attachment.cookie), timeout)
         task = Task(self.id, self.id, made, attachment.hooks)
         attachment.hooks.on_started(Control(made[0]), attached=True)
         return task
 
     async def delete(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Container.delete`` (Go: ``Container.Delete``)."""
-        await run(_operations.container_delete(self._handle), timeout)
+        await run(operations.container_delete(self._handle), timeout)
 
     async def info(self, *, timeout: float | None = None) -> ContainerInfo:
         """As ``pyctd.Container.info`` (Go: containerd's ``Container.Info``)."""
-        return await run(_operations.container_info(self._handle), timeout)
+        return await run(operations.container_info(self._handle), timeout)
 
     async def set_labels(self, labels: Mapping[str, str], *, timeout: float | None = None) -> dict[str, str]:
         """As ``pyctd.Container.set_labels`` (Go: containerd's ``Container.SetLabels``)."""
-        return await run(_operations.container_set_labels(self._handle, labels), timeout)
+        return await run(operations.container_set_labels(self._handle, labels), timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _operations
+from .._calls import operations
 from ..process import ProcessCore
 from ..types import ExitStatus, Status
 from ._loop import in_thread, run
@@ -27,17 +27,17 @@ class Process(ProcessCore):
 
     async def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.kill`` (Go: ``Process.Kill``)."""
-        await run(_operations.process_kill(self._handle, signal), timeout)
+        await run(operations.process_kill(self._handle, signal), timeout)
 
     async def resize(self, width: int, height: int, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.resize`` (Go: ``Process.Resize``)."""
-        await run(_operations.process_resize(self._handle, width, height), timeout)
+        await run(operations.process_resize(self._handle, width, height), timeout)
 
     async def wait(self, *, timeout: float | None = None) -> ExitStatus:
         """As ``pyctd.Process.wait`` (Go: containerd's ``Process.Wait``)."""
         until = self._until(timeout)
         if self._exit is None:
-            status = await run(_operations.process_wait(self._handle), timeout)
+            status = await run(operations.process_wait(self._handle), timeout)
             self._exit = status
         if isinstance(self._io, LoopIO):
             await self._io.drained(until)
@@ -47,14 +47,14 @@ class Process(ProcessCore):
 
     async def delete(self, *, timeout: float | None = None) -> ExitStatus:
         """As ``pyctd.Process.delete`` (Go: ``Process.Delete``)."""
-        status = await run(_operations.process_delete(self._handle), timeout)
+        status = await run(operations.process_delete(self._handle), timeout)
         self._exit = status
         return status
 
     async def close_stdin(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Process.close_stdin`` (Go: containerd's ``CloseIO`` with ``WithStdinCloser``)."""
-        await run(_operations.process_close_stdin(self._handle), timeout)
+        await run(operations.process_close_stdin(self._handle), timeout)
 
     async def status(self, *, timeout: float | None = None) -> Status:
         """As ``pyctd.Process.status`` (Go: ``Task.Status``)."""
-        return await run(_operations.process_status(self._handle), timeout)
+        return await run(operations.process_status(self._handle), timeout)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
-from .. import _arguments, _operations, errors
+from .. import _arguments, errors
+from .._calls import operations
 from .._native import Handle
 from .._streams.builtin import BuiltInCallback, BuiltInIO, Control
 from .._streams.direct import Config, DirectIO, Stream, release, take
@@ -75,7 +76,7 @@ class LoopIO(BuiltInIO):
         process = await self._attached
         if process is not None:
             with contextlib.suppress(errors.Error):  # containerd answers so when the process has ended by itself
-                await run(_operations.process_close_stdin(process), None)
+                await run(operations.process_close_stdin(process), None)
 
     def on_started(self, control: Control, *, attached: bool) -> None:
         """As ``BuiltInIO.on_started``."""

@@ -23,7 +23,7 @@ from support.moments import Interrupt
 from support.programs import Programs
 
 import pyctd
-from pyctd._native import _blocking
+from pyctd._calls import blocking
 
 
 def test_an_engine_starts_and_leaves_nothing(rootfs: Path) -> None:
@@ -230,8 +230,8 @@ def test_a_close_that_can_not_begin_leaves_the_engine_open(
         with pytest.raises(pyctd.InvalidArgumentError, match="timeout must be"):
             own_engine.close(timeout=timeout)  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
-        patch.setattr(_blocking, "_idle", [])
-        patch.setattr(_blocking, "_Waiter", no_descriptor)
+        patch.setattr(blocking, "_idle", [])
+        patch.setattr(blocking, "_Waiter", no_descriptor)
         with pytest.raises(pyctd.ResourceExhaustedError):
             own_engine.close()
     with Interrupt("match_log_level") as interrupt:

@@ -18,7 +18,7 @@ from support.box import Box, eventually
 
 import pyctd
 from pyctd import EventInfo, EventType, _native
-from pyctd._native import _callbacks
+from pyctd._native import externs
 
 Seen = list[tuple[str, EventType, EventInfo]]
 
@@ -119,7 +119,7 @@ def test_events_that_nobody_takes_do_not_cross(
 ) -> None:
     """Each would cost a callback: a client without a handler has none, but while a stream is open."""
     crossed: list[_native.NativeEvent] = []
-    unpack = _callbacks.unpack_event
+    unpack = externs.unpack_event
 
     def unpacked(*args: Any) -> _native.NativeEvent:
         crossed.append(unpack(*args))
@@ -135,7 +135,7 @@ def test_events_that_nobody_takes_do_not_cross(
         container.delete()
         return [event.container_id for event in crossed if event.cookie == quiet._router.cookie]
 
-    monkeypatch.setattr(_callbacks, "unpack_event", unpacked)
+    monkeypatch.setattr(externs, "unpack_event", unpacked)
     quiet, taken = make_client(), make_client()
     assert live() == []
     with quiet.events() as first, quiet.events() as second:

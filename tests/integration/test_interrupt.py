@@ -21,7 +21,7 @@ from support.programs import Programs
 
 import pyctd
 from pyctd import _native, aio
-from pyctd._native import _blocking
+from pyctd._calls import blocking
 
 #: Each blocking call, on a daemon that does not answer: a program that prints how long each took to hear of Ctrl-C.
 EVERY_CALL = """
@@ -114,19 +114,19 @@ def test_ctrl_c_is_heard_within_a_tenth_of_a_second_in_every_call(
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
     """Interrupts the next call's wait: once its operation has ended, or at its beginning."""
-    whole = _blocking._Waiter.wait
+    whole = blocking._Waiter.wait
 
     def arm(at_the_end: bool) -> None:
-        def wait(queue: _blocking._Waiter, seconds: float | None = None) -> _native.Completion | None:
-            monkeypatch.setattr(_blocking._Waiter, "wait", whole)
+        def wait(queue: blocking._Waiter, seconds: float | None = None) -> _native.Completion | None:
+            monkeypatch.setattr(blocking._Waiter, "wait", whole)
             if at_the_end:
                 queue._poll.poll()
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(_blocking._Waiter, "wait", wait)
+        monkeypatch.setattr(blocking._Waiter, "wait", wait)
 
     yield arm
-    monkeypatch.setattr(_blocking._Waiter, "wait", whole)
+    monkeypatch.setattr(blocking._Waiter, "wait", whole)
 
 
 def test_gos_error_is_the_context_of_the_interrupt(box: Box, interrupted: Callable[[bool], None]) -> None:
@@ -287,7 +287,7 @@ def test_an_interrupted_engine_leaves_nothing(
 
 def test_an_interrupt_at_any_moment_loses_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has made is the caller's, or is released."""
-    monkeypatch.setattr(_blocking, "PROMPT", 10)  # so that only what is lost is waited for in vain
+    monkeypatch.setattr(blocking, "PROMPT", 10)  # so that only what is lost is waited for in vain
     container = box.container(id="made")
     before = handles()
     for interrupt in at_every_moment(lambda: box.client.load_container("made")):

@@ -18,7 +18,7 @@ from support.header import HEADER, without_comments
 
 import pyctd
 from pyctd import _native
-from pyctd._native import _callbacks
+from pyctd._native import externs
 from pyctd.errors import BY_KIND
 
 OK, INVALID_ARGUMENT, NOT_FOUND, CLOSED = 0, 2, 3, 14
@@ -249,7 +249,7 @@ def test_null_pointers(abi: Abi) -> None:
 
 
 def test_init_a_second_time(abi: Abi) -> None:
-    callbacks = _callbacks.structure(abi.ffi, abi.lib)
+    callbacks = externs.structure(abi.ffi, abi.lib)
     assert BY_KIND[abi.lib.pyctd_init(callbacks, 0)] is pyctd.AlreadyExistsError
 
 
@@ -286,7 +286,7 @@ def test_init_from_several_threads_at_once() -> None:
 
 def test_the_size_of_the_callbacks(abi: Abi) -> None:
     """A caller with fewer members is refused, and what a newer one has beyond them is ignored."""
-    callbacks = _callbacks.structure(abi.ffi, abi.lib)
+    callbacks = externs.structure(abi.ffi, abi.lib)
     whole = callbacks.size
     assert whole == abi.ffi.sizeof("pyctd_callbacks")
     for size in (0, 1, abi.ffi.sizeof("size_t"), whole - 1):

@@ -10,7 +10,7 @@ import pytest
 
 import pyctd
 from pyctd import _native
-from pyctd._native import _callbacks
+from pyctd._native import externs
 
 
 def unpacked(ffi: Any, fields: dict[str, int], container: bytes, process: bytes, error: bytes | None) -> Any:
@@ -18,7 +18,7 @@ def unpacked(ffi: Any, fields: dict[str, int], container: bytes, process: bytes,
     event = ffi.new("pyctd_event *", fields)
     event.container_id_len, event.process_id_len = len(container), len(process)
     event.error_len = -1 if error is None else len(error)
-    return _callbacks.unpack_event(ffi.buffer(event), container + process + (error or b""))
+    return externs.unpack_event(ffi.buffer(event), container + process + (error or b""))
 
 
 def test_every_field_of_an_event_arrives() -> None:

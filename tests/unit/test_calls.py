@@ -12,7 +12,7 @@ from support.leaks import descriptors
 
 import pyctd
 from pyctd import _native
-from pyctd._native import _blocking
+from pyctd._calls import blocking
 
 
 def resident() -> int:
@@ -53,9 +53,9 @@ def test_a_crowd_of_calls_leaves_few_queues(tmp_path: Path) -> None:
             with pytest.raises(pyctd.DeadlineExceededError):
                 pyctd.Client(f"{tmp_path}/c.sock", state_dir=tmp_path, timeout=1)
 
-        crowd = [threading.Thread(target=connect) for _ in range(2 * _blocking.IDLE_LIMIT)]
+        crowd = [threading.Thread(target=connect) for _ in range(2 * blocking.IDLE_LIMIT)]
         for thread in crowd:
             thread.start()
         for thread in crowd:
             thread.join(60)
-    assert len(_blocking._idle) <= _blocking.IDLE_LIMIT
+    assert len(blocking._idle) <= blocking.IDLE_LIMIT

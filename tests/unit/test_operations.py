@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 
-from pyctd import _operations
+from pyctd._calls import operations
 
 
 def test_an_operation_is_called_as_its_export() -> None:
@@ -18,7 +18,7 @@ def test_an_operation_is_called_as_its_export() -> None:
             and ast.unparse(call.func) == "Operation"
             and isinstance(call.args[0], ast.Constant)
         }
-        for node in ast.parse(inspect.getsource(_operations)).body
+        for node in ast.parse(inspect.getsource(operations)).body
         if isinstance(node, ast.FunctionDef) and node.returns and ast.unparse(node.returns).startswith("Operation[")
     }
     assert functions

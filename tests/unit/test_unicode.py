@@ -13,7 +13,7 @@ import pytest
 from support.cli import pyctd_command
 
 import pyctd
-from pyctd import _operations
+from pyctd._calls import operations
 from pyctd._streams.attach import Attachment
 from pyctd.spec._given import SpecLike, process_json, resources_json, spec_json
 
@@ -110,7 +110,7 @@ def test_unicode_of_every_plane_goes_through(spec: dict[str, Any]) -> None:
 )
 def test_options(spec: dict[str, Any], option: pyctd.options.Option, where: str) -> None:
     with refused(where):
-        _operations.client_new_container(ANY, False, "c", spec, "runc", None, (pyctd.options.sandbox("s"), option))
+        operations.client_new_container(ANY, False, "c", spec, "runc", None, (pyctd.options.sandbox("s"), option))
 
 
 def test_an_extension() -> None:
@@ -120,12 +120,12 @@ def test_an_extension() -> None:
 
 def test_runtime_options(spec: dict[str, Any]) -> None:
     with refused("runtime_options.BinaryName"):
-        _operations.client_new_container(ANY, False, "c", spec, "runc", {"BinaryName": BAD}, ())
+        operations.client_new_container(ANY, False, "c", spec, "runc", {"BinaryName": BAD}, ())
 
 
 def test_filters() -> None:
     with refused("filters[1]"):
-        _operations.client_containers(ANY, ("id==web", BAD))
+        operations.client_containers(ANY, ("id==web", BAD))
 
 
 CALLS: dict[str, Callable[[], object]] = {
@@ -134,11 +134,11 @@ CALLS: dict[str, Callable[[], object]] = {
     "state_dir": lambda: pyctd.Client("/nowhere.sock", "moby", f"/{BAD}"),
     "root": lambda: pyctd.Engine(root=f"/{BAD}"),
     "state": lambda: pyctd.Engine(state=f"/{BAD}"),
-    "checkpoint_dir": lambda: _operations.container_new_task(ANY, f"/{BAD}", False, Attachment(None), True),
-    "directory": lambda: _operations.task_create_checkpoint(ANY, f"/{BAD}", False),
-    "id": lambda: _operations.client_load_container(ANY, BAD),
-    "process_id": lambda: _operations.task_exec(ANY, BAD, pyctd.spec.process(["/bin/true"]), False, Attachment(None)),
-    "shim": lambda: _operations.client_new_container(ANY, False, "c", pyctd.spec.default("/", ["x"]), BAD, None, ()),
+    "checkpoint_dir": lambda: operations.container_new_task(ANY, f"/{BAD}", False, Attachment(None), True),
+    "directory": lambda: operations.task_create_checkpoint(ANY, f"/{BAD}", False),
+    "id": lambda: operations.client_load_container(ANY, BAD),
+    "process_id": lambda: operations.task_exec(ANY, BAD, pyctd.spec.process(["/bin/true"]), False, Attachment(None)),
+    "shim": lambda: operations.client_new_container(ANY, False, "c", pyctd.spec.default("/", ["x"]), BAD, None, ()),
 }
 
 

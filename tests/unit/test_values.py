@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import pyctd
-from pyctd import _native, _operations, errors
+from pyctd import _native, errors
+from pyctd._calls import operations
+from pyctd._calls.operations import signal_number
 from pyctd._clientcore import check_address
 from pyctd._json import to_json
-from pyctd._operations import signal_number
 from pyctd._streams.attach import Attachment
 from pyctd.types import to_datetime
 
@@ -236,25 +237,25 @@ def test_what_is_no_string_is_named(wrong: Any) -> None:
     handle: Any = 0
     calls: dict[str, Callable[[], object]] = {
         "namespace": lambda: pyctd.Client("/nowhere.sock", wrong, "/tmp"),
-        "id": lambda: _operations.client_load_container(handle, wrong),
-        "shim": lambda: _operations.client_new_container(handle, False, "c", spec, wrong, None, ()),
-        "process_id": lambda: _operations.task_exec(handle, wrong, spec["process"], False, Attachment(None)),
+        "id": lambda: operations.client_load_container(handle, wrong),
+        "shim": lambda: operations.client_new_container(handle, False, "c", spec, wrong, None, ()),
+        "process_id": lambda: operations.task_exec(handle, wrong, spec["process"], False, Attachment(None)),
     }
     spec = pyctd.spec.default("/", ["/bin/true"])
     for name, call in calls.items():
         with pytest.raises(pyctd.InvalidArgumentError, match=f"^{name} must be a string, not "):
             call()
     with pytest.raises(pyctd.InvalidArgumentError, match="^id must be a string, not "):
-        _operations.client_new_container(handle, False, wrong, spec, "runc", None, ())
+        operations.client_new_container(handle, False, wrong, spec, "runc", None, ())
 
 
 @pytest.mark.parametrize("wrong", [None, "80", 80.0], ids=repr)
 def test_what_is_no_number_is_named(wrong: Any) -> None:
     handle: Any = 0
     with pytest.raises(pyctd.InvalidArgumentError, match="^width must be a whole number, not "):
-        _operations.process_resize(handle, wrong, 24)
+        operations.process_resize(handle, wrong, 24)
     with pytest.raises(pyctd.InvalidArgumentError, match="^height must be a whole number, not "):
-        _operations.process_resize(handle, 80, wrong)
+        operations.process_resize(handle, 80, wrong)
 
 
 def test_engine_arguments(tmp_path: Path) -> None:

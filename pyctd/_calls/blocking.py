@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ._calls import Call, Operation
-from ._queue import Completion, Queue
+from .._native import Completion, Queue
+from .call import Call, Operation
 
 __all__ = ["run", "run_call"]
 

@@ -11,16 +11,17 @@ import signal as signals
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _arguments
-from ._json import dumped, from_json, to_json
-from ._native import Completion, Handle, Operation
-from .errors import InvalidArgumentError
-from .options import Option
-from .spec._given import SpecLike, process_json, resources_json, spec_json
-from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+from .. import _arguments
+from .._json import dumped, from_json, to_json
+from .._native import Completion, Handle
+from ..errors import InvalidArgumentError
+from ..options import Option
+from ..spec._given import SpecLike, process_json, resources_json, spec_json
+from ..types import ContainerInfo, ExitStatus, Extension, ProcessInfo, Stats, Status, Summary, Version, to_datetime
+from .call import Operation
 
 if TYPE_CHECKING:
-    from ._streams.attach import Attachment
+    from .._streams.attach import Attachment
 
 _FIRST_REAL_TIME, _LAST_SIGNAL = 34, 64
 _MORE_SIGNALS = {
@@ -240,7 +241,7 @@ def task_resume(task: Handle) -> Operation[None]:
 
 
 def _stats(done: Completion) -> Stats:
-    from . import metrics  # here, because msgspec takes 10 ms or more to import
+    from .. import metrics  # here, because msgspec takes 10 ms or more to import
 
     return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
 

@@ -1,25 +1,11 @@
-"""``Operation`` says what a call does; ``Call`` is one call of it, with the protocol that both faces follow.
-
-1. ``start`` starts the operation in Go.
-2. The face waits for the completion: by ``poll``, or on its event loop.
-3. ``finish`` takes the completion. Whatever the operation made has an owner from here on.
-4. ``result`` returns what the operation came to, or raises its error.
-
-Any exception before the end of 3 interrupts the call, above all Ctrl-C and asyncio's cancellation:
-
-5. ``cancel`` cancels the operation, whose completion still comes, and the face waits for it a little longer.
-6. ``abandon`` adds to the exception what came of the operation, or that it has not ended yet.
-7. In the latter case, ``end_late`` logs what came of it.
-"""
+"""``Operation`` says what a call does, ``Call`` is one call of it: the protocol that both faces follow."""
 
 import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from .. import _arguments, errors
-from ._queue import Answer, Completion, Queue
-from .handle import Argument, Handle
-from .library import refuse_closed
+from .._native import Answer, Argument, Completion, Handle, Queue, refuse_closed
 
 __all__ = ["Call", "Operation"]
 
