@@ -33,7 +33,8 @@ def test_every_fault_in_python_compiles() -> None:
 def test_a_fault_whose_text_or_test_is_gone_is_stale() -> None:
     from scripts import mutants
 
-    fault = mutants.Fault("pyctd/_lines.py", "", "class ", "", ["unit/test_lines.py::test_lines_that_come_in_pieces"])
+    test = "unit/test_lines.py::test_lines_that_come_in_pieces"
+    fault = mutants.Fault("pyctd/_streams/lines.py", "", "class ", "", [test])
     assert mutants.stale(fault) == ""
     assert "0 times" in mutants.stale(fault._replace(old="no such text"))
     assert "0 times" in mutants.stale(fault._replace(file="pyctd/no_such_file.py"))
