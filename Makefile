@@ -17,7 +17,7 @@ export CONTAINERD_TAGS := no_btrfs no_cri no_devmapper no_zfs
 # A working CRIU for the checkpoint tests. Without one they are skipped, and the next run tries again to install it.
 CRIU := $(VENV)/criu
 
-.PHONY: help setup build first-run demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize mutants chaos matrix bench bench-quick charts recording profile lint docs wheel wheel-check vulncheck clean
+.PHONY: help setup build first-run demo test test-go test-python test-containerd-2 test-oldest-python conformance vm-test soak soak-tools fuzz sanitize mutants chaos matrix bench bench-quick charts recording profile lint docs wheel wheel-check engine engine-check vulncheck clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -270,6 +270,12 @@ wheel: $(VENV)/release-tools/installed $(VENV)/go ## build the current commit's 
 
 wheel-check: $(VENV)/release-tools/installed ## check dist/ and try it on each Python of this machine
 	PATH="$(CURDIR)/$(<D)/bin:$$PATH:$(CURDIR)/$(BIN)" scripts/wheel-check.sh
+
+engine: $(VENV)/engine-tools/installed ## build the wheels of pyctd-engine (containerd, its shim and runc) into dist/: ten minutes
+	PATH="$(CURDIR)/$(<D)/bin:$$PATH" engine/build.sh
+
+engine-check: build $(VENV)/engine-tools/installed ## check pyctd-engine's wheels in dist/ and try them, in an empty root as well
+	PATH="$(CURDIR)/$(<D)/bin:$$PATH" engine/check.sh $(CURDIR)/$(BIN)/python
 
 vulncheck: $(VENV)/go ## look for known vulnerabilities in the Go modules of libpyctd.so
 	PATH="$$PATH:$(CURDIR)/$(BIN)" scripts/vulncheck.sh

@@ -1,10 +1,11 @@
-"""Writes the licences and the bill of materials of the Go modules in a wheel.
+"""Writes the licences and the bill of materials of the Go modules that are compiled into a wheel.
 
-    licences.py SBOM VERSION DIRECTORY
+    licences.py SBOM VERSION DIRECTORY [MODULE PACKAGE]
 
-``DIRECTORY/licenses`` gets Go's licence, those in each module's root, and those of packages that have their own.
-``DIRECTORY/sboms`` gets the software bill of materials that cyclonedx-gomod wrote to SBOM, without the parts that
-differ between runs.
+The program or library is built from PACKAGE in the Go module in the directory MODULE (default: ``.`` in ``gosrc``),
+with the build tags in GOFLAGS. ``DIRECTORY/licenses`` gets the texts: those in each module's root, those beside its
+packages, and Go's. ``DIRECTORY/sboms`` gets SBOM, the bill of materials that cyclonedx-gomod has written, without what
+differs from one run to the next.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ PACKAGE = (
 )
 
 
-def go(*args: str) -> str:
-    return subprocess.run(["go", *args], cwd=GOSRC, check=True, stdout=subprocess.PIPE, text=True).stdout
+def write_texts(directory: Path, module: Path, compiled: str) -> set[str]:
+    """The texts of each module that is compiled in; the modules' paths."""
 
+    def go(*args: str) -> str:
+        return subprocess.run(["go", *args], cwd=module, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-def write_texts(directory: Path) -> set[str]:
-    """Writes the texts of each module; returns the modules' paths."""
     go_root = Path(go("env", "GOROOT").strip())
     roots = {"go": go_root}
     found = {"go": set(texts(go_root))}
-    for line in filter(None, go("list", "-deps", "-f", PACKAGE, ".").splitlines()):
+    for line in filter(None, go("list", "-deps", "-f", PACKAGE, compiled).splitlines()):
         package = json.loads(line)
         path, root, at = package["path"], Path(package["root"]), Path(package["package"])
         roots[path] = root
@@ -69,9 +70,10 @@ def write_sbom(given: Path, version: str, directory: Path, modules: set[str]) ->
         tool.pop("hashes", None)  # those of the tool's own binary
     text = json.dumps(sbom, indent=1, sort_keys=True).replace(sbom["metadata"]["component"]["version"], version)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "libpyctd.cdx.json").write_text(text + "\n")
+    (directory / given.name).write_text(text + "\n")
 
 
 if __name__ == "__main__":
     sbom, version, directory = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    write_sbom(sbom, version, directory / "sboms", write_texts(directory / "licenses"))
+    module, compiled = sys.argv[4:] or (GOSRC, ".")
+    write_sbom(sbom, version, directory / "sboms", write_texts(directory / "licenses", Path(module), compiled))

@@ -21,8 +21,8 @@ git -C "$work/source" init --quiet # cyclonedx-gomod needs a repository for the 
 git -C "$work/source" -c user.name=release -c user.email=release@localhost commit --quiet --allow-empty -m release
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH GOTOOLCHAIN=local GOFLAGS="-trimpath -mod=readonly -buildvcs=false"
-rm -rf "$dist"
-mkdir "$dist"
+mkdir -p "$dist"
+rm -rf "$dist"/pyctd-* # pyctd-engine's wheels stay
 cd "$work/source"
 
 echo "sdist"
@@ -44,9 +44,9 @@ for arch in ${*:-x86_64 aarch64}; do
     case $arch in x86_64) GOARCH=amd64 ;; aarch64) GOARCH=arm64 ;; *) echo "no $arch" >&2; exit 1 ;; esac
     export GOARCH ZIG_TARGET="$arch-linux-gnu.$glibc"
     rm -rf "$PYCTD_COMPILED_IN" build
-    (cd gosrc && "$work/bin/cyclonedx-gomod" app -json -output-version 1.5 -noserial -std -licenses -output "$work/sbom.json" -main . . 2>"$work/log") ||
+    (cd gosrc && "$work/bin/cyclonedx-gomod" app -json -output-version 1.5 -noserial -std -licenses -output "$work/libpyctd.cdx.json" -main . . 2>"$work/log") ||
         { cat "$work/log" >&2; exit 1; }
-    python scripts/licences.py "$work/sbom.json" "${name#*-}" "$PYCTD_COMPILED_IN"
+    python scripts/licences.py "$work/libpyctd.cdx.json" "${name#*-}" "$PYCTD_COMPILED_IN"
     pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work/wheel-$arch" "-C--build-option=--plat-name=linux_$arch" .
     # auditwheel reports the glibc that the wheel needs, but sets tags only for the machine's own architecture.
     needs=$(auditwheel show "$work/wheel-$arch"/*.whl 2>"$work/log" | tr '\n' ' ' | sed -n 's/.*platform tag: *"manylinux_\([0-9]*_[0-9]*\)_.*/\1/p')
