@@ -30,7 +30,18 @@ from .errors import (
 from .events import Backend, Event, EventInfo, EventStream, EventType
 from .process import Process
 from .task import Task
-from .types import ContainerInfo, ExitStatus, Extension, ProcessInfo, ProcessStatus, Stats, Status, Summary, Version
+from .types import (
+    ContainerInfo,
+    EngineProgram,
+    ExitStatus,
+    Extension,
+    ProcessInfo,
+    ProcessStatus,
+    Stats,
+    Status,
+    Summary,
+    Version,
+)
 
 if TYPE_CHECKING:
     from . import aio, metrics
@@ -67,6 +78,7 @@ __all__ = [
     "DeadlineExceededError",
     "DirectIO",
     "Engine",
+    "EngineProgram",
     "Error",
     "Event",
     "EventInfo",

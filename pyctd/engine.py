@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -15,12 +14,13 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from . import _arguments, _native
+from . import _arguments, _binaries, _native
 from ._calls import Call, Operation, operations, run, run_call
 from ._clientcore import check_address
 from .client import Client
-from .errors import ClosedError, Error, FailedPreconditionError, InvalidArgumentError, PermissionDeniedError
+from .errors import ClosedError, Error, InvalidArgumentError, PermissionDeniedError
 from .events import Handler
+from .types import EngineProgram
 
 __all__ = ["Engine"]
 
@@ -32,22 +32,25 @@ _running: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 class Engine:
-    """A containerd of one's own: started from PATH, restarted when it dies, stopped with everything that it runs.
+    """A containerd of one's own: restarted when it dies, stopped with everything that it runs.
 
-    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. containerd keeps the PATH
-    that the engine started with, and what it logs goes to the ``pyctd.containerd`` logger. With ``address`` nothing is
-    started or stopped, and the daemon there is used.
+    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. containerd, its shim and
+    runc come from ``path``, else from the directory in ``PYCTD_ENGINE_PATH``, else from the package ``pyctd-engine``
+    (``pip install 'pyctd[engine]'``), else from PATH; ``versions`` tells. containerd keeps the PATH that the engine
+    started with, and what it logs goes to the ``pyctd.containerd`` logger. With ``address`` nothing is started or
+    stopped, and the daemon there is used.
 
     Args:
         address: the socket of a containerd that runs already.
         root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
         state: the directory for what does not, the socket among it; likewise.
+        path: the directory of containerd, its shim and runc; what it lacks comes from PATH.
         log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
         timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
 
     Raises:
         PermissionDeniedError: this is not root.
-        FailedPreconditionError: there is no containerd on PATH, or another user may write to a directory.
+        FailedPreconditionError: there is no containerd or no runc, or another user may write to a directory.
         InvalidArgumentError: the address, or the path that the socket would have, can't be a socket's.
     """
 
@@ -57,10 +60,12 @@ class Engine:
         *,
         root: str | os.PathLike[str] | None = None,
         state: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | None = None,
         log_level: str = "warn",
         timeout: float | None = None,
     ) -> None:
         self._handle: _native.Handle | None = None
+        self._binaries: _binaries.Binaries | None = None
         self._temporary: list[Path] = []
         self._closed = False
         self.root: Path
@@ -68,20 +73,23 @@ class Engine:
         _arguments.seconds(timeout)
         directories = {"root": root, "state": state}
         if address is not None:
-            if root is not None or state is not None:
-                raise InvalidArgumentError("address names a containerd that runs already: it takes no root or state")
+            if (root, state, path) != (None, None, None):
+                raise InvalidArgumentError(
+                    "address names a containerd that runs already: it takes no root or state, nor a path"
+                )
             self.address: str = check_address(address)
             return
         if log_level not in LOG_LEVELS:
             raise InvalidArgumentError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {log_level!r}")
         given = [None if one is None else Path(_arguments.directory(name, one)) for name, one in directories.items()]
-        _check_machine()
+        _check_user()
+        self._binaries = _binaries.choose(path)
+        self._binaries.check()
         try:
             self.root, self.state = (self._temporary_directory() if one is None else one for one in given)
             check_address(self.state / "containerd.sock")
-            path = os.environ.get("PATH", os.defpath)
             root_path, state_path = os.fspath(self.root), os.fspath(self.state)
-            operation = operations.engine_start(root_path, state_path, log_level, path, self._own)
+            operation = operations.engine_start(root_path, state_path, log_level, self._binaries.search, self._own)
             starting = Call(operation, timeout)
         except BaseException:
             self._remove_directories()
@@ -122,6 +130,14 @@ class Engine:
                 return peer[0] if mine else None
             except OSError:
                 return None
+
+    @property
+    def versions(self) -> dict[str, EngineProgram]:
+        """The programs that the engine runs, by name: ``containerd``, ``containerd-shim-runc-v2`` and ``runc``.
+
+        Each is asked for its version, which takes some tenths of a second. Empty with ``address``.
+        """
+        return {} if self._binaries is None else self._binaries.versions()
 
     def _is_daemon(self, pid: int, user: int) -> bool:
         """Whether a process has the engine's configuration, and no other user and no container can have made it."""
@@ -224,18 +240,12 @@ class Engine:
         return f"<Engine {getattr(self, 'address', '?')}{' closed' if self._closed else ''}>"
 
 
-def _check_machine() -> None:
+def _check_user() -> None:
     if os.geteuid() != 0:
         raise PermissionDeniedError(
             "starting a private containerd needs root: run as root, "
             "or give the address of a containerd that you may use"
         )
-    for program, package in (("containerd", "containerd"), ("runc", "runc")):
-        if shutil.which(program) is None:
-            raise FailedPreconditionError(
-                f"{program} is not on PATH: install it (on Debian: apt-get install {package}), "
-                "or give the address of a containerd that runs already"
-            )
 
 
 @atexit.register

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContainerInfo",
+    "EngineProgram",
     "ExitStatus",
     "Extension",
     "ProcessInfo",
@@ -32,6 +33,21 @@ class Version(NamedTuple):
 
     version: str
     revision: str
+
+
+class EngineProgram(NamedTuple):
+    """A program that an engine runs.
+
+    Attributes:
+        version: its version; empty if it does not tell.
+        path: the program.
+        source: where it comes from: ``path`` (the argument of ``Engine``), ``PYCTD_ENGINE_PATH``, ``pyctd-engine`` or
+            ``PATH``.
+    """
+
+    version: str
+    path: str
+    source: str
 
 
 class Extension(NamedTuple):

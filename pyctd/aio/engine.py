@@ -8,6 +8,7 @@ from types import TracebackType
 
 from ..engine import Engine as BlockingEngine
 from ..errors import ClosedError
+from ..types import EngineProgram
 from ._loop import in_thread
 from .client import AsyncHandler, Client
 
@@ -21,6 +22,7 @@ class Engine:
         address: the socket of a containerd that runs already.
         root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
         state: the directory for what does not, the socket among it; likewise.
+        path: the directory of containerd, its shim and runc; what it lacks comes from PATH.
         log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
         timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
     """
@@ -31,10 +33,13 @@ class Engine:
         *,
         root: str | os.PathLike[str] | None = None,
         state: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | None = None,
         log_level: str = "warn",
         timeout: float | None = None,
     ) -> None:
-        self._start = lambda: BlockingEngine(address, root=root, state=state, log_level=log_level, timeout=timeout)
+        self._start = lambda: BlockingEngine(
+            address, root=root, state=state, path=path, log_level=log_level, timeout=timeout
+        )
         self._engine: BlockingEngine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -69,6 +74,11 @@ class Engine:
     def pid(self) -> int | None:
         """The process id of the containerd that was started; None while there is none."""
         return self._started.pid
+
+    @property
+    def versions(self) -> dict[str, EngineProgram]:
+        """As ``pyctd.Engine.versions``, which takes some tenths of a second."""
+        return self._started.versions
 
     def client(
         self,

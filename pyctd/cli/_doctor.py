@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import _native, _programs, spec
+from .. import _binaries, _native, _programs, spec
 from ..client import Client
-from ..errors import Error, PermissionDeniedError
+from ..errors import Error, InvalidArgumentError, PermissionDeniedError
 from ._output import STYLES, show_json
 from ._settings import Settings, pass_settings, shared
 
@@ -86,15 +85,28 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _cgroups(CGROUPS)
     daemon = _daemon(settings)
     yield daemon
-    program = _program("containerd", "containerd", ["--version"], "a private containerd (pyctd run --engine)")
-    runs = daemon.state == OK
-    yield program if runs or program.state == OK else _worse(program)
-    for name, package in (("containerd-shim-runc-v2", "containerd"), ("runc", "runc")):
-        yield _worse(_program(name, package, ["--version"] if name == "runc" else ["-v"], "containers"))
+    yield from _engine(daemon.state == OK)
     yield _criu(platform.release())
     yield _iptables()
     yield _program("tar", "tar", ["--version"], "checkpoints")
     yield _program("ps", "procps", ["--version"], "pyctd top")
+
+
+def _engine(runs: bool) -> Iterator[Check]:
+    """The programs of a private containerd. One that runs already does without the first."""
+    try:
+        binaries = _binaries.choose(None)
+    except InvalidArgumentError as error:
+        yield Check("engine", MISSING, str(error), f"unset {_binaries.VARIABLE}, or name a directory with containerd")
+        return
+    for name, flag in _binaries.PROGRAMS.items():
+        what_for = "a private containerd (pyctd run --engine)" if name == "containerd" else "containers"
+        package = "runc" if name == "runc" else "containerd"
+        path = None if binaries.source == "PATH" else binaries.find(name)
+        check = _program(name, package, [flag], what_for, path, "pip install 'pyctd[engine]' or ")
+        if path is not None:
+            check = replace(check, detail=f"{check.detail} ({binaries.source_of(path)})")
+        yield check if name == "containerd" and runs else _worse(check)
 
 
 def _worse(check: Check) -> Check:
@@ -217,32 +229,23 @@ def _code_of(client: Client, wanted: dict[str, Any]) -> int:
         container.delete(timeout=RUN_TIMEOUT)
 
 
-def _program(name: str, package: str, ask: list[str], what_for: str) -> Check:
+def _program(
+    name: str, package: str, ask: list[str], what_for: str, path: str | None = None, better: str = ""
+) -> Check:
     """Whether there is a program, and its version. It is a warning where there is none."""
-    path = _programs.find(name)
+    path = path or _programs.find(name)
     if path is None:
-        return Check(name, WARNING, "not on PATH", f"{what_for} need{_s(what_for)} it: apt-get install {package}")
-    code, told = _ask([path, *ask])
+        hint = f"{what_for} need{_s(what_for)} it: {better}apt-get install {package}"
+        return Check(name, WARNING, "not on PATH", hint)
+    code, told = _programs.ask([path, *ask])
     if code:
         return Check(name, WARNING, f"{path} does not run: {told}", f"apt-get install --reinstall {package}")
-    version = re.search(r"v?(\d+(?:\.\d+)+\S*)", told)
-    return Check(name, OK, f"{version[1]} at {path}" if version else path)
+    version = _programs.version_in(told)
+    return Check(name, OK, f"{version} at {path}" if version else path)
 
 
 def _s(what: str) -> str:
     return "" if what.endswith("s") else "s"
-
-
-def _ask(command: list[str]) -> tuple[int, str]:
-    """A program's exit code and the first line of what it says."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=20, check=False, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return done.returncode, next((line for line in said if re.search(r"\d\.\d", line)), said[0] if said else "")
 
 
 def _criu(release: str) -> Check:
@@ -252,7 +255,7 @@ def _criu(release: str) -> Check:
     if _version(release) >= (6, 0) and _version(check.detail) < (4, 0):
         return Check("criu", WARNING, check.detail, "Linux 6 needs CRIU 4, as Debian 13 has it")
     path = _programs.find("criu")
-    code, told = _ask([path or "criu", "check"]) if os.geteuid() == 0 else (0, "")
+    code, told = _programs.ask([path or "criu", "check"]) if os.geteuid() == 0 else (0, "")
     if code:
         return Check(
             "criu", WARNING, f"its check says: {told}", "the kernel lacks what CRIU needs: no checkpoints here"
@@ -266,7 +269,7 @@ def _iptables() -> Check:
     code, told = 0, check.detail
     if check.state == OK and os.geteuid() == 0:
         unshare, iptables = (_programs.find(name) or f"/usr/sbin/{name}" for name in ("unshare", "iptables"))
-        code, told = _ask([unshare, "--net", iptables, "-n", "-L"])
+        code, told = _programs.ask([unshare, "--net", iptables, "-n", "-L"])
     if not code and check.state == OK:
         return check
     if not re.search(r"\bnft\b|nf_tables|initialize iptables", told):  # its words for a kernel without its tables

@@ -52,9 +52,13 @@ func (s scope) cgroup(id string, systemd bool) string {
 	return filepath.Join(cgroupParent, s.daemon, s.namespace+"-"+short, id)
 }
 
-// setApart gives a container a root of runc's and a cgroup that no container of another daemon or namespace has.
+// setApart gives a container a root of runc's and a cgroup that no container of another daemon or namespace has, and the runc of
+// its engine.
 func (cl *Client) setApart(ctx context.Context, r newContainer) error {
 	options, ofRunc := r.runtimeOptions.(*runcoptions.Options)
+	if ofRunc && options.BinaryName == "" {
+		options.BinaryName = cl.runc
+	}
 	wantsRoot := ofRunc && options.Root == ""
 	// Without root's powers runc can't make the cgroup that it is asked for, but does without one when asked for none.
 	wantsCgroup := r.spec.Linux.CgroupsPath == "" && !rootless.RunningWithRootlessKit()

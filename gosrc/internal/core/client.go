@@ -33,6 +33,7 @@ type Client struct {
 	cookie    uint64
 	stateDir  string
 	namespace string
+	runc      string // the path of its engine's; empty without an engine of this process
 	daemon    *containerd.Client
 	moby      libcontainerdtypes.Client
 	ctx       context.Context
@@ -100,6 +101,9 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	contents.Store = contentproxy.NewContentStore(daemon.Conn())
 	cl := &Client{core: c, cookie: cookie, stateDir: stateDir, namespace: namespace, daemon: daemon, left: &events.left,
 		streams: map[*stdio]struct{}{}, census: newCensus(), order: locker.New()}
+	if runc, ok := c.runcs.Load(address); ok {
+		cl.runc = runc.(string)
+	}
 	cl.ctx, cl.cancel = context.WithCancel(c.ctx)
 	events.gap = cl.tellGap
 	cl.moby, err = libcontainerd.NewClient(cl.ctx, daemon, stateDir, namespace, cl)

@@ -106,6 +106,7 @@ type Core struct {
 	execs       gates // by the container's bundle
 
 	undoings undoings
+	runcs    sync.Map // the path of each engine's runc, by the engine's address
 
 	deliveries *deliveries
 	records    *recordCarrier

@@ -110,6 +110,9 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 		return Result{}, err
 	}
 	e.id = idOf(ctx, e.address)
+	if runc, err := findProgram("runc", filepath.SplitList(path)); err == nil {
+		c.runcs.Store(e.address, runc)
+	}
 	spawn(e.keep)
 	return Result{Value: c.handles.Put(e), Data: []byte(e.address)}, nil
 }
@@ -259,6 +262,7 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	if err != nil {
 		err = fmt.Errorf("failed to delete the containers of the engine: %w", err)
 	}
+	c.runcs.Delete(e.address)
 	e.stop()
 	<-e.kept
 	if late := e.end(); late != nil {

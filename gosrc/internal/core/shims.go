@@ -38,9 +38,6 @@ const shimDeleteTimeout = 30 * time.Second
 // tasksDirectory is where containerd keeps the bundles in its state directory, and working directories in its root.
 const tasksDirectory = "daemon/io.containerd.runtime.v2.task"
 
-// shimDirectories come before those of PATH to containerd, whose plugin "opt" puts them there.
-var shimDirectories = []string{"/opt/containerd/bin"}
-
 // endShims ends the shims of a daemon that has ended for good, and then what ran under them.
 func (e *Engine) endShims() {
 	bundles := e.shimBundles()
@@ -100,7 +97,7 @@ func (e *Engine) killShims(programs []string) (found bool) {
 
 // findShim finds the shim that containerd uses by default where it finds it itself: on its PATH, or else beside it.
 func findShim(path, containerd string) string {
-	dirs := slices.Concat(shimDirectories, filepath.SplitList(path))
+	dirs := filepath.SplitList(path)
 	if real, err := filepath.EvalSymlinks(containerd); err == nil {
 		dirs = append(dirs, filepath.Dir(real))
 	}

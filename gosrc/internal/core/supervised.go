@@ -62,6 +62,8 @@ func startedBy[R supervisor.Daemon](launcher *os.File, made chan<- supervisor.Da
 		// The number is this process's: the shell opens what it is to interpret by this name, and inherits no descriptor.
 		*own[string](daemon, "daemonPath") = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), launcher.Fd())
 		*own[map[string]string](daemon, "Timeouts") = map[string]string{"io.containerd.timeout.shim.cleanup": shimDeleteTimeout.String()}
+		// Its plugin "opt" would put /opt/containerd/bin before the engine's PATH, for the shim and for runc.
+		*own[[]string](daemon, "DisabledPlugins") = []string{"io.containerd.internal.v1.opt"}
 		return option(daemon)
 	}
 }

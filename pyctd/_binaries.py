@@ -1,0 +1,86 @@
+"""Which containerd, shim and runc an engine runs: those of one directory, or the host's on PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NamedTuple
+
+from . import _arguments, _programs
+from .errors import FailedPreconditionError, InvalidArgumentError
+from .types import EngineProgram
+
+__all__ = ["PROGRAMS", "VARIABLE", "Binaries", "choose"]
+
+VARIABLE = "PYCTD_ENGINE_PATH"
+PROGRAMS = {"containerd": "--version", "containerd-shim-runc-v2": "-v", "runc": "--version"}
+"""What asks each of an engine's programs for its version."""
+
+
+class Binaries(NamedTuple):
+    """Where an engine's programs come from.
+
+    Attributes:
+        source: who chose them: ``path``, ``PYCTD_ENGINE_PATH``, ``pyctd-engine`` or ``PATH``.
+        search: the PATH that containerd gets, with the chosen directory first.
+    """
+
+    source: str
+    search: str
+
+    def find(self, name: str) -> str | None:
+        """The path of a program, as containerd finds it."""
+        return shutil.which(name, path=self.search)
+
+    def source_of(self, path: str) -> str:
+        """Where the program at a path comes from: a directory may lack runc, for one, which is then PATH's."""
+        return self.source if os.path.dirname(path) == self.search.partition(os.pathsep)[0] else "PATH"
+
+    def check(self) -> None:
+        """Raises FailedPreconditionError where a program is missing."""
+        if self.source != "PATH":
+            directory = self.search.partition(os.pathsep)[0]
+            if shutil.which("containerd", path=directory) is None:
+                raise FailedPreconditionError(f"there is no containerd in {directory}, which {self.source} names")
+        for program in ("containerd", "runc"):
+            if self.find(program) is None:
+                raise FailedPreconditionError(
+                    f"{program} is not on PATH: install it (on Debian: apt-get install {program}), "
+                    "install an engine for pyctd (pip install 'pyctd[engine]'), "
+                    "or give the address of a containerd that runs already"
+                )
+
+    def versions(self) -> dict[str, EngineProgram]:
+        """Each program that is there, by name."""
+        found = {}
+        for name, flag in PROGRAMS.items():
+            if (path := self.find(name)) is not None:
+                _, said = _programs.ask([path, flag])
+                found[name] = EngineProgram(_programs.version_in(said), path, self.source_of(path))
+        return found
+
+
+def choose(path: str | os.PathLike[str] | None) -> Binaries:
+    """The programs that are asked for, else those of the package pyctd-engine, else PATH's.
+
+    Raises:
+        InvalidArgumentError: ``PYCTD_ENGINE_PATH`` is a relative path.
+    """
+    host = os.environ.get("PATH", os.defpath)
+    if path is not None:
+        return _first(_arguments.directory("path", path), host, "path")
+    if named := os.environ.get(VARIABLE):
+        if not os.path.isabs(named):
+            raise InvalidArgumentError(f"{VARIABLE} must be an absolute path, not {named!r}")
+        return _first(named, host, VARIABLE)
+    try:
+        import pyctd_engine
+    except ImportError:
+        return Binaries("PATH", host)
+    return _first(os.fspath(pyctd_engine.directory()), host, "pyctd-engine")
+
+
+def _first(directory: str, host: str, source: str) -> Binaries:
+    if os.pathsep in directory:
+        raise InvalidArgumentError(f"{directory!r} can't be put into PATH: it contains {os.pathsep!r}")
+    return Binaries(source, f"{os.path.normpath(directory)}{os.pathsep}{host}")
