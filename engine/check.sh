@@ -65,8 +65,8 @@ refuses libseccomp.sha256 's/^..../0000/' "did NOT match"
 
 say "vulnerabilities"
 for module in containerd runc; do
-    tags=$(sed -n "s/^${module}_tags=\"\(.*\)\"$/\1/p" engine/build.sh | tr ' ' ,)
-    # CGO_ENABLED=0 leaves runc's few lines of C out of sight, and needs no libseccomp.
+    # Without the tag seccomp, which needs libseccomp's headers: its binding has no entry in the database.
+    tags=$(sed -n "s/^${module}_tags=\"\(.*\)\"$/\1/p" engine/build.sh | sed 's/seccomp //' | tr ' ' ,)
     GOFLAGS="-tags=$tags" "$scripts/vulncheck.sh" engine/$module tool engine/$module/vulnerabilities.md
 done
 

