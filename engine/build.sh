@@ -58,12 +58,12 @@ esac
 END
 chmod +x "$PKG_CONFIG"
 
-program() { # program NAME MODULE PACKAGE TAGS LINKER-FLAGS: builds it, and writes its licences and bill of materials
+program() { # program NAME MODULE PACKAGE VERSION TAGS LINKER-FLAGS: builds it, and writes its licences and bill of materials
     echo "$arch: $1"
-    (cd "$2" && GOFLAGS=$fixed go build -tags "$4" -ldflags "-s -w -buildid= $5" -o "$package/bin/$1" "$3")
-    "$work/tools/cyclonedx-gomod" bin -json -output-version 1.5 -noserial -std -licenses -version "v$version" \
+    (cd "$2" && GOFLAGS=$fixed go build -tags "$5" -ldflags "-s -w -buildid= $6" -o "$package/bin/$1" "$3")
+    "$work/tools/cyclonedx-gomod" bin -json -output-version 1.5 -noserial -std -licenses -version "$4" \
         -output "$work/$1.cdx.json" "$package/bin/$1" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
-    GOFLAGS="$fixed -tags=$(echo "$4" | tr ' ' ,)" python "$scripts/licences.py" "$work/$1.cdx.json" "$version" "$source/compiled-in" "$PWD/$2" "$3"
+    GOFLAGS="$fixed -tags=$(echo "$5" | tr ' ' ,)" python "$scripts/licences.py" "$work/$1.cdx.json" "$4" "$source/compiled-in" "$PWD/$2" "$3"
 }
 
 mkdir -p "$dist"
@@ -78,10 +78,10 @@ for arch in ${*:-x86_64 aarch64}; do
 
     echo "$arch: libseccomp"
     ./libseccomp.sh "$work/libseccomp" "$ZIG_TARGET" "$LIBSECCOMP" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-    program containerd containerd $containerd/cmd/containerd "$containerd_tags" "-X $containerd/version.Version=$containerd_version"
-    program containerd-shim-runc-v2 containerd $containerd/cmd/containerd-shim-runc-v2 "$containerd_tags" "-X $containerd/version.Version=$containerd_version"
+    program containerd containerd $containerd/cmd/containerd "$containerd_version" "$containerd_tags" "-X $containerd/version.Version=$containerd_version"
+    program containerd-shim-runc-v2 containerd $containerd/cmd/containerd-shim-runc-v2 "$containerd_version" "$containerd_tags" "-X $containerd/version.Version=$containerd_version"
     export CGO_ENABLED=1
-    program runc runc $runc "$runc_tags" "-X main.version=${runc_version#v} -linkmode external -extldflags '-static -s'"
+    program runc runc $runc "$runc_version" "$runc_tags" "-X main.version=${runc_version#v} -linkmode external -extldflags '-static -s'"
 
     # What the LGPL asks for: runc can be linked again with another libseccomp.
     cp "$work/libseccomp"/libseccomp_*.tar.* libseccomp.sh build.sh libseccomp.sha256 "$package/source"
