@@ -66,21 +66,20 @@ def choose(path: str | os.PathLike[str] | None) -> Binaries:
     Raises:
         InvalidArgumentError: ``PYCTD_ENGINE_PATH`` is a relative path.
     """
-    host = os.environ.get("PATH", os.defpath)
     if path is not None:
-        return _first(_arguments.directory("path", path), host, "path")
+        return _first(_arguments.directory("path", path), "path")
     if named := os.environ.get(VARIABLE):
         if not os.path.isabs(named):
             raise InvalidArgumentError(f"{VARIABLE} must be an absolute path, not {named!r}")
-        return _first(named, host, VARIABLE)
+        return _first(named, VARIABLE)
     try:
         import pyctd_engine
     except ImportError:
-        return Binaries("PATH", host)
-    return _first(os.fspath(pyctd_engine.directory()), host, "pyctd-engine")
+        return Binaries("PATH", os.pathsep.join(_programs.places()))
+    return _first(os.fspath(pyctd_engine.directory()), "pyctd-engine")
 
 
-def _first(directory: str, host: str, source: str) -> Binaries:
+def _first(directory: str, source: str) -> Binaries:
     if os.pathsep in directory:
         raise InvalidArgumentError(f"{directory!r} can't be put into PATH: it contains {os.pathsep!r}")
-    return Binaries(source, f"{os.path.normpath(directory)}{os.pathsep}{host}")
+    return Binaries(source, os.pathsep.join([os.path.normpath(directory), *_programs.places()]))

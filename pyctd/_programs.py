@@ -7,17 +7,20 @@ import re
 import shutil
 import subprocess
 
-__all__ = ["ask", "find", "version_in"]
+__all__ = ["ask", "find", "places", "version_in"]
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where a user's PATH often does not look, but root's and containerd's does."""
 
 
+def places() -> list[str]:
+    """The absolute directories on PATH. Others are left out: this may run as root where everybody can write."""
+    return [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
+
+
 def find(name: str) -> str | None:
-    """The path of a program on PATH. A relative entry is left out: this may run as root, in a directory that everybody
-    can write to."""
-    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
-    return shutil.which(name, path=os.pathsep.join([*places, *SBIN]))
+    """The path of a program on PATH."""
+    return shutil.which(name, path=os.pathsep.join([*places(), *SBIN]))
 
 
 def ask(command: list[str]) -> tuple[int, str]:

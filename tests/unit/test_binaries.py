@@ -108,3 +108,15 @@ def test_a_machine_without_programs_is_told_what_to_install(
         _binaries.choose(None).check()
     assert str(caught.value).startswith(f"{missing} is not on PATH: install it (on Debian: apt-get install {missing})")
     assert "pip install 'pyctd[engine]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["", ".", ":/nowhere", "/nowhere:bin/.."])
+def test_nothing_is_executed_from_the_current_directory(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(programs(tmp_path / "anybodys", *ALL))
+    (tmp_path / "anybodys/bin").mkdir()
+    monkeypatch.setenv("PATH", path)
+    assert _binaries.choose(None).versions() == {}
+    chosen = programs(tmp_path / "chosen", "containerd")
+    assert list(_binaries.choose(chosen).versions()) == ["containerd"]
