@@ -33,6 +33,7 @@ def test_doctors_mount_the_hosts_programs_read_only(tmp_path: Path) -> None:
 def test_only_what_nothing_works_without_is_a_failure(state: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [_doctor.Check("a", _doctor.OK, ""), _doctor.Check("b", state, ""), _doctor.Check("c", _doctor.OK, "")]
     monkeypatch.setattr(_doctor, "_checks", lambda settings: checks)
+    monkeypatch.setattr("logging.basicConfig", lambda **settings: None)  # it would silence the tests that come after
     assert _doctor.doctor.main([], standalone_mode=False, obj=Settings()) == code
 
 

@@ -48,6 +48,7 @@ BAD: dict[str, list[Any]] = {
     "log_level": [None, 5, "loud", []],
     "namespace": TEXTS,
     "opts": [None, 5, "labels", ["labels"], [5], [pyctd.options.Option("labels", object())]],
+    "path": [*PATHS, ""],
     "process_id": TEXTS,
     "resources": SPECS,
     "root": [*PATHS, ""],
