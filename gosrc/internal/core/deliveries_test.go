@@ -87,25 +87,34 @@ type waiting struct {
 	recorder
 	entered chan struct{}
 	read    int
+	answer  EventAnswer
 }
 
 func (w waiting) Event(Event) EventAnswer {
 	w.entered <- struct{}{}
 	_, _ = syscall.Read(w.read, make([]byte, 1))
-	return EventHandled
+	return w.answer
 }
 
 func TestTheThreadsOfHandlersThatBlockedEnd(t *testing.T) {
+	t.Run("handled", func(t *testing.T) { testThreadsEnd(t, EventHandled) })
+	t.Run("acknowledged later", func(t *testing.T) { testThreadsEnd(t, EventPending) })
+}
+
+func testThreadsEnd(t *testing.T, answer EventAnswer) {
 	var pipe [2]int
 	if err := syscall.Pipe(pipe[:]); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = syscall.Close(pipe[0]) }()
-	w := waiting{entered: make(chan struct{}), read: pipe[0]}
+	w := waiting{entered: make(chan struct{}), read: pipe[0], answer: answer}
 	d := newDeliveries(w)
+	closed := make(chan struct{})
 	var group sync.WaitGroup
+	defer group.Wait()
+	defer close(closed)
 	for range crowd {
-		group.Go(func() { _ = d.deliver(Event{}, nil) })
+		group.Go(func() { _ = d.deliver(Event{}, closed) })
 		within(t, w.entered)
 	}
 	many := threads(t)
@@ -113,7 +122,6 @@ func TestTheThreadsOfHandlersThatBlockedEnd(t *testing.T) {
 		t.Fatalf("%d threads for %d handlers", many, crowd)
 	}
 	_ = syscall.Close(pipe[1])
-	finish(t, group.Wait)
 	until(t, func() bool { return threads(t) <= many-crowd+2*abreast })
 }
 

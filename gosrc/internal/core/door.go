@@ -56,12 +56,14 @@ func (d *door) enter() {
 	}
 }
 
-// leave gives a place back, on the goroutine that entered.
+// leave gives a place back.
 func (d *door) leave() {
 	d.inside.Add(-1)
 	select {
 	case d.places <- struct{}{}:
-	default: // there are enough: this thread ends with its goroutine, where Go would keep it for good
-		runtime.LockOSThread()
+	default:
+		// There are enough places, so Go has a thread too many, which it would keep for good. A thread ends with a goroutine
+		// that is locked to it. The event's own goroutine may first wait for an acknowledgement.
+		spawn(runtime.LockOSThread)
 	}
 }
