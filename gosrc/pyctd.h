@@ -102,8 +102,8 @@ typedef struct {
     uint32_t process_id_len;
     int32_t error_len; /* of EventInfo.Error's text, or -1 for nil */
     int32_t origin;    /* 0 for what came through ProcessEvent; 1 for a gap and the exits found after it, which did not; 2
-                        * for an exit that comes through ProcessEvent late, and was told as 1 already. With 1, an exit that
-                        * containerd knows nothing more of has the exit code 255 and an error */
+                        * for a start or an exit that comes through ProcessEvent after the exit was told as 1. With 1, an exit
+                        * that containerd knows nothing more of has the exit code 255 and an error; its event is 0 */
 } pyctd_event;
 
 /* What on_event answers. */

@@ -15,7 +15,7 @@ class Origin(IntEnum):
     RECOVERED = 1
     """A gap in libcontainerd's events, or an exit found after one."""
     REPEATED = 2
-    """libcontainerd, with an exit that was already reported as recovered."""
+    """libcontainerd, with a start or an exit of a process whose exit was already reported as recovered."""
 
     def wanted_by(self, gaps: bool) -> bool:
         """Whether a receiver gets such an event: recovered ones only with gaps, their late repeats only without."""

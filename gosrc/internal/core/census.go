@@ -35,10 +35,16 @@ type census struct {
 	mu      sync.Mutex
 	running map[processKey]*containerd.ExitStatus // not nil once Wait, Delete or the list has told how it ended
 	starts  map[processName]*starting
-	told    map[processKey]time.Time // exits told after a gap, whose events may still come
-	asking  int                      // lists of containerd's tasks under way
-	seen    map[processKey]struct{}  // exits that events told meanwhile
-	gaps    int                      // after which events flowed again
+	told    map[processKey]toldExit // exits told after a gap, whose events may still come
+	asking  int                     // lists of containerd's tasks under way
+	seen    map[processKey]struct{} // exits that events told meanwhile
+	gaps    int                     // after which events flowed again
+}
+
+// toldExit says how an exit was told that no event had reported.
+type toldExit struct {
+	at      time.Time
+	certain bool // with the exit code
 }
 
 // starting is a process that the client is starting, perhaps several times at once.
@@ -50,7 +56,7 @@ type starting struct {
 // newCensus returns one that awaits containerd's first list.
 func newCensus() census {
 	return census{
-		running: map[processKey]*containerd.ExitStatus{}, starts: map[processName]*starting{}, told: map[processKey]time.Time{},
+		running: map[processKey]*containerd.ExitStatus{}, starts: map[processName]*starting{}, told: map[processKey]toldExit{},
 		asking: 1, seen: map[processKey]struct{}{},
 	}
 }
@@ -93,12 +99,13 @@ func (c *census) see(event Event) Origin {
 	key := keyOf(event)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, told := c.told[key]
+	exit, told := c.told[key]
 	switch libcontainerdtypes.EventType(event.Type) {
 	case libcontainerdtypes.EventStart, libcontainerdtypes.EventExecStarted:
-		if !told { // else it comes late
-			c.add(key)
+		if told { // it has waited behind a slow handler; after its exit the process would seem to run for ever
+			return Repeated
 		}
+		c.add(key)
 	case libcontainerdtypes.EventExit:
 		delete(c.running, key)
 		if one := c.starts[processName{key.container, key.process}]; one != nil {
@@ -107,8 +114,8 @@ func (c *census) see(event Event) Origin {
 		if c.asking > 0 {
 			c.seen[key] = struct{}{}
 		}
-		if told {
-			delete(c.told, key)
+		delete(c.told, key)
+		if exit.certain {
 			return Repeated
 		}
 	}
@@ -121,7 +128,7 @@ func (c *census) open() {
 	defer c.mu.Unlock()
 	c.asking++
 	c.gaps++
-	maps.DeleteFunc(c.told, func(_ processKey, at time.Time) bool { return time.Since(at) > lateness })
+	maps.DeleteFunc(c.told, func(_ processKey, exit toldExit) bool { return time.Since(exit.at) > lateness })
 }
 
 // count takes in containerd's tasks: those that run, and those that ended since. The list may be older than an event.
@@ -131,7 +138,7 @@ func (c *census) count(list []*task.Process, since time.Time) {
 	for _, one := range list {
 		key := processKey{one.ID, one.ID, one.Pid}
 		_, seen := c.seen[key]
-		_, told := c.told[key]
+		told := c.told[key].certain
 		status, known := c.running[key]
 		switch {
 		case one.Pid == 0 || seen || told: // without a pid its shim did not answer
@@ -169,9 +176,7 @@ func (c *census) claim(exit *Event) bool {
 	if status != nil {
 		exit.ExitCode, exit.ExitedAt, exit.Error = status.ExitCode(), status.ExitTime(), nil
 	}
-	if exit.Error == nil {
-		c.told[key] = time.Now()
-	}
+	c.told[key] = toldExit{at: time.Now(), certain: exit.Error == nil}
 	return true
 }
 

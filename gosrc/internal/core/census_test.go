@@ -115,8 +115,7 @@ func TestAnExitIsToldOnce(t *testing.T) {
 
 	c.begin(processName{"a", "a"})(4)
 	c.claims(of("exit", 4))
-	c.see(of("start", 4)) // late, behind a handler
-	if len(c.all()) != 0 {
+	if c.see(of("start", 4)) != Repeated || len(c.all()) != 0 { // late, behind a handler
 		t.Fatal("it runs, though its exit was told")
 	}
 	c.open()
@@ -128,7 +127,10 @@ func TestAnExitIsToldOnce(t *testing.T) {
 	c.see(of("start", 5))
 	forgotten := of("exit", 5)
 	forgotten.Error = errForgotten
-	if !c.claim(&forgotten) || c.see(of("exit", 5)) != News {
+	if !c.claim(&forgotten) || c.see(of("start", 5)) != Repeated || len(c.all()) != 0 {
+		t.Fatal("it runs, though it was told to have ended")
+	}
+	if c.see(of("exit", 5)) != News {
 		t.Fatal("the event of what containerd had forgotten has its exit code")
 	}
 }
@@ -148,7 +150,7 @@ func TestTheCensusForgetsWhatNoEventWillRepeat(t *testing.T) {
 	c := newCensus()
 	c.see(of("start", 1))
 	c.claims(of("exit", 1))
-	c.told[processKey{"a", "a", 1}] = time.Now().Add(-2 * lateness)
+	c.told[processKey{"a", "a", 1}] = toldExit{at: time.Now().Add(-2 * lateness)}
 	c.open()
 	if len(c.told) != 0 {
 		t.Fatalf("kept: %v", c.told)

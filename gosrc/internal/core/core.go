@@ -36,7 +36,7 @@ type Origin int32
 const (
 	News      Origin = iota // libcontainerd
 	Recovered               // a gap in its events, and what ended in one
-	Repeated                // libcontainerd, after all: it was told as recovered already
+	Repeated                // libcontainerd, with a start or an exit of a process whose exit was recovered before
 )
 
 // EventAnswer is what the other side says to an event.

@@ -257,6 +257,35 @@ func TestASlowHandlerKeepsNoOtherContainersExitFromBeingTold(t *testing.T) {
 	settle(t, cl, events)
 }
 
+func TestAStartThatWaitsBehindAHandlerIsNotNewsOnceItsExitWasTold(t *testing.T) {
+	d := newFakeDaemon(processOf("a", task.Status_RUNNING, time.Time{}))
+	cl, events := clientOf(t, d)
+	told := func(kind string) Origin {
+		t.Helper()
+		event := within(t, events)
+		if event.Type != kind {
+			t.Fatalf("%q, and not %q", event.Type, kind)
+		}
+		cl.core.AckEvent(event.Token, "")
+		return event.Origin
+	}
+	cl.starting(processName{"a", "a"})(7)
+	d.put(processOf("a", task.Status_STOPPED, time.Now()))
+	cl.core.AckEvent(loseEvents(t, cl, events).Token, "")
+	if origin := told("exit"); origin != Recovered {
+		t.Fatalf("origin %d", origin)
+	}
+	for _, kind := range []string{"start", "exit"} { // which came before the gap
+		go func() {
+			_ = cl.ProcessEvent("a", libcontainerdtypes.EventType(kind), libcontainerdtypes.EventInfo{ContainerID: "a", ProcessID: "a", Pid: 7})
+		}()
+		if origin := told(kind); origin != Repeated {
+			t.Fatalf("%s: origin %d", kind, origin)
+		}
+	}
+	settle(t, cl, events)
+}
+
 func TestAClosedClientDoesNotWaitForTheHandlerOfAnExitInAGap(t *testing.T) {
 	b := blocking{entered: make(chan string), leave: make(chan struct{})}
 	cl, _ := clientOf(t, newFakeDaemon())
