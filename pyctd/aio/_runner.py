@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ class LoopRunner(Runner):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._arrived: list[tuple[Event, int]] = []
+        self._arrived: deque[tuple[Event, int]] = deque()
         self._running: dict[int, Awaitable[object] | None] = {}  # at first None, or a result without a future
 
     @property
@@ -57,15 +58,17 @@ class LoopRunner(Runner):
         if self.loop.is_closed():
             self.loop_ended()
 
-    def _take_arrived(self) -> list[tuple[Event, int]]:
-        with self._lock:
-            arrived, self._arrived = self._arrived, []
-        return arrived
-
     def _run_arrived(self) -> None:
-        for event, token in self._take_arrived():
-            if token in self._running:
-                self._begin(token, partial(self.function, *event))
+        try:
+            while self._arrived:
+                event, token = self._arrived[0]
+                if token in self._running:
+                    self._begin(token, partial(self.function, *event))
+                with self._lock:
+                    self._arrived.popleft()
+        except BaseException:  # an interrupt: nothing else would wake the loop for the rest
+            self._wake(self._run_arrived, self._context.copy())
+            raise
 
     def _run_result(self, token: int) -> None:
         result = self._running.get(token)
@@ -79,12 +82,13 @@ class LoopRunner(Runner):
             return
         try:
             task = asyncio.ensure_future(begin())
-        except Exception as error:  # it does not take these arguments
-            del self._running[token]
+            self._running[token] = task  # the loop itself keeps no task alive
+            task.add_done_callback(partial(self._handled, token))
+        except BaseException as error:  # it does not take these arguments, or an interrupt came
+            self._running.pop(token, None)
             self._settle(token, error)
-            return
-        self._running[token] = task  # the loop itself keeps no task alive
-        task.add_done_callback(partial(self._handled, token))
+            if not isinstance(error, Exception):
+                raise
 
     def _handled(self, token: int, done: asyncio.Future[object]) -> None:
         if token in self._running:
@@ -96,6 +100,7 @@ class LoopRunner(Runner):
     def loop_ended(self) -> None:
         """The loop is closed: drops the handlers that wait or run there, so that the next events come."""
         assert self.loop is not None
+        self._arrived.clear()
         error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
         while self._running and self.loop.is_closed():
             token, result = self._running.popitem()
