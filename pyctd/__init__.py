@@ -1,4 +1,4 @@
-"""containerd for Python, with dockerd's own behaviour: moby's libcontainerd client, behind CFFI."""
+"""containerd for Python, with dockerd's own behaviour: moby's libcontainerd client, called through CFFI."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING

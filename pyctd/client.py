@@ -1,4 +1,4 @@
-"""``Client``: libcontainerd's client on one daemon and namespace."""
+"""``Client``: libcontainerd's client for one daemon and namespace."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ __all__ = ["Client"]
 
 
 class Client(ClientCore):
-    """A libcontainerd client (Go: ``libcontainerd.NewClient``). Its events flow from the moment that it exists.
+    """A libcontainerd client (Go: ``libcontainerd.NewClient``). It delivers events as soon as it exists.
 
-    Closing it leaves containers and tasks as they are.
+    Closing the client leaves containers and tasks as they are.
 
     Args:
         address: the absolute path of containerd's socket.
         namespace: containerd's namespace; dockerd's is ``moby``.
-        state_dir: where bundles and FIFOs live, one directory a container, and runc's state; ``/run/pyctd/<namespace>``
-            unless given. Clients of two daemons need two.
-        backend: takes the events: an object with ``process_event``, or a callable of the same three arguments.
-        gaps: whether the backend is also told when events were lost, as ``events`` has it.
-        timeout: seconds that connecting may take.
+        state_dir: the directory for bundles and FIFOs, with a subdirectory for each container, and for runc's state.
+            The default is ``/run/pyctd/<namespace>``. Clients of two daemons need two.
+        backend: receives the events: an object with a ``process_event`` method, or a callable with the same three
+            arguments.
+        gaps: whether the backend also hears that events were lost; see ``events``.
+        timeout: the most seconds that connecting may take.
 
     Raises:
-        InvalidArgumentError: the address is relative or too long, the namespace is no identifier of containerd's, or
-            backend is a coroutine function, which only ``pyctd.aio.Client`` can await.
-        UnavailableError: no daemon listens there.
-        PermissionDeniedError: the socket may not be used.
+        InvalidArgumentError: the address is relative or too long, the namespace is not a valid containerd identifier,
+            or backend is a coroutine function, which only ``pyctd.aio.Client`` can await.
+        UnavailableError: no daemon is listening there.
+        PermissionDeniedError: this user may not use the socket.
         DeadlineExceededError: the timeout ran out.
     """
 
@@ -59,25 +60,25 @@ class Client(ClientCore):
         self._own(run(self._connecting(), timeout))
 
     def version(self, *, timeout: float | None = None) -> Version:
-        """The daemon's version (Go: ``Client.Version``)."""
+        """Returns the daemon's version (Go: ``Client.Version``)."""
         return run(operations.client_version(self._handle), timeout)
 
     def load_container(self, id: str, *, timeout: float | None = None) -> Container:
-        """A container that exists (Go: ``Client.LoadContainer``).
+        """Returns an existing container (Go: ``Client.LoadContainer``).
 
         Raises:
-            NotFoundError: there is none of that id.
+            NotFoundError: no container has that id.
         """
         return Container(id, run(operations.client_load_container(self._handle, id), timeout))
 
     def containers(self, *filters: str, timeout: float | None = None) -> list[ContainerInfo]:
-        """The containers in the client's namespace, whoever made them. It is containerd's own ``Client.Containers``:
-        libcontainerd has no list.
+        """Lists all containers in the client's namespace, including other clients' (Go: containerd's
+        ``Client.Containers``; libcontainerd has no list).
 
         Args:
-            filters: in containerd's syntax, such as ``id==web`` or ``labels."com.example.role"==db``; a container that
-                matches any of them is listed. All are, when there are none.
-            timeout: seconds that it may take.
+            filters: filters in containerd's syntax, such as ``id==web`` or ``labels."com.example.role"==db``. The list
+                has the containers that match any of them, or all containers if there are no filters.
+            timeout: the most seconds that the call may take.
 
         Raises:
             InvalidArgumentError: a filter is malformed.
@@ -94,23 +95,25 @@ class Client(ClientCore):
         *,
         timeout: float | None = None,
     ) -> Container:
-        """Makes a container and its bundle directory (Go: ``Client.NewContainer``).
+        """Creates a container and its bundle directory (Go: ``Client.NewContainer``).
 
         Args:
-            id: an identifier of containerd's: letters and digits, with single ``.``, ``_``, ``-`` between; 76 at most.
-            spec: an OCI runtime spec with at least ``root``, ``process`` and ``linux``, as a mapping, JSON text, or the
-                path of a file or a bundle; see ``pyctd.spec.default`` and ``pyctd.spec.SpecLike``. Without a
-                ``cgroupsPath`` the container gets a cgroup of its own below ``/pyctd``.
+            id: a containerd identifier: letters and digits, separated by single ``.``, ``_`` or ``-``; at most 76
+                characters.
+            spec: an OCI runtime spec with at least ``root``, ``process`` and ``linux``: a mapping, JSON text, or the
+                path of a file or bundle. See ``pyctd.spec.default`` and ``pyctd.spec.SpecLike``. Without a
+                ``cgroupsPath`` the container gets its own cgroup below ``/pyctd``.
             shim: the runtime's name.
             runtime_options: the runtime's options by name, such as ``{"BinaryName": "/usr/bin/crun"}``, converted as
-                dockerd does (Go: ``shimopts.Generate``). runc's ``Root`` is a directory in ``state_dir`` unless given.
+                dockerd converts them (Go: ``shimopts.Generate``). The default for runc's ``Root`` is a directory in
+                ``state_dir``.
             opts: further options, from ``pyctd.options``.
-            timeout: seconds that it may take.
+            timeout: the most seconds that the call may take.
 
         Raises:
             ConflictError: the id is in use.
-            InvalidArgumentError: the id, the spec or an option is malformed; a fault of the spec is named by its JSON
-                path.
+            InvalidArgumentError: the id, the spec or an option is malformed. For a spec, the message gives the JSON
+                path of the error.
         """
         operation = operations.client_new_container(self._handle, False, id, spec, shim, runtime_options, opts)
         return Container(id, run(operation, timeout))
@@ -125,11 +128,11 @@ class Client(ClientCore):
         *,
         timeout: float | None = None,
     ) -> Container:
-        """As ``new_container``, but a container of that id is first deleted, its task killed (Go:
+        """Like ``new_container``, but first deletes any container with that id and kills its task (Go:
         ``libcontainerd.ReplaceContainer``).
 
         Raises:
-            InvalidArgumentError: the id, the spec or an option is malformed; nothing was deleted then.
+            InvalidArgumentError: the id, the spec or an option is malformed. In that case nothing has been deleted.
         """
         operation = operations.client_new_container(self._handle, True, id, spec, shim, runtime_options, opts)
         return Container(id, run(operation, timeout))
@@ -142,22 +145,25 @@ class Client(ClientCore):
         event: Chosen[EventType | str] = None,
         gaps: bool = False,
     ) -> EventStream:
-        """Iterates over the events from now on; each call has an iterator of its own, beside the backend.
+        """Returns an iterator over the events from now on. Each call returns a new one, and the backend still gets
+        every event.
+
+        After a gap, containerd is asked which processes ended meanwhile, and their exits follow the ``GAP`` event. If
+        containerd no longer knows how a process ended, its exit has the exit code 255 and an ``error``, and may be
+        reported again, with its code. When one gap follows another, any of these exits may be reported again.
 
         Args:
-            container_id: only those of this container, or of these.
-            process_id: only those of this process, or of these: an exec's id, or the container's for its init process.
-                Events of the whole container (oom, paused, resumed) have an empty one.
-            event: only those of this type, or of these.
-            gaps: also what Go's client never tells: that events were lost, since the daemon or the connection to it was
-                away. An event of the type ``EventType.GAP`` says so once events come again, whatever the filter; its
-                ``info`` has the time since when as ``exited_at``, and the reason as ``error``. Then follow exits of
-                processes that ended meanwhile, as containerd tells of them when asked: the exit of one that it knows
-                nothing more of has the exit code 255 and an ``error``, and may be told again, with its code. Any may be
-                where one gap follows another.
+            container_id: only events of this container, or of these containers.
+            process_id: only events of this process, or of these: an exec's id, or the container's id for its init
+                process. Events of the whole container (oom, paused, resumed) have an empty process id.
+            event: only events of this type, or of these types.
+            gaps: also report that events were lost because the daemon or the connection was down, which Go's client
+                never does. Once events arrive again, an event of type ``EventType.GAP`` comes first, whatever the
+                filters. In its ``info``, ``exited_at`` is the time since which events were lost, and ``error`` is the
+                reason.
 
         Raises:
-            InvalidArgumentError: there is no such type of event.
+            InvalidArgumentError: there is no such event type.
             ClosedError: the client is closed.
         """
         self._check_open()
@@ -166,7 +172,7 @@ class Client(ClientCore):
         return stream
 
     def close(self) -> None:
-        """Ends the connection and the event streams, and lets go of the tasks' streams; a second time does nothing."""
+        """Closes the connection and the event streams, and releases the tasks' streams. A second call does nothing."""
         with interrupts_pass():
             self._close()
 

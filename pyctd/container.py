@@ -1,4 +1,4 @@
-"""``Container``: what containerd keeps of a container, apart from what runs in it."""
+"""``Container``: containerd's record of a container, as opposed to the task that runs in it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Container", "ContainerCore"]
 
 
 class ContainerCore:
-    """What both faces of a container share."""
+    """What the blocking and the asyncio ``Container`` share."""
 
     def __init__(self, id: str, handle: _native.Handle) -> None:
         self.id = id
         self._handle = handle
 
     def close(self) -> None:
-        """Releases this object, not the container; garbage collection does so too."""
+        """Releases this object but leaves the container alone. Garbage collection does the same."""
         self._handle.close()
 
     def __repr__(self) -> str:
@@ -32,10 +32,10 @@ class ContainerCore:
 
 
 class Container(ContainerCore):
-    """A container (Go: ``libcontainerd.Container``), to be had from a ``Client``.
+    """A container (Go: ``libcontainerd.Container``). ``Client`` has the methods that return one.
 
     Attributes:
-        id: its id.
+        id: the container's id.
     """
 
     def start(
@@ -46,28 +46,28 @@ class Container(ContainerCore):
         *,
         timeout: float | None = None,
     ) -> Task:
-        """Makes the container's task and starts it; when the start fails, the task is deleted again.
+        """Creates the container's task and starts it. If the start fails, the task is deleted again.
 
-        It is ``Container.Start`` of libcontainerd before it was split into ``NewTask`` and ``Task.Start``.
+        This is libcontainerd's former ``Container.Start``, which was split into ``NewTask`` and ``Task.Start``.
 
         Args:
-            checkpoint_dir: a checkpoint to restore from, as ``Task.create_checkpoint`` writes it; empty for none. It
-                stays, so that it can be restored again, and the container may be any with the same spec.
-            with_stdin: whether the process gets a stdin. A built-in callback with something to send implies it.
-            attach_stdio: is given the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
-            timeout: seconds to wait. A start is never cut off: one that takes longer, or that Ctrl-C interrupts, goes
-                on in the background, and its task is then deleted. Until then the next ``start`` and ``delete`` wait.
+            checkpoint_dir: the checkpoint to restore from, written by ``Task.create_checkpoint``; empty for none. The
+                checkpoint stays and can be restored again, into any container with the same spec.
+            with_stdin: whether the process gets a stdin. A built-in callback that has input to send implies it.
+            attach_stdio: receives the process's streams; see ``pyctd.stdio``. None: the process runs without streams.
+            timeout: seconds to wait. A start is never cut short: after a timeout or Ctrl-C it continues in the
+                background, and its task is then deleted. The next ``start`` or ``delete`` waits for that.
 
         Raises:
             DeadlineExceededError: the timeout ran out.
-            AlreadyExistsError: the container has a task, or another program restores the same checkpoint right now.
-            InvalidArgumentError: checkpoint_dir is no directory with a checkpoint.
-            NotFoundError: checkpoint_dir does not exist, or there is no ``criu`` to restore it.
-            UnknownError: the runtime could not start the process; the text is the runtime's, and ``reason`` is
-                ``command-not-found`` or ``command-not-executable`` where it is the command's fault. (A name that is
-                nowhere on PATH is a NotFoundError with the former reason.) With ``deleted`` the container is gone.
-                Where CRIU could not restore, ``__cause__`` is a ``CriuError`` with CRIU's own reason, as in
-                ``Task.create_checkpoint``.
+            AlreadyExistsError: the container already has a task, or another program is restoring the same checkpoint.
+            InvalidArgumentError: checkpoint_dir is not a directory that holds a checkpoint.
+            NotFoundError: checkpoint_dir does not exist, or ``criu``, which restores it, is not installed. Also raised,
+                with the reason ``command-not-found``, for a command name that is not on PATH.
+            UnknownError: the runtime could not start the process. The text is the runtime's. If the command is at
+                fault, ``reason`` is ``command-not-found`` or ``command-not-executable``; if the container is gone, it
+                is ``deleted``. If CRIU could not restore, ``__cause__`` is a ``CriuError`` with CRIU's own reason, as
+                in ``Task.create_checkpoint``.
             StdioError: attach_stdio raised.
         """
         return self._new_task(checkpoint_dir, with_stdin, attach_stdio, True, timeout)
@@ -80,7 +80,7 @@ class Container(ContainerCore):
         *,
         timeout: float | None = None,
     ) -> Task:
-        """As ``start``, but the task is only created: ``Task.start`` starts it (Go: ``Container.NewTask``)."""
+        """Like ``start``, but only creates the task; ``Task.start`` starts it (Go: ``Container.NewTask``)."""
         return self._new_task(checkpoint_dir, with_stdin, attach_stdio, False, timeout)
 
     def _new_task(
@@ -99,17 +99,18 @@ class Container(ContainerCore):
         return task
 
     def task(self, *, timeout: float | None = None) -> Task:
-        """The container's task, without its streams (Go: ``Container.Task``).
+        """Returns the container's task without its streams (Go: ``Container.Task``).
 
         Raises:
-            NotFoundError: it has none.
+            NotFoundError: the container has no task.
         """
         return self.attach_task(None, timeout=timeout)
 
     def attach_task(self, attach_stdio: StdioCallback | None, *, timeout: float | None = None) -> Task:
-        """The container's task with its streams (Go: ``Container.AttachTask``), such as after this program's restart.
+        """Returns the container's task with its streams, for example after this program was restarted (Go:
+        ``Container.AttachTask``).
 
-        One reader at a time: make sure that no other client holds the task's streams.
+        Streams can have one reader at a time: make sure that no other client holds them.
 
         Raises:
             NotFoundError: the container has no task.
@@ -125,13 +126,13 @@ class Container(ContainerCore):
         """Deletes the container and its bundle (Go: ``Container.Delete``).
 
         Raises:
-            FailedPreconditionError: it has a task still.
-            NotFoundError: it is gone already.
+            FailedPreconditionError: the container still has a task.
+            NotFoundError: the container is already deleted.
         """
         run(operations.container_delete(self._handle), timeout)
 
     def info(self, *, timeout: float | None = None) -> ContainerInfo:
-        """What containerd stores of the container now: its spec, labels, extensions and more (Go: containerd's
+        """Returns containerd's current record of the container: its spec, labels, extensions and more (Go: containerd's
         ``Container.Info``; libcontainerd has none).
 
         Raises:
@@ -140,16 +141,16 @@ class Container(ContainerCore):
         return run(operations.container_info(self._handle), timeout)
 
     def set_labels(self, labels: Mapping[str, str], *, timeout: float | None = None) -> dict[str, str]:
-        """Sets labels and returns all that the container has then (Go: containerd's ``Container.SetLabels``;
+        """Sets labels and returns all labels that the container then has (Go: containerd's ``Container.SetLabels``;
         libcontainerd has none).
 
         Args:
-            labels: the labels to add or to change. An empty value removes a label. Labels that are not named stay.
-            timeout: seconds that it may take.
+            labels: the labels to add or change. An empty value removes the label. Other labels stay as they are.
+            timeout: the most seconds that the call may take.
 
         Raises:
-            InvalidArgumentError: a label is longer than containerd allows (4096 bytes with its name), or it is
-                ``com.docker/engine.bundle.path``, which belongs to libcontainerd, with another value.
+            InvalidArgumentError: a label is longer than containerd allows (4096 bytes including its name), or it would
+                change ``com.docker/engine.bundle.path``, which belongs to libcontainerd.
             NotFoundError: the container is deleted.
         """
         return run(operations.container_set_labels(self._handle, labels), timeout)

@@ -1,4 +1,4 @@
-"""``Engine``: a private containerd for programs that have none to use."""
+"""``Engine``: a private containerd, for programs that have no other to use."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ _running: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 class Engine:
-    """A containerd of one's own: restarted when it dies, stopped with everything that it runs.
+    """A private containerd. It is restarted if it dies, and closing the engine stops it with everything that it runs.
 
-    It is moby's ``libcontainerd/supervisor``, with which dockerd does the same; CRI is off. containerd, its shim and
-    runc come from ``path``, else from the directory in ``PYCTD_ENGINE_PATH``, else from the package ``pyctd-engine``
-    (``pip install 'pyctd[engine]'``), else from PATH; ``versions`` tells. containerd keeps the PATH that the engine
-    started with, and what it logs goes to the ``pyctd.containerd`` logger. With ``address`` nothing is started or
-    stopped, and the daemon there is used.
+    The engine is moby's ``libcontainerd/supervisor``, which dockerd uses for the same purpose; CRI is off. containerd,
+    its shim and runc come from the first of these that is given or installed: ``path``, the directory in
+    ``PYCTD_ENGINE_PATH``, the package ``pyctd-engine`` (``pip install 'pyctd[engine]'``), PATH. ``versions`` shows
+    which. containerd keeps the PATH that the engine started with, and its log goes to the ``pyctd.containerd`` logger.
+    With ``address``, the engine uses the daemon there and neither starts nor stops one.
 
     Args:
-        address: the socket of a containerd that runs already.
-        root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
-        state: the directory for what does not, the socket among it; likewise.
-        path: the directory of containerd, its shim and runc; what it lacks comes from PATH.
+        address: the socket of a containerd that is already running.
+        root: the directory for persistent data. The default is a temporary one, which is removed with the engine.
+        state: the directory for transient data, including the socket. The default is a temporary one, which is removed
+            with the engine.
+        path: the directory of containerd, its shim and runc. Programs that it lacks come from PATH.
         log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
-        timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
+        timeout: the most seconds that the start may take. moby's supervisor itself gives up after 15.
 
     Raises:
-        PermissionDeniedError: this is not root.
-        FailedPreconditionError: there is no containerd or no runc, or another user may write to a directory.
-        InvalidArgumentError: the address, or the path that the socket would have, can't be a socket's.
+        PermissionDeniedError: this process is not root.
+        FailedPreconditionError: containerd or runc was not found, or another user may write to a directory.
+        InvalidArgumentError: the address, or the path that the socket would have, is not valid for a socket.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Engine:
         try:
             run_call(starting, self._abandon)
         except BaseException as error:
-            if isinstance(error, Error) or not starting.started:  # else _abandon sees to them
+            if isinstance(error, Error) or not starting.started:  # otherwise _abandon removes them
                 self._remove_directories()
             raise
 
@@ -107,20 +108,20 @@ class Engine:
         _running.add(self)
 
     def _temporary_directory(self) -> Path:
-        """A path for one. Go makes it once it has checked the directories above: in one that others may write to,
-        another user could replace it with a link."""
+        """Chooses a path only. Go creates the directory after checking its parents: if others may write to a parent,
+        another user could replace the directory with a link."""
         path = Path(tempfile.gettempdir(), f"pyctd-{os.urandom(6).hex()}")
         self._temporary.append(path)
         return path
 
     @property
     def pid(self) -> int | None:
-        """The process id of the containerd that serves this engine; None while there is none."""
+        """The process id of this engine's containerd; None while none is running."""
         if self._handle is None or self._closed:
             return None
-        # The kernel knows whose socket it is. A number in a file outlives its process, and is another's some day. But
-        # when what cleans /tmp up has removed the state, another user can make a link there to any daemon's socket,
-        # which has another name. Where its first process has ended, its number may be another user's process's, too.
+        # Ask the kernel who owns the socket: a pid file outlives its process, and its number may be reused. But if a
+        # cleaner of /tmp has removed the state directory, another user could put a link there to any daemon's socket,
+        # which then has another name. The peer's pid may also have been reused, by another user's process.
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.setblocking(False)
             try:
@@ -135,12 +136,12 @@ class Engine:
     def versions(self) -> dict[str, EngineProgram]:
         """The programs that the engine runs, by name: ``containerd``, ``containerd-shim-runc-v2`` and ``runc``.
 
-        Each is asked for its version, which takes some tenths of a second. Empty with ``address``.
+        This runs each program to ask for its version, which takes some tenths of a second. Empty with ``address``.
         """
         return {} if self._binaries is None else self._binaries.versions()
 
     def _is_daemon(self, pid: int, user: int) -> bool:
-        """Whether a process has the engine's configuration, and no other user and no container can have made it."""
+        """Whether a process runs with the engine's configuration and was not started by another user or a container."""
         process = Path("/proc", str(pid))
         own = (process.joinpath("ns", space).samefile(f"/proc/self/ns/{space}") for space in ("user", "pid"))
         if user != os.geteuid() or not all(own):
@@ -156,13 +157,15 @@ class Engine:
         gaps: bool = False,
         timeout: float | None = None,
     ) -> Client:
-        """A client of this engine, whose bundles live in the engine's own state directory; the rest is ``Client``'s."""
+        """Returns a client of this engine, with its bundles in the engine's state directory. See ``Client`` for the
+        arguments."""
         client = Client(self.address, namespace, self.bundles(namespace), backend, gaps=gaps, timeout=timeout)
         client._engine = self
         return client
 
     def bundles(self, namespace: str) -> Path | None:
-        """Where the bundles of a namespace live; None is a client's own choice, with a containerd that ran already.
+        """Returns the directory for a namespace's bundles. None, if the engine has an ``address``, leaves it to the
+        client.
 
         Raises:
             ClosedError: the engine is closed.
@@ -175,8 +178,9 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """Deletes the engine's tasks and containers, stops its containerd and removes its temporary directories.
 
-        A task that can't be deleted within twenty seconds, as when its shim hangs, is killed together with its shim.
-        A second time does nothing, and neither does a forked child: the engine is its parent's.
+        A task that can't be deleted within twenty seconds, for example because its shim hangs, is killed together with
+        its shim. A second call does nothing, and neither does a call in a forked child: the engine belongs to the
+        parent.
         """
         _arguments.seconds(timeout)
         if self._closed:
@@ -203,7 +207,7 @@ class Engine:
         return operations.engine_discard(handle, self.root in self._temporary, self.state in self._temporary)
 
     def _abandon(self, started: _native.Completion | None) -> None:
-        """Takes down what an interrupted start has left."""
+        """Cleans up after an interrupted start."""
         self._closed = True
         _running.discard(self)
         if started is not None and not started.kind:
@@ -212,7 +216,7 @@ class Engine:
         self._remove_directories()
 
     def _remove_directories(self) -> None:
-        """Removes the temporary ones after a start that has failed: there is nothing in them."""
+        """Removes the temporary directories, which are empty after a failed start."""
         for directory in self._temporary:
             with contextlib.suppress(OSError):
                 directory.rmdir()
@@ -233,7 +237,7 @@ class Engine:
         text = f"unclosed {self!r}"
         try:
             self.close()
-        finally:  # where warnings are errors, this one raises
+        finally:  # if warnings are errors, this one raises
             warnings.warn(text, ResourceWarning, source=self, stacklevel=3)
 
     def __repr__(self) -> str:
@@ -254,5 +258,5 @@ def _close_forgotten() -> None:
         for engine in tuple(_running):
             try:
                 engine._close_forgotten()
-            except Exception:  # the others are to be closed all the same
+            except Exception:  # still close the others
                 _log.exception("closing %r, which was forgotten", engine)

@@ -1,7 +1,7 @@
-"""The errors: one root, one class for each kind of containerd's errdefs, and Go's exact text as message.
+"""The errors: a root class and a class for each kind of containerd's errdefs, with Go's exact text as the message.
 
 An error also has what Go's text leaves out: which call failed, on which container and process, and with which timeout.
-Python 3.11 and later show that in tracebacks, as a note; 3.10 has no notes, only the attributes.
+Python 3.11 and later show this in tracebacks as a note; Python 3.10 has only the attributes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ __all__ = [
 
 
 Reason = Literal["command-not-found", "command-not-executable", "created", "running", "paused", "stopped", "deleted"]
-"""Why a call failed, where Go's kind does not say it.
+"""Why a call failed, if Go's kind does not tell.
 
-``command-not-found`` and ``command-not-executable`` come from a start or an exec, and are 127 and 126 as exit codes.
-They are read from the runtime's words by dockerd's own rules, which take a mount or a working directory that is not
-there for a command. The others are the state of the task, process or container that does not allow the call.
+``command-not-found`` and ``command-not-executable`` come from a start or an exec, and correspond to the exit codes 127
+and 126. They are derived from the runtime's message by dockerd's own rules, which also mistake a missing mount or
+working directory for a missing command. The others are the state of the task, process or container that rules out the
+call.
 """
 
 _STATE = re.compile(
@@ -46,17 +47,17 @@ _STATE = re.compile(
     r" (?:state|container|process|task)\b"
     r"|\btask must be stopped before deletion: (created|running|paused)\b"
 )
-"""The words of runc's shim, and of containerd."""
+"""The wording of runc's shim and of containerd."""
 
 _STARTS = ("Container.start", "Container.new_task", "Task.start", "Task.exec")
 
 
 def _command_reason(text: str) -> Reason | None:
-    """dockerd's reading of what the runtime says of a command that it can't run (Go: ``setExitCodeFromError``)."""
+    """Interprets the runtime's error about a command as dockerd does (Go: ``setExitCodeFromError``)."""
     _, runtime, words = text.lower().partition("oci runtime ")
     if not runtime or not words.startswith(("create failed", "start failed", "exec failed")):
         return None
-    if "unable to retrieve oci runtime error" in words:  # the shim's own: there was no runtime that it could ask
+    if "unable to retrieve oci runtime error" in words:  # the shim's own: it had no runtime to ask
         return None
     if "permission denied" in words or "is a directory" in words:
         return "command-not-executable"
@@ -66,14 +67,14 @@ def _command_reason(text: str) -> Reason | None:
 
 
 class Error(Exception):
-    """The root of all of pyctd's errors. ``str(error)`` is Go's ``err.Error()`` where the error comes from Go.
+    """The base class of all of pyctd's errors. ``str(error)`` is Go's ``err.Error()`` if the error comes from Go.
 
     Attributes:
-        call: the call that failed, such as ``Task.exec``; None where none was made, as for a malformed argument.
-        container_id: the id of the container that it was about; None where it was about none.
-        process_id: the id of the process that it was about: an exec's, or the container's for its task.
+        call: the call that failed, such as ``Task.exec``; None if there was none, as for a malformed argument.
+        container_id: the id of the container that the call was about, or None.
+        process_id: the id of the process that the call was about: an exec's, or for a task the container's id.
         timeout: the ``timeout=`` of the call, in seconds.
-        hint: what a person can do about it, if whoever raised the error has said so, as pyctd's command line does.
+        hint: what a person can do about it, if the code that raised the error says so, as pyctd's command line does.
     """
 
     call: str | None = None
@@ -84,7 +85,7 @@ class Error(Exception):
 
     @property
     def reason(self) -> Reason | None:
-        """Why the call failed, where the kind does not say it and the words of containerd or the runtime do."""
+        """Why the call failed, if the message of containerd or the runtime tells it and the kind does not."""
         text = str(self)
         if self.call in _STARTS and (reason := _command_reason(text)):
             return reason
@@ -92,12 +93,12 @@ class Error(Exception):
             return found[1] or found[2]  # type: ignore[return-value]
         if "process already finished" in text:
             return "stopped"
-        # Its bundle is gone, where the FIFOs would be; containerd has not been asked yet.
+        # The bundle, where the FIFOs would be, is gone; containerd has not been asked yet.
         return "deleted" if "error creating fifo" in text and "no such file or directory" in text else None
 
 
 class UnknownError(Error):
-    """An error that errdefs does not classify; most failures of runc come as this."""
+    """An error that errdefs does not classify, including most of runc's failures."""
 
 
 class InvalidArgumentError(Error, ValueError):
@@ -105,15 +106,15 @@ class InvalidArgumentError(Error, ValueError):
 
 
 class NotFoundError(Error, LookupError):
-    """There is no such container, task, process or image."""
+    """The container, task, process or image does not exist."""
 
 
 class AlreadyExistsError(Error):
-    """Something of that name exists already, such as content or a snapshot."""
+    """Something with that name already exists, such as content or a snapshot."""
 
 
 class ConflictError(Error):
-    """The id is in use already, by a container or by an exec of the same task; or another operation came in between."""
+    """The id is already in use by a container or by an exec of the same task, or another operation came in between."""
 
 
 class PermissionDeniedError(Error, PermissionError):
@@ -125,15 +126,15 @@ class ResourceExhaustedError(Error):
 
 
 class FailedPreconditionError(Error):
-    """The object is not in the state that the operation needs, such as a running task that is to be deleted."""
+    """The object is in the wrong state for the operation: a running task cannot be deleted, for example."""
 
 
 class UnavailableError(Error, ConnectionError):
-    """The daemon cannot be reached. The operation may succeed when it is tried again."""
+    """The daemon cannot be reached. Retrying may succeed."""
 
 
 class DeadlineExceededError(Error, TimeoutError):
-    """The ``timeout`` ran out. The daemon may or may not have done what was asked; a process is not killed by it."""
+    """The ``timeout`` ran out. The daemon may or may not have completed the request. The timeout kills no process."""
 
 
 class CanceledError(Error):
@@ -157,16 +158,16 @@ class StdioError(Error):
 
 
 class CriuError(Error):
-    """What CRIU says of a checkpoint or a restore that failed, a line for each error in its log.
+    """CRIU's own account of a failed checkpoint or restore, with a line for each error in its log.
 
-    It is not raised by itself: it is the ``__cause__`` of the error that the call raises, and so in its traceback.
+    It is never raised itself. It is the ``__cause__`` of the error that the call raises, so tracebacks show it.
     """
 
 
 class ForkedError(Error):
-    """pyctd was used before a fork, and this is the child: the Go runtime does not survive fork.
+    """pyctd was used before a fork, and this is the child process. The Go runtime does not survive a fork.
 
-    Make the client after the fork, or start the child with multiprocessing's ``spawn`` or ``forkserver``.
+    Create the client after the fork, or start the child with multiprocessing's ``spawn`` or ``forkserver``.
     """
 
 
@@ -191,7 +192,7 @@ BY_KIND: dict[int, type[Error]] = {
 
 
 def tell(error: Error, call: str, container_id: str | None, process_id: str | None, timeout: float | None) -> None:
-    """Lets an error tell what it is about. For pyctd's own use."""
+    """Adds to an error what it is about. Internal to pyctd."""
     error.call, error.container_id, error.process_id, error.timeout = call, container_id, process_id, timeout
     if sys.version_info >= (3, 11):
         about = [f"container {container_id!r}"] if container_id is not None else []

@@ -21,7 +21,7 @@ __all__ = ["Backend", "Event", "EventInfo", "EventStream", "EventType", "Handler
 class EventType(str, Enum):
     """libcontainerd's ``EventType``; each member equals Go's string.
 
-    ``GAP`` is pyctd's own, for those who ask for it: see ``gaps`` of ``Client.events``.
+    ``GAP`` is pyctd's own, and is sent only on request: see ``gaps`` in ``Client.events``.
     """
 
     UNKNOWN = "unknown"
@@ -48,11 +48,12 @@ class EventInfo(NamedTuple):
 
     Attributes:
         container_id: the container's id.
-        process_id: the exec's id, or the container's for its init process; empty for oom, paused and resumed.
-        pid: the process's id on the host, or 0 where the event has none.
+        process_id: the exec's id, or the container's id for its init process; empty for oom, paused and resumed.
+        pid: the process id on the host, or 0 if the event has none.
         exit_code: the exit code of an exit event.
-        exited_at: when it exited, in UTC, to the microsecond; of a gap, since when events were lost; else None.
-        exited_at_ns: the same in nanoseconds since the epoch, or 0.
+        exited_at: the time of the exit, or for a gap the time since which events were lost; in UTC, to the microsecond.
+            None for other events.
+        exited_at_ns: the same time in nanoseconds since the epoch, or 0.
         error: the text of Go's ``EventInfo.Error``, or None.
     """
 
@@ -75,11 +76,11 @@ class Event(NamedTuple):
 
 @runtime_checkable
 class Backend(Protocol):
-    """libcontainerd's ``Backend``: an object that takes events."""
+    """libcontainerd's ``Backend``: an object that receives events."""
 
     def process_event(self, container_id: str, event: EventType, info: EventInfo) -> object:
-        """Takes one event. The next event of the same container comes once this returns; other containers' come
-        meanwhile, on other threads. What it raises is logged, as libcontainerd logs an error of ProcessEvent."""
+        """Handles one event. The container's next event comes once this returns; events of other containers arrive
+        meanwhile, on other threads. An exception is logged, as libcontainerd logs an error of ProcessEvent."""
 
 
 Handler = Union[Backend, Callable[[str, EventType, EventInfo], object]]  # noqa: UP007 (Python 3.10 cannot "or" a protocol with a generic callable at run time)
@@ -91,7 +92,7 @@ Chosen = Union[_T, Iterable[_T], None]  # noqa: UP007 (as above)
 
 
 class EventFilter(NamedTuple):
-    """Which events a stream takes: those that are in each of the sets. None is every one."""
+    """Selects the events of a stream: those that match every field. None matches everything."""
 
     container_ids: frozenset[str] | None
     process_ids: frozenset[str] | None
@@ -102,7 +103,7 @@ class EventFilter(NamedTuple):
     def of(
         cls, container_id: Chosen[str], process_id: Chosen[str], event: Chosen[EventType | str], gaps: bool
     ) -> EventFilter:
-        """The filter of the arguments of ``Client.events``. Raises InvalidArgumentError."""
+        """Makes a filter from the arguments of ``Client.events``. Raises InvalidArgumentError."""
         kinds = _chosen("event", event)
         try:
             events = None if kinds is None else frozenset(map(EventType, kinds))
@@ -112,7 +113,7 @@ class EventFilter(NamedTuple):
         return cls(_chosen("container_id", container_id), _chosen("process_id", process_id), events, gaps)
 
     def takes(self, event: Event) -> bool:
-        """Whether the event is one of them; a gap is in all of them."""
+        """Whether the filter passes the event. Every filter passes gaps."""
         return event.event is EventType.GAP or (
             (self.events is None or event.event in self.events)
             and (self.container_ids is None or event.container_id in self.container_ids)
@@ -131,13 +132,13 @@ def _chosen(what: str, given: Chosen[str]) -> frozenset[str] | None:
 
 
 def deadline(timeout: float | None) -> float | None:
-    """When a wait of so many seconds ends, on the clock of ``time.monotonic``."""
+    """The time at which a wait of so many seconds ends, on the clock of ``time.monotonic``."""
     seconds = _arguments.seconds(timeout)
     return None if seconds is None else time.monotonic() + seconds
 
 
 class EventStreamCore:
-    """What both faces of a stream share."""
+    """What the blocking and the asyncio ``EventStream`` share."""
 
     def __init__(self, filter: EventFilter, on_close: Callable[[Any], object]) -> None:
         self._filter = filter
@@ -147,7 +148,7 @@ class EventStreamCore:
         self._closed = False
 
     def put(self, event: Event, origin: Origin = Origin.NEWS) -> None:
-        """Adds an event, if the stream takes it. For pyctd's own use."""
+        """Adds an event if it passes the filter. Internal to pyctd."""
         if not (self._filter.takes(event) and origin.wanted_by(self._filter.gaps)):
             return
         with self._changed:
@@ -156,12 +157,12 @@ class EventStreamCore:
                 self._notify()
 
     def _notify(self) -> None:
-        """Wakes whoever waits; called with the lock held."""
+        """Wakes the waiting readers. Called with the lock held."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Ends the stream; events that were not read yet still can be."""
-        if _native.forked():  # whoever held the lock is not in this process
+        """Ends the stream. Events that have already arrived can still be read."""
+        if _native.forked():  # the thread that held the lock does not exist in this process
             return
         with self._changed:
             self._closed = True
@@ -170,20 +171,20 @@ class EventStreamCore:
 
 
 class EventStream(EventStreamCore):
-    """Iterates over a client's events as they come; ends when it or its client is closed.
+    """Iterates over a client's events as they arrive. The iteration ends when the stream or its client is closed.
 
-    It holds what has not been read yet, without bound: close it when it is done with, or use it as a context manager.
+    Unread events are kept without limit: close the stream when you are done, or use it as a context manager.
     """
 
     def _notify(self) -> None:
         self._changed.notify_all()
 
     def get(self, timeout: float | None = None) -> Event:
-        """The next event, waited for at most ``timeout`` seconds.
+        """Returns the next event, after waiting for at most ``timeout`` seconds.
 
         Raises:
-            TimeoutError: none came in time.
-            StopIteration: the stream is closed and all its events were read.
+            TimeoutError: no event arrived in time.
+            StopIteration: the stream is closed and all of its events have been read.
         """
         _native.refuse_forked()
         until = deadline(timeout)

@@ -1,8 +1,9 @@
 """Options of ``new_container``: containerd's ``NewContainerOpts`` as Python values, applied in order.
 
-containerd's options for the spec and the runtime are not among them: libcontainerd sets those from ``spec``, ``shim``
-and ``runtime_options``. Deleting a container leaves its snapshot to containerd's garbage collection, which takes what
-nothing refers to; the label ``containerd.io/gc.root`` on a snapshot keeps it.
+containerd's options for the spec and the runtime are missing because libcontainerd sets those from ``spec``, ``shim``
+and
+``runtime_options``. Deleting a container leaves its snapshot to containerd's garbage collector, which removes anything
+unreferenced; the label ``containerd.io/gc.root`` on a snapshot keeps it.
 """
 
 import binascii
@@ -30,11 +31,11 @@ __all__ = [
 
 
 class Option(NamedTuple):
-    """One option, to be had from this module's functions.
+    """One option. This module's functions make them.
 
     Attributes:
-        name: the name of the function that makes it.
-        value: what goes to Go, as JSON.
+        name: the name of the function that made it.
+        value: what is sent to Go, as JSON.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Option(NamedTuple):
 
 
 class IDMapping(NamedTuple):
-    """A range of ids of a user namespace, as the OCI spec's ``LinuxIDMapping``."""
+    """A range of ids in a user namespace, like the OCI spec's ``LinuxIDMapping``."""
 
     container_id: int
     host_id: int
@@ -50,12 +51,12 @@ class IDMapping(NamedTuple):
 
 
 def oci_mapping(mapping: IDMapping) -> dict[str, int]:
-    """A range as the OCI's JSON has it. For pyctd's own use."""
+    """Returns a range in OCI's JSON form. Internal to pyctd."""
     return {"containerID": mapping.container_id, "hostID": mapping.host_id, "size": mapping.size}
 
 
 def labels(labels: Mapping[str, str]) -> Option:
-    """Sets the container's labels, in place of any that earlier options set (``WithContainerLabels``)."""
+    """Sets the container's labels, replacing any that earlier options set (``WithContainerLabels``)."""
     return Option("labels", dict(labels))
 
 
@@ -65,9 +66,9 @@ def additional_labels(labels: Mapping[str, str]) -> Option:
 
 
 def image(ref: str) -> Option:
-    """Takes an image of containerd's store as the container's base (``WithImage``).
+    """Bases the container on an image in containerd's store (``WithImage``).
 
-    ``new_container`` raises NotFoundError when the store has none of that name.
+    ``new_container`` raises NotFoundError if the store has no image of that name.
     """
     return Option("image", {"image": ref})
 
@@ -80,14 +81,14 @@ def image_name(name: str) -> Option:
 def image_config_labels(ref: str) -> Option:
     """Sets the container's labels to those of the image's config (``WithImageConfigLabels``).
 
-    ``new_container`` raises FailedPreconditionError when one begins with ``containerd.io/``: by such labels containerd
-    starts containers and executes programs as root, which is not for an image to choose.
+    ``new_container`` raises FailedPreconditionError if a label begins with ``containerd.io/``: such labels make
+    containerd start containers and run programs as root, which is not an image's decision.
     """
     return Option("image_config_labels", {"image": ref})
 
 
 def image_stop_signal(ref: str, default: str = "SIGTERM") -> Option:
-    """Labels the container with the image's stop signal, or with default (``WithImageStopSignal``).
+    """Labels the container with the image's stop signal, or with ``default`` (``WithImageStopSignal``).
 
     The label is ``io.containerd.image.config.stop-signal``.
     """
@@ -95,15 +96,15 @@ def image_stop_signal(ref: str, default: str = "SIGTERM") -> Option:
 
 
 def snapshotter(name: str) -> Option:
-    """Chooses the snapshotter, such as ``overlayfs`` or ``native`` (``WithSnapshotter``). It comes before the option
-    that names or makes a snapshot; without it that takes containerd's default."""
+    """Chooses the snapshotter, such as ``overlayfs`` or ``native`` (``WithSnapshotter``); without it, containerd's
+    default is used. It must precede the option that names or makes a snapshot."""
     return Option("snapshotter", name)
 
 
 def snapshot(id: str) -> Option:
-    """Uses an existing snapshot as the root (``WithSnapshot``). The spec's ``root.path`` has to be ``rootfs``.
+    """Uses an existing snapshot as the root (``WithSnapshot``). The spec's ``root.path`` must be ``rootfs``.
 
-    ``new_container`` raises NotFoundError when there is none of that id.
+    ``new_container`` raises NotFoundError if no snapshot has that id.
     """
     return Option("snapshot", id)
 
@@ -118,17 +119,17 @@ def new_snapshot(
 ) -> Option:
     """Makes a writable snapshot of an unpacked image and uses it as the root (``WithNewSnapshot``).
 
-    The spec's ``root.path`` has to be ``rootfs``, relative to the bundle in which containerd mounts the snapshot.
+    The spec's ``root.path`` must be ``rootfs``, relative to the bundle, where containerd mounts the snapshot.
 
     Args:
-        id: the snapshot's id, often the container's.
+        id: the snapshot's id, often the same as the container's.
         ref: the image's name in containerd's store.
         labels: labels for the snapshot.
-        uid_mappings: the user ids of the container's user namespace, to which the files' owners are shifted.
-        gid_mappings: its group ids (with uid_mappings, Go's ``WithUserNSRemapperLabels``).
+        uid_mappings: the user ids of the container's user namespace; the files' owners are shifted to them.
+        gid_mappings: the group ids, likewise (both together are Go's ``WithUserNSRemapperLabels``).
 
-    ``new_container`` raises NotFoundError when there is no such image, or none that is unpacked, and ConflictError when
-    there is a snapshot of that id.
+    ``new_container`` raises NotFoundError if the image does not exist or is not unpacked, and ConflictError if the
+    snapshot id is in use.
     """
     return Option("new_snapshot", _snapshot(id, ref, labels, uid_mappings, gid_mappings))
 
@@ -141,7 +142,7 @@ def new_snapshot_view(
     uid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
     gid_mappings: Iterable[IDMapping | tuple[int, int, int]] = (),
 ) -> Option:
-    """As ``new_snapshot``, but read-only (``WithNewSnapshotView``)."""
+    """Like ``new_snapshot``, but read-only (``WithNewSnapshotView``)."""
     return Option("new_snapshot_view", _snapshot(id, ref, labels, uid_mappings, gid_mappings))
 
 
@@ -156,15 +157,15 @@ def _snapshot(
 
 
 def extension(name: str, value: Mapping[str, Any] | bytes, *, type_url: str | None = None) -> Option:
-    """Stores a value of the caller's own with the container (``WithContainerExtension``).
+    """Stores a value of your own with the container (``WithContainerExtension``).
 
     Args:
         name: the extension's name.
-        value: a mapping, which is stored as JSON, or bytes of any encoding.
-        type_url: the name of the value's type, by which containerd's typeurl decodes it; name unless given.
+        value: a mapping, which is stored as JSON, or bytes in any encoding.
+        type_url: the name of the value's type, by which containerd's typeurl decodes it. The default is ``name``.
 
     Raises:
-        InvalidArgumentError: value is a mapping that has no form in JSON.
+        InvalidArgumentError: value is a mapping that cannot be represented in JSON.
     """
     data = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else to_json("value", value)
     encoded = binascii.b2a_base64(data, newline=False).decode()
@@ -172,5 +173,5 @@ def extension(name: str, value: Mapping[str, Any] | bytes, *, type_url: str | No
 
 
 def sandbox(id: str) -> Option:
-    """Puts the container into a sandbox of containerd's (``WithSandbox``); containerd 1.6 has none and ignores it."""
+    """Puts the container into a containerd sandbox (``WithSandbox``). containerd 1.6 has none and ignores this."""
     return Option("sandbox", id)

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["Process", "ProcessCore", "signal_names", "signal_number"]
 
 LATE = 0.1
-"""Seconds that a wait may be late: what a process wrote before its exit is still on its way when its timeout is 0."""
+"""Seconds by which a wait may exceed its timeout: with a timeout of 0, output from before the exit is still in
+transit."""
 
 
 class ProcessCore:
-    """What both faces of a process share."""
+    """What the blocking and the asyncio ``Process`` share."""
 
     def __init__(self, id: str, container_id: str, made: tuple[_native.Handle, int], io: BuiltInIO) -> None:
         self.id = id
@@ -35,7 +36,7 @@ class ProcessCore:
         self._exit: ExitStatus | None = None
 
     def close(self) -> None:
-        """Releases this object, not the process; garbage collection does so too."""
+        """Releases this object but leaves the process alone. Garbage collection does the same."""
         self._handle.close()
 
     @staticmethod
@@ -53,21 +54,21 @@ class ProcessCore:
 
 
 class Process(ProcessCore):
-    """A process in a container (Go: ``libcontainerd.Process``); an exec, where it is not a ``Task``.
+    """A process in a container (Go: ``libcontainerd.Process``): an exec, unless it is a ``Task``.
 
     Attributes:
-        id: the exec's id; for a task the container's.
+        id: the exec's id; for a task, the container's id.
         container_id: the container's id.
-        pid: its process id on the host.
+        pid: the process id on the host.
     """
 
     def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:
         """Sends a signal (Go: ``Process.Kill``).
 
         Args:
-            signal: its number, a ``signal.Signals``, or docker's name for it, such as ``SIGTERM`` or ``RTMIN+3``.
-                0 sends nothing, and asks whether the process is there.
-            timeout: seconds that it may take.
+            signal: a number, a ``signal.Signals``, or docker's name for it, such as ``SIGTERM`` or ``RTMIN+3``. 0 sends
+                nothing and only checks that the process exists.
+            timeout: the most seconds that the call may take.
 
         Raises:
             NotFoundError: the process has ended.
@@ -80,19 +81,19 @@ class Process(ProcessCore):
         run(operations.process_resize(self._handle, width, height), timeout)
 
     def wait(self, *, timeout: float | None = None) -> ExitStatus:
-        """Waits until the process has exited, restarts of the daemon included (Go: containerd's ``Process.Wait``).
+        """Waits for the process to exit, even across restarts of the daemon (Go: containerd's ``Process.Wait``).
 
-        The output that a built-in stdio callback takes is whole then, unless its receiver or something that the process
-        left behind holds it up: the end of the output is waited for 2 seconds, and not beyond the timeout.
+        A built-in stdio callback then has all of the output. The wait for the end of the output is limited to 2 seconds
+        and to the timeout: a slow receiver, or a child that the process left behind, can hold the output up longer.
 
         Args:
-            timeout: seconds to wait; the process lives on when they run out. 0 asks whether it has exited already.
+            timeout: seconds to wait. The process keeps running when they elapse. 0 asks whether it has already exited.
 
         Raises:
-            DeadlineExceededError: it has not exited in time.
-            NotFoundError: it was deleted before anybody waited for it; or it ended while containerd 1.7 or 2 was away,
-                which then forgets the task and its exit code; or it is an exec whose shim has died.
-            UnknownError: the task's shim has died; its exit event has the code 137.
+            DeadlineExceededError: the process has not exited in time.
+            NotFoundError: the process was deleted before anybody waited for it; or it ended while containerd 1.7 or 2
+                was down, which then forgets the task and its exit code; or it is an exec whose shim has died.
+            UnknownError: the task's shim has died. The exit event has the code 137.
         """
         until = self._until(timeout)
         if self._exit is None:
@@ -101,18 +102,18 @@ class Process(ProcessCore):
         return self._exit
 
     def delete(self, *, timeout: float | None = None) -> ExitStatus:
-        """Deletes what is left of the exited process and returns how it ended (Go: ``Process.Delete``).
+        """Deletes the exited process and returns how it ended (Go: ``Process.Delete``).
 
-        It waits for the end of the process's streams first, as Go does: 2 seconds at most with a built-in callback.
+        As in Go, this first waits for the end of the process's streams: at most 2 seconds with a built-in callback.
 
         Args:
-            timeout: seconds to wait. A deletion is never cut off: it goes on in the background, and the next ``delete``
-                of this object waits for it and returns what came of it.
+            timeout: seconds to wait. A deletion is never cut short: it continues in the background, and the next
+                ``delete`` of this object waits for it and returns its outcome.
 
         Raises:
             DeadlineExceededError: the timeout ran out.
-            FailedPreconditionError: it still runs.
-            NotFoundError: it is deleted already.
+            FailedPreconditionError: the process is still running.
+            NotFoundError: the process is already deleted.
         """
         self._exit = run(operations.process_delete(self._handle), timeout)
         return self._exit
@@ -120,15 +121,14 @@ class Process(ProcessCore):
     def close_stdin(self, *, timeout: float | None = None) -> None:
         """Tells containerd that no more stdin will come (Go: containerd's ``CloseIO`` with ``WithStdinCloser``).
 
-        The process reads the end of its stdin once every writer has closed the FIFO. Closing ``DirectIO.stdin`` does
-        both.
+        The process sees end of file once every writer has closed the FIFO. Closing ``DirectIO.stdin`` does both.
         """
         run(operations.process_close_stdin(self._handle), timeout)
 
     def status(self, *, timeout: float | None = None) -> Status:
-        """The process's state (Go: ``Task.Status``).
+        """Returns the process's state (Go: ``Task.Status``).
 
         Raises:
-            NotFoundError: it is deleted.
+            NotFoundError: the process is deleted.
         """
         return run(operations.process_status(self._handle), timeout)

@@ -1,8 +1,9 @@
 """The built-in stdio callbacks.
 
-A stdio callback is called with a ``DirectIO`` while its process is being created, on a thread of Go's. What it returns
-is the process's IO: containerd's client calls its ``cancel``, ``wait`` and ``close`` at the moments at which it calls
-them on Go's ``cio.IO``. ``None`` runs the process without streams.
+A stdio callback is called with a ``DirectIO`` while its process is being created, on one of Go's threads. It returns
+the
+process's IO: containerd's client calls the IO's ``cancel``, ``wait`` and ``close`` whenever it would call them on Go's
+``cio.IO``. If it returns None, the process runs without streams.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ OnError = Callable[[str, OSError], object]
 
 
 class _Callback(BuiltInCallback):
-    """What the callbacks share that pump on threads."""
+    """What the callbacks that pump on threads share."""
 
     def __init__(self) -> None:
         self._io: PumpedIO | None = None
@@ -72,13 +73,13 @@ class _Callback(BuiltInCallback):
         raise NotImplementedError
 
     def wait(self, *, patient: bool = False) -> bool:
-        """Waits for the ends of stdout and stderr, at most 2 s. To be called after the exit.
+        """Waits at most 2 seconds for the end of stdout and stderr. Call it after the process has exited.
 
         Args:
-            patient: does not count the time that sinks take, such as one that writes to a pipe with a slow reader.
+            patient: do not count the time that sinks take, for example to write to a pipe with a slow reader.
 
         Returns:
-            Whether the ends came.
+            Whether both streams have ended.
         """
         patient = _arguments.flag("patient", patient)
         if self._io is None:
@@ -87,12 +88,12 @@ class _Callback(BuiltInCallback):
 
 
 def null() -> StdioCallback:
-    """Runs the process without streams: its output is thrown away, its stdin is empty."""
+    """Runs the process without streams: its output is discarded and its stdin is empty."""
     return lambda dio: None
 
 
 class Capturing:
-    """What both faces of ``capture`` share: the output that is kept."""
+    """What the blocking and the asyncio ``capture`` share: the captured output."""
 
     def __init__(self, stdin: bytes | None, limit: int | None) -> None:
         self._stdin = _arguments.stdin(stdin)
@@ -101,16 +102,16 @@ class Capturing:
         self.with_stdin: bool = stdin is not None
         self.truncated: bool = False
         self._limit = limit
-        self._kept = (io.BytesIO(), io.BytesIO())  # which give what they hold without a copy
+        self._kept = (io.BytesIO(), io.BytesIO())  # getvalue() does not copy
 
     @property
     def stdout(self) -> bytes:
-        """What the process wrote to stdout so far; with a terminal, to both."""
+        """The output on stdout so far; with a terminal, both streams."""
         return self._kept[0].getvalue()
 
     @property
     def stderr(self) -> bytes:
-        """What it wrote to stderr so far."""
+        """The output on stderr so far."""
         return self._kept[1].getvalue()
 
     def _keep(self, which: int, data: bytes) -> None:
@@ -122,17 +123,18 @@ class Capturing:
 
 
 class capture(Capturing, _Callback):
-    """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
+    """Captures the process's output. ``stdout`` and ``stderr`` are complete once ``wait()`` or ``delete()`` has
+    returned.
 
     Args:
-        stdin: what to write to the process's stdin, which is then closed. With a terminal it stays open, and Ctrl-D is
-            typed at the end. None: no stdin.
-        limit: how many bytes to keep of each stream, at most; the rest is read and thrown away. None: all.
+        stdin: bytes to write to the process's stdin, which is then closed. A terminal stays open and gets a Ctrl-D at
+            the end. None: no stdin.
+        limit: the most bytes to keep of each stream; the rest is read and discarded. None: no limit.
 
     Attributes:
-        stdout: what the process wrote to stdout so far; with a terminal, to both.
-        stderr: what it wrote to stderr so far.
-        truncated: whether the limit was reached.
+        stdout: the output on stdout so far; with a terminal, both streams.
+        stderr: the output on stderr so far.
+        truncated: whether the limit was exceeded.
     """
 
     def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
@@ -145,14 +147,14 @@ class capture(Capturing, _Callback):
 
 
 class sinks(_Callback):
-    """Passes the output to sinks as it comes: functions that take bytes, each on its stream's own thread.
+    """Passes the output to sinks as it arrives: functions that take bytes, each called on its stream's own thread.
 
-    A sink that raises is logged, and called again with the next bytes.
+    An exception from a sink is logged, and the sink is called again with the next bytes.
 
     Args:
-        stdout: takes what the process writes to stdout; with a terminal, to both. None: thrown away.
-        stderr: takes what it writes to stderr. None: thrown away.
-        stdin: what the process reads: bytes, or as ``files`` has it. None: no stdin.
+        stdout: receives stdout; with a terminal, both streams. None: discarded.
+        stderr: receives stderr. None: discarded.
+        stdin: what the process reads: bytes, or anything that ``files`` accepts. None: no stdin.
     """
 
     def __init__(
@@ -173,18 +175,19 @@ class sinks(_Callback):
 
 
 class lines(_Callback):
-    """Calls a function with each line of the output as it comes, without its newline, on the stream's own thread.
+    """Calls a function with each line of the output as it arrives, without its newline, on the stream's own thread.
 
-    A terminal puts a carriage return before each newline, which is left out, too.
+    The carriage return that a terminal puts before each newline is removed too.
 
     Args:
-        on_stdout: takes stdout's lines; with a terminal, both streams'. None: thrown away.
-        on_stderr: takes stderr's. None: thrown away. By default ``on_stdout`` takes them too, one line at a time.
-        encoding: how to decode them; bytes that do not fit become U+FFFD.
-        limit: how many bytes of a line to keep, at most; the rest of the line is thrown away. None: all.
+        on_stdout: receives the lines of stdout; with a terminal, of both streams. None: discarded.
+        on_stderr: receives the lines of stderr. None: discarded. The default is ``on_stdout``, which is then called
+            with one line at a time.
+        encoding: how to decode the lines; undecodable bytes become U+FFFD.
+        limit: the most bytes to keep of a line; the rest of the line is discarded. None: no limit.
 
     Attributes:
-        truncated: whether a line was longer than the limit. The first one is logged, too.
+        truncated: whether a line was longer than the limit. The first such line is also logged.
     """
 
     def __init__(
@@ -242,11 +245,11 @@ class files(_Callback):
     """Connects the streams to files: paths, which are opened and closed, or binary files with a descriptor.
 
     Args:
-        stdin: what the process reads, to its end, as ``capture`` has it. None: no stdin.
-        stdout: where its stdout goes, from the file's start. None: thrown away.
-        stderr: where its stderr goes; the same path as stdout's puts both into one file. None: thrown away.
-        on_error: called with the name of a stream and the first error of writing it; what comes after that is thrown
-            away. None: each error is logged, and the next bytes are tried again.
+        stdin: the file that the process reads to its end; as in ``capture``, stdin is then closed. None: no stdin.
+        stdout: the file for stdout; an existing one at a path is overwritten. None: discarded.
+        stderr: the file for stderr. The same path as for stdout puts both into one file. None: discarded.
+        on_error: called with a stream's name and its first write error; the rest of the stream is discarded. None: each
+            error is logged, and the next bytes are tried again.
     """
 
     def __init__(
@@ -287,7 +290,7 @@ def _file_sink(name: str, fd: int, on_error: OnError | None) -> FileSink:
 
 
 def _source(target: Target | None, opened: contextlib.ExitStack) -> int | None:
-    """The descriptor that a process's stdin is read from."""
+    """The descriptor to read the process's stdin from."""
     found = _resolved("stdin", target)
     return _opened(found, os.O_RDONLY, opened) if isinstance(found, str) else found
 
@@ -299,7 +302,7 @@ def _opened(path: str, flags: int, opened: contextlib.ExitStack) -> int:
 
 
 def _resolved(name: str, target: Target | None) -> str | int | None:
-    """The absolute path, or the descriptor, that a stream is connected to."""
+    """The absolute path or the descriptor that a stream is connected to."""
     if target is None:
         return None
     if isinstance(target, (str, bytes, os.PathLike)):
@@ -314,7 +317,7 @@ class inherit(_Callback):
 
     Args:
         stdin: whether the process reads this process's stdin.
-        on_error: as ``files`` has it. BrokenPipeError says that nobody reads the stream any more.
+        on_error: as in ``files``. BrokenPipeError means that nobody reads the stream any more.
     """
 
     def __init__(self, *, stdin: bool = False, on_error: OnError | None = None) -> None:
@@ -331,25 +334,26 @@ class inherit(_Callback):
 
 
 class terminal(_Callback):
-    """Lends a person's terminal to a process that has one of its own (``terminal`` in its spec).
+    """Connects the user's terminal to a process that has its own (``terminal`` in its spec).
 
-    What is typed goes to the process as it is, Ctrl-C too: the terminal is in raw mode from just before the process
-    starts until it has ended, or this program has, whatever ends it. The process's terminal has the size of the
-    person's, then and whenever that changes; at once where the call was made on the main thread, which may listen for
-    SIGWINCH, else within half a second.
+    Keys, including Ctrl-C, go straight to the process. The terminal is in raw mode from just before the process starts
+    until the process or this program ends, for whatever reason. The process's terminal takes the size of the user's and
+    follows its changes: at once if the call was made on the main thread, which can handle SIGWINCH, otherwise within
+    half a second.
 
     Args:
-        stdin: whether what is typed goes to the process; if not, the terminal stays as it is.
-        input: the terminal that is typed on: a descriptor, or a file that has one.
-        output: the terminal that is written on, likewise.
-        on_error: as ``files`` has it.
-        detach_keys: keys that detach the terminal from the process, which runs on, such as docker's ``ctrl-p,ctrl-q``.
-            The terminal is given back, nothing more is read or written, and ``attach_task`` can attach again. None:
-            every key goes to the process.
-        on_detach: called on another thread when that is done, once the process runs. ``wait()`` of the process goes on.
+        stdin: whether input goes to the process; if not, the terminal's mode is left alone.
+        input: the terminal to read from: a descriptor, or a file that has one.
+        output: the terminal to write to, likewise.
+        on_error: as in ``files``.
+        detach_keys: keys that detach the terminal and leave the process running, such as docker's ``ctrl-p,ctrl-q``.
+            The terminal is restored, nothing more is read or written, and ``attach_task`` can attach again. None: every
+            key goes to the process.
+        on_detach: called on another thread after detaching, once the process runs. The process's ``wait()`` continues.
 
     Raises:
-        InvalidArgumentError: input (where stdin is wanted) or output is no terminal, or detach_keys names no key.
+        InvalidArgumentError: output, or input if stdin is set, is not a terminal; or detach_keys is not a valid list of
+            keys.
     """
 
     def __init__(
@@ -380,7 +384,7 @@ class terminal(_Callback):
         return [*readers(dio, out, discard), *writers(dio, self._input, self._keys)]
 
     def _make(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> PumpedIO:
-        from ._streams.terminal import TerminalIO  # here, for what it imports is for people at terminals only
+        from ._streams.terminal import TerminalIO  # deferred: only terminals need its imports
 
         return TerminalIO(dio, pumps, opened, self._input, self._output, self._on_detach)
 

@@ -24,12 +24,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def to_datetime(sec: int, nsec: int) -> datetime | None:
-    """Go's time as a datetime in UTC, cut to microseconds; None for Go's zero time."""
+    """Converts Go's time to a datetime in UTC, truncated to microseconds; None for Go's zero time."""
     return _EPOCH + timedelta(0, sec, nsec // 1000) if sec or nsec else None
 
 
 class Version(NamedTuple):
-    """containerd's version, as ``containerd.Version``."""
+    """containerd's version (Go: ``containerd.Version``)."""
 
     version: str
     revision: str
@@ -39,9 +39,9 @@ class EngineProgram(NamedTuple):
     """A program that an engine runs.
 
     Attributes:
-        version: its version; empty if it does not tell.
-        path: the program.
-        source: where it comes from: ``path`` (the argument of ``Engine``), ``PYCTD_ENGINE_PATH``, ``pyctd-engine`` or
+        version: its version; empty if it does not report one.
+        path: the program's path.
+        source: where it was found: ``path`` (the argument of ``Engine``), ``PYCTD_ENGINE_PATH``, ``pyctd-engine`` or
             ``PATH``.
     """
 
@@ -55,32 +55,32 @@ class Extension(NamedTuple):
 
     Attributes:
         type_url: the name of its type.
-        value: the value itself, encoded: as JSON where ``options.extension`` was given a mapping.
+        value: the encoded value; JSON if ``options.extension`` was given a mapping.
     """
 
     type_url: str
     value: bytes
 
     def __repr__(self) -> str:
-        """Without the value, which may be secret."""
+        """Omits the value, which may be secret."""
         return f"Extension(type_url={self.type_url!r}, value=<{len(self.value)} bytes>)"
 
 
 class ContainerInfo(NamedTuple):
-    """What containerd stores of a container, as its ``containers.Container``.
+    """containerd's record of a container (Go: ``containers.Container``).
 
     Attributes:
-        id: its id.
-        labels: its labels; dockerd's and containerd's own are among them.
+        id: the container's id.
+        labels: the container's labels, including dockerd's and containerd's own.
         image: the name of the image that it was made from, or empty.
         runtime: the shim's name, such as ``io.containerd.runc.v2``.
-        snapshotter: who keeps its root file system, or empty.
-        snapshot_key: under which key, or empty.
+        snapshotter: the snapshotter that keeps its root file system, or empty.
+        snapshot_key: the snapshot's key there, or empty.
         sandbox_id: the sandbox that it belongs to, or empty.
-        created_at: when it was made, in UTC; None when containerd does not say.
-        updated_at: when its record was last changed, in UTC; likewise.
-        spec: its OCI runtime spec; None where what is stored is no JSON.
-        extensions: what clients store with it, by name.
+        created_at: when it was created, in UTC; None if containerd does not say.
+        updated_at: when its record was last changed, in UTC; None if containerd does not say.
+        spec: its OCI runtime spec; None if the stored spec is not JSON.
+        extensions: the values that clients store with it, by name.
     """
 
     id: str
@@ -96,25 +96,25 @@ class ContainerInfo(NamedTuple):
     extensions: Mapping[str, Extension]
 
     def __repr__(self) -> str:
-        """Without the spec, whose environment may be secret: what is printed is soon in a log."""
+        """Omits the spec, whose environment may be secret: printed text ends up in logs."""
         shown = self._asdict() | ({} if self.spec is None else {"spec": ...})
         fields = (f"{name}={'...' if value is ... else repr(value)}" for name, value in shown.items())
         return f"ContainerInfo({', '.join(fields)})"
 
 
 class ExitStatus(NamedTuple):
-    """How a process ended, as ``containerd.ExitStatus``.
+    """How a process ended (Go: ``containerd.ExitStatus``).
 
     Attributes:
-        exit_code: 0–255; 128 plus the signal's number for a process that a signal ended.
-        exited_at: when, in UTC, to the microsecond; None when containerd does not say.
+        exit_code: 0–255; 128 plus the signal's number if a signal ended the process.
+        exited_at: the time of the exit in UTC, to the microsecond; None if containerd does not say.
         error: the text of ``ExitStatus.Error()``, or None.
-        exited_at_ns: when, in nanoseconds since the epoch; 0 when containerd does not say.
-        oom_killed: of a task, whether the kernel killed a process in it because memory ran out, as docker's
-            ``OOMKilled``: the init process or another one, at any time since the start. It is True once the ``oom``
-            event has come, and else what the cgroup counts when the task has ended. None where neither is known: of an
-            exec, since the kernel counts for the whole container; of a task that was deleted before it was asked; and
-            with a shim whose metrics do not say.
+        exited_at_ns: the time of the exit in nanoseconds since the epoch; 0 if containerd does not say.
+        oom_killed: for a task, whether the kernel has killed any of its processes since the start because memory ran
+            out, like docker's ``OOMKilled``. It is True once the ``oom`` event has come; otherwise it is what the
+            cgroup has counted when the task has ended. None if neither is known: for an exec, because the kernel counts
+            for the whole container; for a task that was deleted before it was asked; and with a shim whose metrics do
+            not say.
     """
 
     exit_code: int
@@ -125,16 +125,16 @@ class ExitStatus(NamedTuple):
 
 
 ProcessStatus = Literal["unknown", "created", "running", "paused", "pausing", "stopped"]
-"""What a process does, as ``containerd.ProcessStatus``: plain strings, which type checkers know."""
+"""The state of a process (Go: ``containerd.ProcessStatus``), as plain strings that type checkers know."""
 
 
 class Status(NamedTuple):
-    """A task's or exec's state, as ``containerd.Status``.
+    """A task's or exec's state (Go: ``containerd.Status``).
 
     Attributes:
         status: ``created``, ``running``, ``paused``, ``pausing``, ``stopped`` or ``unknown``: a ``ProcessStatus``.
         exit_status: the exit code, once stopped.
-        exit_time: when it stopped, in UTC; None before.
+        exit_time: when it stopped, in UTC; None until then.
     """
 
     status: ProcessStatus
@@ -143,13 +143,13 @@ class Status(NamedTuple):
 
 
 class ProcessInfo(NamedTuple):
-    """A process inside a task, as ``containerd.ProcessInfo``.
+    """A process inside a task (Go: ``containerd.ProcessInfo``).
 
     Attributes:
-        pid: its process id on the host.
-        info: what the shim tells of it, as ``{"type_url": str, "value": base64}``. runc's shim tells the exec that has
-            started a process, and nothing of any other.
-        exec_id: the id of that exec, for ``Task.load_process``; None for other processes.
+        pid: the process id on the host.
+        info: what the shim reports about it, as ``{"type_url": str, "value": base64}``. runc's shim names the exec that
+            started the process, and reports nothing about other processes.
+        exec_id: the id of the exec that started it, for ``Task.load_process``; None for other processes.
     """
 
     pid: int
@@ -158,11 +158,11 @@ class ProcessInfo(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """A task's metrics, as libcontainerd's ``Stats``.
+    """A task's metrics (Go: libcontainerd's ``Stats``).
 
     Attributes:
-        read: when they were read, in UTC; None when containerd does not say.
-        metrics: what was read: a ``pyctd.metrics.CgroupV1Metrics`` or a ``pyctd.metrics.CgroupV2Metrics``.
+        read: when they were read, in UTC; None if containerd does not say.
+        metrics: a ``pyctd.metrics.CgroupV1Metrics`` or a ``pyctd.metrics.CgroupV2Metrics``.
     """
 
     read: datetime | None
