@@ -5,10 +5,12 @@
         task = await container.start(attach_stdio=(out := pyctd.aio.stdio.capture()))
         status = await task.wait()
 
-Operations run in Go, and their outcomes come by one descriptor on the event loop: no operation takes a thread.
+Operations run in Go, and their outcomes reach the event loop through a single descriptor, so no operation needs a
+thread.
 Cancelling an awaiting task cancels the Go context of its call; ``timeout=`` sets that context's deadline, and
-``asyncio.timeout`` cancels. ``stdio`` has the event loop's own callbacks, and those of ``pyctd.stdio`` serve, too. What
-is no call (specs, options, errors, values) is ``pyctd``'s.
+``asyncio.timeout`` cancels it. ``stdio`` has callbacks for the event loop; those of ``pyctd.stdio`` work too.
+Everything
+that is not a call (specs, options, errors, values) comes from ``pyctd``.
 """
 
 from . import stdio

@@ -1,9 +1,9 @@
-"""Operations on an event loop: one completion queue for each loop, and its descriptor among the loop's readers.
+"""Operations on an event loop: each loop has one completion queue, whose descriptor is among the loop's readers.
 
-``run`` and ``in_thread`` are all that ``Client``, ``Container``, ``Task``, ``Process`` and ``Engine`` know of asyncio,
-but for handlers that are coroutine functions. Another library's loop takes its place with the same two: trio, say,
-awaits ``lowlevel.wait_readable`` on the queue's descriptor in one system task and parks each operation's own, which a
-cancellation shields for CLEAN_UP seconds. Only ``stdio`` and ``events`` are asyncio's for good.
+``Client``, ``Container``, ``Task``, ``Process`` and ``Engine`` depend on asyncio only through ``run`` and
+``in_thread``, apart from handlers that are coroutine functions. Another library's loop would need the same two: trio,
+for example, would await ``lowlevel.wait_readable`` on the queue's descriptor in one system task and park the task of
+each operation, shielded from cancellation for CLEAN_UP seconds. Only ``stdio`` and ``events`` are tied to asyncio.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["Listener", "at_loop_end", "in_thread", "run"]
 T = TypeVar("T")
 
 BATCH = 256
-"""Completions that are drained at once, at most."""
+"""The most completions to drain at once."""
 
 CLEAN_UP = 1.0
-"""Seconds that a cancelled call waits for Go's clean-up, at most."""
+"""The most seconds that a cancelled call waits for Go's clean-up."""
 
 
 class Listener(Protocol):
-    """What hears that a loop is closed."""
+    """Is notified when a loop is closed."""
 
     def loop_ended(self) -> None:
         """The loop has been closed."""
@@ -39,11 +39,11 @@ class Listener(Protocol):
 class LoopQueue:
     """The operations of one event loop that are in flight.
 
-    When the loop is closed they are cancelled, as nobody is left to await them.
+    Closing the loop cancels them, because nobody is left to await them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The loop keeps this object, and not the other way round.
+        # The loop keeps this object alive, not the other way round.
         self._loop = weakref.ref(loop)
         self._queue = _native.Queue(BATCH)
         self._pending: dict[int, asyncio.Future[_native.Completion]] = {}
@@ -51,31 +51,31 @@ class LoopQueue:
         self._end_with(loop)
 
     def _end_with(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Makes the loop's ``close`` call ``end``: asyncio has no hook for that."""
+        """Makes the loop's ``close`` call ``end``, because asyncio has no hook for that."""
         close = loop.close
 
         def close_and_end() -> None:
             close()
-            vars(loop).pop("close", None)  # the loop and this function would keep each other
+            vars(loop).pop("close", None)  # break the cycle between the loop and this function
             if not sys.is_finalizing():
                 self.end()
 
         loop.close = close_and_end  # type: ignore[method-assign]
 
     def end(self) -> None:
-        """The loop is closed."""
+        """Handles the closing of the loop."""
         self._queue.close()
-        self._pending.clear()  # each refers to the loop, which could then never be collected
+        self._pending.clear()  # each future refers to the loop, which could never be collected
         for listener in tuple(self.listeners):
             listener.loop_ended()
 
     @property
     def open(self) -> bool:
-        """Whether its operations can still be heard of."""
+        """Whether completions can still arrive."""
         return self._queue.open and _native.usable()
 
     def start(self, call: Call[T], future: asyncio.Future[_native.Completion]) -> None:
-        """Starts a call; the future gets its completion."""
+        """Starts a call, whose completion goes to the future."""
         call.start(self._queue)
         self._expect(call, future)
 
@@ -85,9 +85,9 @@ class LoopQueue:
         self._pending[call.number] = future
 
     def cancel(self, call: Call[T], future: asyncio.Future[_native.Completion]) -> None:
-        """Cancels a call; the future still gets its completion."""
+        """Cancels a call, whose completion still goes to the future."""
         if call.number not in self._pending and not future.done():
-            self._expect(call, future)  # an interrupt came before
+            self._expect(call, future)  # an interrupt came before start() did this
         call.cancel()
 
     def _drain(self) -> None:
@@ -102,7 +102,7 @@ class LoopQueue:
                 if self._pending.pop(done.op, None) is None:
                     done.give_back()
             self._queue.clear()
-        except BaseException:  # an interrupt: the rest is still awaited, and nothing else may wake the loop for it
+        except BaseException:  # an interrupt: nothing else may wake the loop for the remaining completions
             if loop is not None and self.open:
                 loop.call_soon(self._drain)
             raise
@@ -122,20 +122,20 @@ def _queue() -> LoopQueue:
 
 
 async def run(operation: Operation[T], timeout: float | None) -> T:
-    """Awaits an operation and returns what it came to.
+    """Awaits an operation and returns its outcome.
 
-    When the awaiting task is cancelled, so is the operation's context, and the cancellation goes on once Go has ended
-    it with its clean-up: within milliseconds for most, and after CLEAN_UP seconds at most. What came of the operation
-    is the cancellation's ``__context__``, an ``Error``; it is logged where the cancellation did not wait for it, as it
-    does not when there is a second one, and as an interrupt does not.
+    Cancelling the awaiting task cancels the operation's context. The cancellation continues once Go has finished with
+    its clean-up: usually within milliseconds, and after CLEAN_UP seconds at most. The operation's outcome, an
+    ``Error``, becomes the cancellation's ``__context__``. It is logged instead if the cancellation did not wait for it:
+    after a second cancellation, or an interrupt.
 
     Raises:
-        Error: what went wrong, as the class of its kind with Go's text.
+        Error: the error, in the class of its kind and with Go's text.
     """
     try:
         return await _run(Call(operation, timeout))
     except SystemExit:
-        while _native.cut_off():  # a loop would tell of the SystemExit: it is to end silently, with its thread
+        while _native.cut_off():  # a loop would report the SystemExit; it must end silently, with its thread
             await asyncio.get_running_loop().create_future()
         raise
 
@@ -146,7 +146,7 @@ async def _run(call: Call[T]) -> T:
     future: asyncio.Future[_native.Completion] = asyncio.get_running_loop().create_future()
     try:
         queue.start(call, future)
-        # Shielded: a cancelled future could not tell what its operation has made.
+        # Shielded, because a cancelled future could not return what its operation has created.
         call.finish(await asyncio.shield(future))
     except BaseException as interrupt:
         if call.started and queue.open:
@@ -165,7 +165,7 @@ async def _run(call: Call[T]) -> T:
 
 
 def at_loop_end(listener: Listener) -> None:
-    """Has somebody told when the running loop is closed; a listener that is gone by then is not."""
+    """Registers a listener, by a weak reference, to be notified when the running loop is closed."""
     _native.load()
     _queue().listeners.add(listener)
 
@@ -173,10 +173,10 @@ def at_loop_end(listener: Listener) -> None:
 async def in_thread(
     work: Callable[[], T], undo: Callable[[T], object] | None = None, at_end: Callable[[], object] = lambda: None
 ) -> T:
-    """Runs what blocks on a thread.
+    """Runs a blocking function on a thread.
 
-    A cancellation leaves it to come to its end, and whatever it has made to ``undo``, on the same thread. When all of
-    that is over, ``at_end`` is called on the loop.
+    After a cancellation the function runs to its end, and a thread passes its result to ``undo``. When all of this is
+    over, ``at_end`` is called on the loop.
     """
     lock = threading.Lock()
     made: list[T] = []

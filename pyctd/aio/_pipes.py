@@ -1,7 +1,7 @@
 """The ends of a process's pipes on an event loop.
 
-Each lives as one asyncio task, ``live``: it awaits the FIFO's descriptor, gives it to the loop, and tells Go when it is
-done with it. No end takes a thread.
+Each is served by one asyncio task, ``live``: it awaits the FIFO's descriptor, registers it with the loop, and tells Go
+when it is done. No end needs a thread.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from ._loop import run
 __all__ = ["Input", "Output"]
 
 LEFTOVERS = 4 << 20
-"""Bytes of an ended process's output that are read though nobody takes them: its pipes hold less. Beyond that something
-writes on that the process has left behind."""
+"""Bytes of an ended process's output that are read even if the reader is full. Its pipes hold less: more than this
+comes
+from something that the process left behind."""
 
 CHUNK = 1 << 16
-"""Bytes that are read at once: as many as a pipe holds."""
+"""The most bytes to read at once: a pipe's capacity."""
 
 EARLY = 1 << 16
-"""Bytes that may be written to a stdin whose process has not opened it yet, before the writer is to wait."""
+"""Bytes that may be written to a stdin before its process has opened it; beyond that, the writer must wait."""
 
 
 class Pipe(io.FileIO):
-    """A FIFO's end, for a loop to close.
+    """A FIFO's end that a loop closes.
 
-    uvloop's closes the descriptor before it closes the file (https://github.com/MagicStack/uvloop/issues/763).
-    Between the two another thread may have got the number for something of its own, which must not be closed.
+    uvloop closes the descriptor before it closes the file (https://github.com/MagicStack/uvloop/issues/763).
+    In between, another thread may have reused the number for a descriptor of its own, which must stay open.
     """
 
     def __init__(self, descriptor: int, mode: str) -> None:
@@ -44,7 +45,7 @@ class Pipe(io.FileIO):
         self._identity = _identity(descriptor)
 
     def close(self) -> None:
-        """Closes the descriptor, if it is still this FIFO's."""
+        """Closes the descriptor if it still belongs to this FIFO."""
         if self.closed:
             return
         descriptor = self.fileno()
@@ -60,12 +61,12 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 class Output:
-    """The end of stdout or stderr: the loop waits for it, and this reads what is there.
+    """The end of stdout or stderr, read when the loop finds it readable.
 
     Args:
-        loop: the loop that it lives on.
-        take: is given the bytes.
-        at_end: is told the end, with the error that it came by, or None.
+        loop: the event loop.
+        take: receives the bytes.
+        at_end: called at the end, with the error that caused it, or None.
     """
 
     def __init__(
@@ -85,10 +86,10 @@ class Output:
         self._flooded = False
 
     async def live(self, calls: StreamCalls) -> None:
-        """From the opening of the FIFO to its end."""
+        """Serves the FIFO from its opening to its end."""
         failed: Exception | None = None
         try:
-            # Go's own description of the FIFO: one that is opened now would not hear of a writer that is gone already.
+            # Go's own file description: a FIFO that is opened now would not notice a writer that has already gone.
             self._fd = await run(calls.opening, None)
             os.set_blocking(self._fd, False)
             self._adjust()
@@ -106,37 +107,37 @@ class Output:
             await run(calls.closing, None)
 
     def end(self, failed: Exception | None = None) -> None:
-        """No more will come."""
+        """Signals the end of the output."""
         self._at_end(failed)
 
     def stop(self) -> None:
-        """Ends it once it has what is in the pipe."""
+        """Reads what is left in the pipe, then ends."""
         self._stopped = True
         if self._fd >= 0 and not self._ended.done():
             drain(self._fd, self._move)
             self._finish()
 
     def flood(self) -> None:
-        """The process has ended: what it has left comes, however full its reader is."""
+        """Reads the output that an ended process has left, even if the reader is full."""
         if not self._flooded:
             self._flooded = True
             self._spare = LEFTOVERS
             self._adjust()
 
-    # These two are what an asyncio.StreamReader asks of its transport.
+    # An asyncio.StreamReader calls these two on its transport.
 
     def pause_reading(self) -> None:
-        """asyncio's: the reader has enough for now."""
+        """asyncio: the reader is full."""
         self._full = True
         self._adjust()
 
     def resume_reading(self) -> None:
-        """asyncio's: the reader wants more."""
+        """asyncio: the reader has room again."""
         self._full = False
         self._adjust()
 
     def _adjust(self) -> None:
-        """Has the loop wait for bytes, unless the reader is full."""
+        """Makes the loop wait for bytes, unless the reader is full."""
         if self._fd < 0 or self._ended.done():
             return
         if self._full and self._spare <= 0:
@@ -178,7 +179,7 @@ class Output:
 
 
 class _Writing(asyncio.StreamReaderProtocol):
-    """What a StreamWriter needs beside its transport."""
+    """The protocol that a StreamWriter needs besides its transport."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
@@ -225,7 +226,7 @@ class Input(asyncio.WriteTransport):
         self.writer: asyncio.StreamWriter = asyncio.StreamWriter(self, self._protocol, None, loop)
 
     async def live(self, calls: StreamCalls, terminal: bool) -> None:
-        """From the opening of the FIFO to its end. Tells containerd of the end, unless a terminal reads the FIFO."""
+        """Serves the FIFO from its opening to its end, and then closes containerd's end unless a terminal reads it."""
         self._terminal = terminal
         pipe: Pipe | None = None
         try:
@@ -268,7 +269,7 @@ class Input(asyncio.WriteTransport):
         transport.close()
 
     def end(self) -> None:
-        """The process will never read from it."""
+        """Ends a stdin that the process will never read."""
         self._closing = True
         self._early.clear()
         self._protocol.connection_lost(BrokenPipeError("the process has no stdin, or has ended before it opened it"))
@@ -276,7 +277,7 @@ class Input(asyncio.WriteTransport):
     # What a StreamWriter calls.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """asyncio's: writes when it can."""
+        """asyncio: writes as soon as possible."""
         self._last = bytes(data[-1:]) or self._last
         if self._transport is not None:
             self._transport.write(data)
@@ -286,42 +287,42 @@ class Input(asyncio.WriteTransport):
                 self._protocol.pause_writing()
 
     def close(self) -> None:
-        """asyncio's: closes when all is written."""
+        """asyncio: closes once everything is written."""
         self._closing = True
         if self._transport is not None:
             self._close(self._transport)
 
     def write_eof(self) -> None:
-        """asyncio's: as close."""
+        """asyncio: same as ``close``."""
         self.close()
 
     def can_write_eof(self) -> bool:
-        """asyncio's: it can."""
+        """asyncio: always true."""
         return True
 
     def abort(self) -> None:
-        """asyncio's: closes at once."""
+        """asyncio: closes at once."""
         self._closing = self._aborted = True
         self._early.clear()
         pipe = self._transport
-        # asyncio's own falls over its feet when it is aborted once there is nothing left to do but to close.
+        # asyncio's transport fails if it is aborted while closing with an empty buffer.
         if pipe is not None and not (pipe.is_closing() and pipe.get_write_buffer_size() == 0):
             pipe.abort()
 
     def is_closing(self) -> bool:
-        """asyncio's: whether it is closed, or will be."""
+        """asyncio: whether it is closed or closing."""
         return self._closing if self._transport is None else self._transport.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        """asyncio's: bytes that are not written yet."""
+        """asyncio: the number of bytes not yet written."""
         return len(self._early) if self._transport is None else self._transport.get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """asyncio's: when the writer is to pause."""
+        """asyncio: sets when the writer pauses."""
         self._limits = (high, low)
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high, low)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """asyncio's: what the pipe knows."""
+        """asyncio: returns what the transport knows."""
         return default if self._transport is None else self._transport.get_extra_info(name, default)

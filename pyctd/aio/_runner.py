@@ -18,10 +18,10 @@ __all__ = ["LoopRunner"]
 
 
 class LoopRunner(Runner):
-    """Runs a client's handler, and awaits on the loop what it returns.
+    """Runs a client's handler, and awaits its result on the loop.
 
     Attributes:
-        loop: the event loop, once the client connects.
+        loop: the event loop; None until the client connects.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -35,7 +35,7 @@ class LoopRunner(Runner):
         return self.client is not None and self.client.closed
 
     def handle(self, event: Event, token: int) -> bool:
-        """Runs the handler, or has the loop run it. Whether the event is handled by that."""
+        """Runs the handler, or schedules it on the loop. Returns whether the event has been handled."""
         if not self.is_coroutine_function:
             return super().handle(event, token)
         assert self.loop is not None
@@ -43,7 +43,7 @@ class LoopRunner(Runner):
         with self._lock:
             self._arrived.append((event, token))
             if len(self._arrived) > 1 and not self.loop.is_closed():
-                return False  # the loop is woken for the first: waking it costs more than a handler
+                return False  # the first one wakes the loop, which costs more than a handler
         self._wake(self._run_arrived, self._context.copy())
         return False
 
@@ -76,7 +76,7 @@ class LoopRunner(Runner):
             self._begin(token, lambda: result)
 
     def _begin(self, token: int, begin: Callable[[], Awaitable[object]]) -> None:
-        if self._is_closed:  # the loop may be at its end, where a new task would never run
+        if self._is_closed:  # the loop may be ending, and a new task would never run
             discard(self._running.pop(token))
             self._settle(token, None)
             return
@@ -94,11 +94,11 @@ class LoopRunner(Runner):
         if token in self._running:
             del self._running[token]
             error = asyncio.CancelledError() if done.cancelled() else done.exception()
-            # The end of a loop cancels what runs there: with the client closed the handler has not failed.
+            # The end of a loop cancels its tasks. If the client is closed, that is no failure of the handler.
             self._settle(token, None if self._is_closed and done.cancelled() else error)
 
     def loop_ended(self) -> None:
-        """The loop is closed: drops the handlers that wait or run there, so that the next events come."""
+        """Drops the handlers that wait or run on a closed loop, so that the next events come."""
         assert self.loop is not None
         self._arrived.clear()
         error = None if self._is_closed else RuntimeError("the event loop of the handler is closed")
@@ -109,7 +109,7 @@ class LoopRunner(Runner):
 
 
 def _never_begun(task: asyncio.Task[object]) -> Awaitable[object] | None:
-    """The coroutine of a task that the loop made and never ran, because it was closed in that moment."""
+    """The coroutine of a task that never ran, because the loop was closed right after creating it."""
     coroutine = task.get_coro()
     if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         return coroutine

@@ -22,23 +22,23 @@ from .events import EventStream
 __all__ = ["Client"]
 
 AsyncHandler = Union[Handler, Callable[[str, EventType, EventInfo], Awaitable[object]]]  # noqa: UP007 (as Handler)
-"""As ``Handler``, or a coroutine function, or a backend whose ``process_event`` is one, or what else returns an
-awaitable."""
+"""A ``Handler`` that may also be a coroutine function, a backend whose ``process_event`` is one, or anything else that
+returns an awaitable."""
 
 
 class Client(ClientCore):
-    """A libcontainerd client, as ``pyctd.Client``: connected by ``await Client(…)`` or ``async with Client(…)``.
+    """A libcontainerd client, like ``pyctd.Client``. Connect it with ``await Client(…)`` or ``async with Client(…)``.
 
     Args:
         address: the absolute path of containerd's socket.
         namespace: containerd's namespace; dockerd's is ``moby``.
-        state_dir: where bundles and FIFOs live, one directory a container, and runc's state; ``/run/pyctd/<namespace>``
-            unless given. Clients of two daemons need two.
-        backend: takes the events: an object with ``process_event``, or a callable of the same three arguments. A
-            coroutine function runs on the event loop that connected the client, and no thread waits for it. Any other
-            callable is called on a thread; where it returns an awaitable, that is awaited on the loop.
-        gaps: whether the backend is also told when events were lost, as ``events`` has it.
-        timeout: seconds that connecting may take.
+        state_dir: the directory for bundles and FIFOs, with a subdirectory for each container, and for runc's state.
+            The default is ``/run/pyctd/<namespace>``. Clients of two daemons need two.
+        backend: receives the events: an object with a ``process_event`` method, or a callable with the same three
+            arguments. A coroutine function runs on the event loop that connected the client, without a thread. Any
+            other callable is called on a thread; if it returns an awaitable, the loop awaits it.
+        gaps: whether the backend also hears that events were lost; see ``events``.
+        timeout: the most seconds that connecting may take.
 
     Raises:
         InvalidArgumentError: the address is relative or too long.
@@ -63,17 +63,17 @@ class Client(ClientCore):
         return LoopRunner(function)
 
     async def connect(self) -> Client:
-        """Connects, and returns once events flow; a second time does nothing.
+        """Connects, and returns once events flow. A second call does nothing.
 
         Raises:
-            InvalidArgumentError: the namespace is no identifier of containerd's.
-            UnavailableError: no daemon listens there.
-            PermissionDeniedError: the socket may not be used.
+            InvalidArgumentError: the namespace is not a valid containerd identifier.
+            UnavailableError: no daemon is listening there.
+            PermissionDeniedError: this user may not use the socket.
             DeadlineExceededError: the timeout ran out.
         """
         if self._connected is None:
             if self._loop is not (loop := asyncio.get_running_loop()):
-                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # which is one loop's
+                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # a lock belongs to one loop
             async with self._one_at_a_time:
                 if self._connected is None:
                     if isinstance(self._runner, LoopRunner):
@@ -140,9 +140,9 @@ class Client(ClientCore):
         return stream
 
     async def close(self) -> None:
-        """As ``pyctd.Client.close``; handlers that run are left to end."""
+        """Like ``pyctd.Client.close``. Running handlers continue to their end."""
         if self._connected is not None:
-            await in_thread(self._close)  # whole, though the await is cancelled
+            await in_thread(self._close)  # completes even if the await is cancelled
 
     async def __aenter__(self) -> Client:
         return await self.connect()

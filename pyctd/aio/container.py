@@ -18,10 +18,10 @@ __all__ = ["Container"]
 
 
 class Container(ContainerCore):
-    """A container, as ``pyctd.Container``; to be had from a ``Client``.
+    """A container, like ``pyctd.Container``. ``Client`` has the methods that return one.
 
     Attributes:
-        id: its id.
+        id: the container's id.
     """
 
     async def start(
@@ -32,7 +32,7 @@ class Container(ContainerCore):
         *,
         timeout: float | None = None,
     ) -> Task:
-        """As ``pyctd.Container.start`` (Go: ``Container.Start``). The callback is called on a thread of Go's."""
+        """As ``pyctd.Container.start`` (Go: ``Container.Start``). The callback is called on one of Go's threads."""
         return await self._new_task(checkpoint_dir, with_stdin, attach_stdio, True, timeout)
 
     async def new_task(

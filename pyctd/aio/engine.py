@@ -16,15 +16,16 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """A containerd of one's own, as ``pyctd.Engine``: started by ``async with``, or by ``start``.
+    """A private containerd, like ``pyctd.Engine``. Start it with ``async with`` or ``start``.
 
     Args:
-        address: the socket of a containerd that runs already.
-        root: the directory for what lasts; a temporary one unless given, which is removed with the engine.
-        state: the directory for what does not, the socket among it; likewise.
-        path: the directory of containerd, its shim and runc; what it lacks comes from PATH.
+        address: the socket of a containerd that is already running.
+        root: the directory for persistent data. The default is a temporary one, which is removed with the engine.
+        state: the directory for transient data, including the socket. The default is a temporary one, which is removed
+            with the engine.
+        path: the directory of containerd, its shim and runc. Programs that it lacks come from PATH.
         log_level: containerd's log level: trace, debug, info, warn, error, fatal or panic.
-        timeout: seconds that the start may take; moby's supervisor gives up after 15 by itself.
+        timeout: the most seconds that the start may take. moby's supervisor itself gives up after 15.
     """
 
     def __init__(
@@ -45,12 +46,12 @@ class Engine:
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> Engine:
-        """Starts it, as the construction of a ``pyctd.Engine`` does; a second time does nothing."""
+        """Starts the engine, as constructing a ``pyctd.Engine`` does. A second call does nothing."""
         if self._engine is None:
             if self._loop is not (loop := asyncio.get_running_loop()):
-                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # which is one loop's
+                self._loop, self._one_at_a_time = loop, asyncio.Lock()  # a lock belongs to one loop
             lock = self._one_at_a_time
-            # Two at once could not share the directories; a start that is cancelled keeps the lock until it is undone.
+            # Two starts cannot share the directories. A cancelled start keeps the lock until it is undone.
             await lock.acquire()
             if self._engine is None:
                 started = await in_thread(self._start, BlockingEngine.close, lock.release)
@@ -72,12 +73,12 @@ class Engine:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the containerd that was started; None while there is none."""
+        """The process id of this engine's containerd; None while none is running."""
         return self._started.pid
 
     @property
     def versions(self) -> dict[str, EngineProgram]:
-        """As ``pyctd.Engine.versions``, which takes some tenths of a second."""
+        """As ``pyctd.Engine.versions``. It blocks for some tenths of a second."""
         return self._started.versions
 
     def client(
@@ -88,7 +89,7 @@ class Engine:
         gaps: bool = False,
         timeout: float | None = None,
     ) -> Client:
-        """A client of this engine, to be connected; its bundles live in the engine's own state directory."""
+        """Returns an unconnected client of this engine, with its bundles in the engine's state directory."""
         bundles = self._started.bundles(namespace)
         client = Client(self.address, namespace, bundles, backend, gaps=gaps, timeout=timeout)
         client._engine = self._started

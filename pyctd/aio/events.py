@@ -16,7 +16,8 @@ __all__ = ["EventStream"]
 
 
 class EventStream(EventStreamCore):
-    """Iterates over a client's events as they come, as ``pyctd.EventStream``; for the event loop that made it."""
+    """Iterates over a client's events as they arrive, like ``pyctd.EventStream``. Use it on the event loop that made
+    it."""
 
     def __init__(self, filter: EventFilter, on_close: Callable[[Any], object]) -> None:
         super().__init__(filter, on_close)
@@ -28,11 +29,11 @@ class EventStream(EventStreamCore):
             self._loop.call_soon_threadsafe(self._news.set)
 
     async def get(self, timeout: float | None = None) -> Event:
-        """The next event, waited for at most ``timeout`` seconds.
+        """Returns the next event, after waiting for at most ``timeout`` seconds.
 
         Raises:
-            TimeoutError: none came in time.
-            StopAsyncIteration: the stream is closed and all its events were read.
+            TimeoutError: no event arrived in time.
+            StopAsyncIteration: the stream is closed and all of its events have been read.
         """
         _native.refuse_forked()
         until = deadline(timeout)
@@ -40,7 +41,7 @@ class EventStream(EventStreamCore):
             if self._closed:
                 raise StopAsyncIteration
             self._news.clear()
-            if self._events or self._closed:  # it came between the look and the clearing
+            if self._events or self._closed:  # it came between the check and the clearing
                 continue
             try:
                 await asyncio.wait_for(self._news.wait(), None if until is None else until - time.monotonic())

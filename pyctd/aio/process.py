@@ -17,12 +17,12 @@ __all__ = ["Process"]
 
 
 class Process(ProcessCore):
-    """A process in a container, as ``pyctd.Process``.
+    """A process in a container, like ``pyctd.Process``.
 
     Attributes:
-        id: the exec's id; for a task the container's.
+        id: the exec's id; for a task, the container's id.
         container_id: the container's id.
-        pid: its process id on the host.
+        pid: the process id on the host.
     """
 
     async def kill(self, signal: int | str | signals.Signals, *, timeout: float | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The stdio callbacks of the event loop, which need no thread: a process's streams as asyncio's, or captured.
+"""Stdio callbacks for the event loop: a process's streams as asyncio streams, captured, or passed to functions.
 
-Each is made on the loop that takes the streams, and is for one process. What ``pyctd.stdio`` has serves as well, and
-moves its bytes on threads.
+Create each on the loop that is to handle the streams, for one process. They need no threads. The callbacks of
+``pyctd.stdio`` work as well, and move their bytes on threads.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _log = logging.getLogger("pyctd.stdio")
 
 
 class LoopIO(BuiltInIO):
-    """The IO of a process whose streams are an event loop's.
+    """The IO of a process whose streams are handled by an event loop.
 
-    containerd's client calls it on Go's threads, which then wait for the loop: within a bound, and not at all where the
-    loop's own thread is the one that is called on.
+    containerd's client calls it on Go's threads, which then wait for the loop for a limited time. A call on the loop's
+    own thread does not wait.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class LoopIO(BuiltInIO):
         await stdin.live(take(stream), terminal)
         if terminal:
             return
-        # libcontainerd tells containerd of the end of a stdin that it made, but not of one that it attached to.
+        # libcontainerd closes containerd's end of a stdin that it created, but not of one that it attached to.
         process = await self._attached
         if process is not None:
-            with contextlib.suppress(errors.Error):  # containerd answers so when the process has ended by itself
+            with contextlib.suppress(errors.Error):  # the process has already ended by itself
                 await run(operations.process_close_stdin(process), None)
 
     def on_started(self, control: Control, *, attached: bool) -> None:
@@ -98,7 +98,7 @@ class LoopIO(BuiltInIO):
 
     async def _settle_at_the_end(self) -> None:
         self._resolve(None)
-        if self._stdin is not None:  # which nobody reads any more
+        if self._stdin is not None:  # nobody reads it any more
             self._stdin.abort()
         if tasks := self._reading | self._writing:
             await asyncio.wait(tasks)
@@ -152,15 +152,15 @@ class LoopIO(BuiltInIO):
 
     def cancel(self) -> None:
         """``IO.cancel``."""
-        # Go has cancelled the DirectIO itself, which is what ends an end that waits for its FIFO
+        # Go has cancelled the DirectIO itself, which ends any stream that is still waiting for its FIFO
 
     def wait(self) -> None:
-        """``IO.wait``: as drain, and what did not end is logged."""
+        """``IO.wait``: like ``drain``, but logs streams that did not end."""
         if not self._on_loop(self._settled):
             warn_of_late_end(self.config())
 
     def close(self) -> None:
-        """``IO.close``: stops what goes on and closes the streams."""
+        """``IO.close``: stops reading and writing, and closes the streams."""
         self._on_loop(self._stopped)
         for stream in (self._dio.stdin, self._dio.stdout, self._dio.stderr):
             if stream is not None:
@@ -168,12 +168,12 @@ class LoopIO(BuiltInIO):
 
 
 async def _over(tasks: set[asyncio.Task[None]], until: float) -> bool:
-    """Waits for tasks to end, until a moment; whether they did."""
+    """Waits for tasks to end, until a given time. Returns whether they did."""
     return not tasks or not (await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic())))[1]
 
 
 class _Callback(BuiltInCallback):
-    """What the two share."""
+    """What the three callbacks share."""
 
     def __init__(self, stdin: Input | None, outputs: list[Output]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -188,25 +188,25 @@ class _Callback(BuiltInCallback):
         return self._io
 
     async def wait(self) -> bool:
-        """Waits for the ends of stdout and stderr, at most 2 s; whether they came. To be called after the exit."""
+        """Waits at most 2 seconds for stdout and stderr to end; returns whether they did. Call it after the exit."""
         return self._io is None or await self._io.drained()
 
 
 class streams(_Callback):
-    """A process's streams as asyncio's, which are there from the first: before the process is.
+    """A process's streams as asyncio streams. They exist from the start, even before the process does.
 
-    Nothing is lost that the process has written: once ``wait()`` or ``delete()`` has returned, the readers have it.
-    While it runs, a reader that nobody reads from fills, and then the process waits, as with any pipe.
+    No output is lost: once ``wait()`` or ``delete()`` has returned, the readers have all of it. While the process runs,
+    a reader that nobody reads from fills up and blocks the process, as any pipe would.
 
     Args:
         stdin: whether the process gets a stdin.
-        limit: of each reader's buffer, as ``asyncio.StreamReader`` has it.
+        limit: the buffer limit of each reader, as in ``asyncio.StreamReader``.
 
     Attributes:
-        stdin: an ``asyncio.StreamWriter``; None without ``stdin``. Its ``close()`` tells containerd too, so that the
-            process reads the end. With a terminal it types Ctrl-D instead.
-        stdout: an ``asyncio.StreamReader``; with a terminal it has both streams.
-        stderr: an ``asyncio.StreamReader``; at its end from the first with a terminal.
+        stdin: an ``asyncio.StreamWriter``; None without ``stdin``. Its ``close()`` also tells containerd, so that the
+            process sees end of file. With a terminal it sends Ctrl-D instead.
+        stdout: an ``asyncio.StreamReader``; with a terminal, for both streams.
+        stderr: an ``asyncio.StreamReader``; with a terminal, at its end from the start.
     """
 
     def __init__(self, *, stdin: bool = False, limit: int = 1 << 16) -> None:
@@ -233,18 +233,19 @@ def _into(loop: asyncio.AbstractEventLoop, reader: asyncio.StreamReader) -> Outp
 
 
 class capture(Capturing, _Callback):
-    """Keeps the process's output; ``stdout`` and ``stderr`` are whole once ``wait()`` or ``delete()`` has returned.
+    """Captures the process's output. ``stdout`` and ``stderr`` are complete once ``wait()`` or ``delete()`` has
+    returned.
 
-    As ``pyctd.stdio.capture``, without its threads.
+    It works like ``pyctd.stdio.capture``, but without threads.
 
     Args:
-        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
-        limit: how many bytes to keep of each stream, at most; the rest is read and thrown away. None: all.
+        stdin: bytes to write to the process's stdin, which is then closed. None: no stdin.
+        limit: the most bytes to keep of each stream; the rest is read and discarded. None: no limit.
 
     Attributes:
-        stdout: what the process wrote to stdout so far; with a terminal, to both.
-        stderr: what it wrote to stderr so far.
-        truncated: whether the limit was reached.
+        stdout: the output on stdout so far; with a terminal, both streams.
+        stderr: the output on stderr so far.
+        truncated: whether the limit was exceeded.
     """
 
     def __init__(self, stdin: bytes | None = None, *, limit: int | None = None) -> None:
@@ -255,7 +256,7 @@ class capture(Capturing, _Callback):
 
 
 def _given(loop: asyncio.AbstractEventLoop, stdin: bytes | None) -> Input | None:
-    """A stdin that is written and closed as soon as the process has it."""
+    """Makes a stdin that is written and closed as soon as the process has opened it."""
     if stdin is None:
         return None
     end = Input(loop)
@@ -265,14 +266,16 @@ def _given(loop: asyncio.AbstractEventLoop, stdin: bytes | None) -> Input | None
 
 
 class sinks(_Callback):
-    """Passes the output to sinks as it comes: functions that take bytes, on the event loop. They must not block.
+    """Passes the output to sinks as it arrives: functions that take bytes, called on the event loop. They must not
+    block.
 
-    A sink that raises is logged, and called again with the next bytes. ``pyctd.stdio.sinks`` calls them on threads.
+    An exception from a sink is logged, and the sink is called again with the next bytes. ``pyctd.stdio.sinks`` calls
+    its sinks on threads.
 
     Args:
-        stdout: takes what the process writes to stdout; with a terminal, to both. None: thrown away.
-        stderr: takes what it writes to stderr. None: thrown away.
-        stdin: what to write to the process's stdin, which is then closed. None: no stdin.
+        stdout: receives stdout; with a terminal, both streams. None: discarded.
+        stderr: receives stderr. None: discarded.
+        stdin: bytes to write to the process's stdin, which is then closed. None: no stdin.
     """
 
     def __init__(self, stdout: Sink | None = None, stderr: Sink | None = None, *, stdin: bytes | None = None) -> None:

@@ -17,7 +17,7 @@ __all__ = ["Task"]
 
 
 class Task(Process):
-    """A running container, as ``pyctd.Task``; to be had from a ``Container``."""
+    """A running container, like ``pyctd.Task``. ``Container`` has the methods that return one."""
 
     async def start(self, *, timeout: float | None = None) -> None:
         """As ``pyctd.Task.start`` (Go: ``Task.Start``)."""
@@ -56,7 +56,7 @@ class Task(Process):
         *,
         timeout: float | None = None,
     ) -> Process:
-        """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on a thread of Go's."""
+        """As ``pyctd.Task.exec`` (Go: ``Task.Exec``). The callback is called on one of Go's threads."""
         with attaching(attach_stdio) as attachment:
             made = await run(operations.task_exec(self._handle, process_id, spec, with_stdin, attachment), timeout)
         process = Process(process_id, self.container_id, made, attachment.hooks)
