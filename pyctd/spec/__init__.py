@@ -1,7 +1,7 @@
-"""OCI runtime specs: dockerd's default one to start from, with what is set daily as keywords.
+"""OCI runtime specs: dockerd's default spec, with the everyday settings as keywords.
 
-A spec is a plain dict; nothing here is needed to write another, and none of it loads the Go library. What
-``Client.new_container``, ``Task.exec`` and ``Task.update_resources`` take is a ``SpecLike``, checked against the OCI
+A spec is a plain dict, which you can also write without this package. Nothing here loads the Go library.
+``Client.new_container``, ``Task.exec`` and ``Task.update_resources`` take a ``SpecLike``, and check it against the OCI
 schema before it goes to Go.
 """
 

@@ -13,10 +13,10 @@ _ALL = "ALL"
 
 
 def tweaked(basics: Sequence[str], add: Iterable[str], drop: Iterable[str]) -> list[str]:
-    """What basics come to (Go: ``caps.TweakCapabilities``). A capability is there once.
+    """Adds and drops capabilities (Go: ``caps.TweakCapabilities``). The result has no duplicates.
 
     Raises:
-        InvalidArgumentError: one is unknown, or this machine does not have it.
+        InvalidArgumentError: a capability is unknown, or not available on this machine.
     """
     added, dropped = _normalized("cap_add", add), _normalized("cap_drop", drop)
     if _ALL in added:
@@ -52,8 +52,8 @@ def _name(what: str, given: str) -> str:
 def _available() -> list[str]:
     """The known capabilities in this process's bounding set.
 
-    dockerd looks at its effective set. The one who builds a spec need not be root, as dockerd is; the bounding set is
-    what the kernel, or the container that all of this runs in, has to give.
+    dockerd uses its effective set, but it is always root, which the builder of a spec need not be. The bounding set is
+    what the kernel, or a surrounding container, can grant.
     """
     with open("/proc/self/status") as status:
         bounding = next(int(line.split()[1], 16) for line in status if line.startswith("CapBnd:"))

@@ -1,7 +1,8 @@
-"""Checks against the OCI schema, with the JSON path of the fault.
+"""Checks against the OCI schema; errors have the JSON path.
 
-The schema ignores names that it does not know, as OCI says, and Go drops them; a limit with a slip in its name would be
-no limit. So a name that is nearly a known one is a fault here. Go takes names in any case, OCI does not: that too.
+As OCI requires, the schema ignores unknown names, and Go drops them. A limit with a typo in its name would be no limit,
+so
+a name that nearly matches a known one is an error here. So is one in another case, which Go accepts but OCI does not.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _LIKE = 0.8
-"""How alike two names are, as difflib measures it, when one is taken for a slip of the other."""
+"""The similarity, as measured by difflib, from which one name counts as a typo of another."""
 _LONGER = 2
-"""Characters that the one may have more: ``netDevices``, of a later OCI, is no slip of ``devices``."""
+"""The most by which their lengths may differ: ``netDevices``, from a later OCI, is no typo of ``devices``."""
 
 
 def check(kind: str, value: Any) -> None:
-    """Raises InvalidArgumentError where value is no spec, process or resources, whichever kind says.
+    """Raises InvalidArgumentError if value is not valid for its kind: spec, process or resources.
 
-    It is to hold only what json.loads makes.
+    The value may contain only the types that json.loads returns.
     """
-    # Here, so that `import pyctd` does without: they take 5 ms.
+    # Deferred, because they would add 5 ms to `import pyctd`.
     from fastjsonschema import JsonSchemaValueException
 
     from . import _schema
@@ -51,7 +52,7 @@ def _said(fault: JsonSchemaValueException) -> str:
 
 
 def _shown(path: str, value: Any) -> str:
-    """A value, but for what may be a secret: an environment, and all that one may be in."""
+    """Shows a value unless it may be secret: an environment, or anything that may contain one."""
     if value and (".env" in path or isinstance(value, (dict, list))):
         return {"dict": "an object", "list": "an array", "str": "that string"}.get(type(value).__name__, "that value")
     return f"{value!r:.200}"

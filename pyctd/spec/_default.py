@@ -1,4 +1,4 @@
-"""The default spec of a container: dockerd's."""
+"""A container's default spec, as dockerd makes it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ def default(
     args: Sequence[str],
     **given: Unpack[DefaultKeywords],
 ) -> dict[str, Any]:
-    """A spec with dockerd's defaults: moby's ``oci.DefaultLinuxSpec()`` and what dockerd adds for every container.
+    """Returns a spec with dockerd's defaults: moby's ``oci.DefaultLinuxSpec()`` and what dockerd adds for every
+    container.
 
-    It differs from what ``docker run`` would run: no seccomp, AppArmor or SELinux profile; the network has only ``lo``;
-    the host name is the host's; no /etc/hosts, /etc/hostname, /etc/resolv.conf; the cgroup is the client's choice.
-    docs/specs.md has each difference with its reason.
+    It differs from ``docker run``: it has no seccomp, AppArmor or SELinux profile; the network has only ``lo``; the
+    host name is the host's; there is no /etc/hosts, /etc/hostname or /etc/resolv.conf; the client chooses the cgroup.
+    docs/specs.md explains each difference.
 
     Args:
         rootfs: the directory that becomes the container's root, made absolute. Containers write to the directory
-            itself, and share it, unless ``readonly``. None is ``rootfs`` in the bundle that containerd makes, where it
-            mounts a container's snapshot.
+            itself, and share it, unless ``readonly`` is set. None is ``rootfs`` in containerd's bundle, where it mounts
+            a container's snapshot.
         args: the command and its arguments.
         **given: see ``DefaultKeywords``.
 
     Raises:
-        InvalidArgumentError: an argument is malformed, two contradict each other, or there is no such directory, user,
-            group, capability or device.
+        InvalidArgumentError: an argument is malformed, two contradict each other, or a directory, user, group,
+            capability or device does not exist.
     """
     refuse_unknown("default", given, DefaultKeywords)
     hostname = given.get("hostname")
@@ -64,7 +65,7 @@ def default(
     path = "rootfs" if rootfs is None else _directory(rootfs)
     spec["root"] = {"path": path, "readonly": given.get("readonly", False)}
     spec["process"] = process(args, rootfs=rootfs, **part_of(given, ProcessKeywords))
-    # Else it would be the daemon's, which is often spared.
+    # Without a value it would be the daemon's own, which often protects it from the OOM killer.
     spec["process"]["oomScoreAdj"] = 0
     if hostname is not None:
         spec["hostname"] = hostname
@@ -89,7 +90,7 @@ def default(
 
 
 def _modes(given: DefaultKeywords) -> dict[str, str]:
-    """Each namespace: private, the host's, or the path of one."""
+    """Returns the mode of each namespace: private, host, or a path."""
     network = given.get("network", PRIVATE)
     if given.get("host_network", False):
         if network not in (PRIVATE, HOST):
@@ -105,7 +106,7 @@ def _modes(given: DefaultKeywords) -> dict[str, str]:
 
 
 def _mounts(defaults: list[dict[str, Any]], given: DefaultKeywords, modes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """dockerd's mounts and the given ones."""
+    """Merges dockerd's mounts with the given ones."""
     mounts = given.get("mounts", ())
     targets = {mount.get("destination") for mount in mounts if isinstance(mount, Mapping)}
     shared = [bind("/dev/shm", "/dev/shm")] if modes["ipc"] == HOST and "/dev/shm" not in targets else []
@@ -113,7 +114,7 @@ def _mounts(defaults: list[dict[str, Any]], given: DefaultKeywords, modes: Mappi
 
 
 def _directory(rootfs: str | os.PathLike[str]) -> str:
-    """The path of a root directory. One that this user may not look at may exist."""
+    """Returns the absolute path of a root directory, which must exist unless this user may not look."""
     path = os.path.abspath(rootfs)
     try:
         exists = stat.S_ISDIR(os.stat(path).st_mode)
@@ -139,7 +140,7 @@ def _with_shm_size(mounts: list[dict[str, Any]], size: int) -> list[dict[str, An
 
 
 def _sysctls(mapped: bool) -> dict[str, str]:
-    """dockerd's, except those that this kernel lacks, and the one that fails in a user namespace."""
+    """Returns dockerd's sysctls, except those that this kernel lacks and the one that fails in a user namespace."""
     with open("/proc/self/uid_map") as file:
         mapped = mapped or file.read().split() != ["0", "0", "4294967295"]
     return {

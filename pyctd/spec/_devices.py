@@ -13,10 +13,11 @@ __all__ = ["device"]
 
 
 def device(given: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A ``linux.devices`` entry and the cgroup's rule of a device in docker's words: ``HOST[:CONTAINER[:rwm]]``.
+    """Returns the ``linux.devices`` entry and the cgroup rule for a device in docker's syntax:
+    ``HOST[:CONTAINER[:rwm]]``.
 
     Raises:
-        InvalidArgumentError: there is no such device, or what may be done with it is not of r, w and m.
+        InvalidArgumentError: the device does not exist, or its permissions are not made of r, w and m.
     """
     if not isinstance(given, (str, os.PathLike)):
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""The forms that a spec may be given in: a mapping, JSON text, or a file."""
+"""The forms that a spec may take: a mapping, JSON text, or a file."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ._check import check
 __all__ = ["SpecLike", "process_json", "resources_json", "spec_json"]
 
 SpecLike: TypeAlias = Mapping[str, Any] | str | bytes | os.PathLike[str]
-"""A mapping; JSON text (a str that starts with ``{``, or bytes); or the path of a file that holds it.
+"""A mapping; JSON text (a str that starts with ``{``, or bytes); or the path of a JSON file.
 
-Of a spec, the path of a bundle will do, a directory with a ``config.json``. In a file, a relative ``root.path`` and
-relative sources of bind mounts are taken from the file's directory, as runc takes them from the bundle: containerd
-makes a bundle of its own, elsewhere.
+A spec may also be the path of a bundle, a directory with a ``config.json``. In a file, a relative ``root.path`` and
+relative sources of bind mounts are resolved against the file's directory, as runc resolves them against the bundle.
+containerd itself would use its own bundle, elsewhere.
 """
 
 _SIZE_MAX = 16 << 20
-"""Bytes of a file: no message to containerd may be longer."""
+"""The most bytes of a file: messages to containerd may not be longer."""
 
 
 def spec_json(given: SpecLike) -> bytes:
-    """A spec as JSON for Go. Raises InvalidArgumentError when it can't be read or is none."""
+    """Returns a spec as JSON for Go. Raises InvalidArgumentError if it is unreadable or invalid."""
     return _checked("spec", given)
 
 
 def process_json(given: SpecLike) -> bytes:
-    """As spec_json, for the ``process`` of an exec."""
+    """Like spec_json, for the ``process`` of an exec."""
     return _checked("process", given)
 
 
 def resources_json(given: SpecLike) -> bytes:
-    """As spec_json, for ``linux.resources``."""
+    """Like spec_json, for ``linux.resources``."""
     return _checked("resources", given)
 
 
 def _checked(kind: str, given: SpecLike) -> bytes:
     if isinstance(given, Mapping):
-        # Checked is what Go will read: the mapping may hold tuples, mappings that are no dict, or numbers as names.
+        # Check what Go will read: the mapping may contain tuples, mappings other than dict, or numbers as names.
         text = to_json(kind, given)
         check(kind, _parsed(kind, text.decode()))
         return text
@@ -62,7 +62,7 @@ def _checked(kind: str, given: SpecLike) -> bytes:
 
 
 class _Fraction(float):
-    """A number that was written with a point or an exponent: Go takes none for an integer, not even 1.0."""
+    """A number written with a decimal point or an exponent. Go does not accept one as an integer, not even 1.0."""
 
     def is_integer(self) -> bool:
         return False
@@ -124,7 +124,7 @@ def _read(kind: str, given: str | os.PathLike[str]) -> Any:
 
 
 def _from_bundle(spec: Any, bundle: str) -> None:
-    """Makes relative paths absolute where runc takes them from the bundle. Whether spec is one is not yet known."""
+    """Makes the paths absolute that runc resolves against the bundle. The spec has not been validated yet."""
     if not isinstance(spec, dict):
         return
     root, mounts = spec.get("root"), spec.get("mounts")

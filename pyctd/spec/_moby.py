@@ -11,7 +11,7 @@ __all__ = ["capabilities", "default_spec", "path"]
 
 
 def default_spec() -> dict[str, Any]:
-    """moby's ``oci.DefaultLinuxSpec()``, as it would be on this machine; the caller's own."""
+    """Returns a new copy of moby's ``oci.DefaultLinuxSpec()``, as it would be on this machine."""
     spec: dict[str, Any] = json.loads(_text())["spec"]
     spec["linux"]["maskedPaths"] += _thermal_throttles()
     return spec
@@ -42,7 +42,7 @@ def _packed() -> dict[str, Any]:
 
 @functools.cache
 def _thermal_throttles() -> list[str]:
-    """What moby masks for each CPU that there may be: with them a container could see what others do."""
+    """The files that moby masks for each possible CPU, because they would reveal what others are doing."""
     try:
         with open("/sys/devices/system/cpu/possible") as file:
             ranges = [[int(end) for end in part.split("-")] for part in file.read().strip().split(",")]

@@ -19,18 +19,18 @@ def bind(
     recursive: bool = True,
     propagation: str = "rprivate",
 ) -> dict[str, Any]:
-    """A mount of a file or directory of the host, with what dockerd sets for ``-v``.
+    """Returns a mount of a file or directory of the host, with the options that dockerd sets for ``-v``.
 
     Args:
-        source: what is mounted; made absolute. runc refuses one that is not there.
-        target: where to, an absolute path in the container.
-        read_only: whether it can't be written to. What is mounted below source stays as it is on the host; dockerd,
-            where kernel and runc can, makes that read-only as well: the mount option ``rro`` instead of ``ro``.
-        recursive: whether what is mounted below source comes along.
-        propagation: ``private``, ``shared``, ``slave``, or those with an ``r`` in front.
+        source: the file or directory to mount; made absolute. runc refuses one that does not exist.
+        target: where to mount it, an absolute path in the container.
+        read_only: whether to mount it read-only. Mounts below source keep the host's setting. dockerd makes those
+            read-only too if the kernel and runc can: the mount option ``rro`` instead of ``ro``.
+        recursive: whether to include mounts below source.
+        propagation: ``private``, ``shared`` or ``slave``, or one of these with a leading ``r``.
 
     Raises:
-        InvalidArgumentError: target is not absolute, or there is no such propagation.
+        InvalidArgumentError: target is not absolute, or the propagation is unknown.
     """
     modes = [r + mode for r in ("", "r") for mode in ("private", "shared", "slave")]
     if propagation not in modes:
@@ -40,14 +40,14 @@ def bind(
 
 
 def tmpfs(target: str, *, size: int | None = None, mode: int | None = None, executable: bool = False) -> dict[str, Any]:
-    """A mount of memory, with what dockerd sets for ``--tmpfs``.
+    """Returns a tmpfs mount, with the options that dockerd sets for ``--tmpfs``.
 
     Args:
-        target: where to, an absolute path in the container.
-        size: bytes that it may take; None leaves the kernel's default, half of the memory.
-        mode: permissions of its root, such as ``0o700``; None leaves 0o1777. Where target is a directory already, runc
-            before 1.2 takes that one's.
-        executable: whether what is in it can be executed.
+        target: where to mount it, an absolute path in the container.
+        size: the most bytes that it may hold; None leaves the kernel's default, half of the memory.
+        mode: the permissions of its root, such as ``0o700``; None leaves 0o1777. If target is an existing directory,
+            runc before 1.2 uses that directory's permissions.
+        executable: whether programs in it can be executed.
 
     Raises:
         InvalidArgumentError: target is not absolute, or a number is out of range.
@@ -64,10 +64,10 @@ def tmpfs(target: str, *, size: int | None = None, mode: int | None = None, exec
 
 
 def merged(defaults: list[dict[str, Any]], mounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """moby's mounts and the given ones, as dockerd puts them together (Go: ``withMounts``).
+    """Combines moby's mounts with the given ones, as dockerd does (Go: ``withMounts``).
 
-    A given mount takes the place of moby's on the same path, and one on /dev that of all below it. The given ones come
-    in the order of their depth, so that none hides another.
+    A given mount replaces moby's mount on the same path, and one on /dev also replaces all mounts below it. The given
+    mounts are ordered by depth, so that none hides another.
     """
     for mount in mounts:
         if not isinstance(mount, Mapping) or not isinstance(mount.get("destination"), str):

@@ -13,10 +13,10 @@ PRIVATE, HOST = "private", "host"
 
 
 def namespaces(defaults: list[dict[str, Any]], wanted: dict[str, str]) -> list[dict[str, Any]]:
-    """moby's namespaces with the wanted ones: each ``private``, ``host`` or the path of one to join.
+    """Applies the wanted modes to moby's namespaces: each is ``private``, ``host`` or the path of one to join.
 
     Raises:
-        InvalidArgumentError: it is none of these.
+        InvalidArgumentError: a mode is none of these.
     """
     kinds = {namespace["type"]: namespace for namespace in defaults}
     for name, mode in wanted.items():
@@ -40,5 +40,5 @@ _FILES = {"network": "net"}
 
 
 def cgroup_default() -> str:
-    """dockerd's mode of the cgroup namespace: one's own with cgroup v2, the host's with v1."""
+    """dockerd's default for the cgroup namespace: private with cgroup v2, the host's with v1."""
     return PRIVATE if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else HOST

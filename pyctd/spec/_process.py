@@ -29,15 +29,16 @@ def process(
     rootfs: str | os.PathLike[str] | None = None,
     **given: Unpack[ProcessKeywords],
 ) -> dict[str, Any]:
-    """The ``process`` part of a spec, with dockerd's defaults; ``process_of`` takes a container's own for an exec.
+    """Returns the ``process`` part of a spec with dockerd's defaults. For an exec with a container's settings, use
+    ``process_of``.
 
     Args:
         args: the command and its arguments.
-        rootfs: the container's root, to look users up in.
+        rootfs: the container's root, in which to look users up.
         **given: see ``ProcessKeywords``.
 
     Raises:
-        InvalidArgumentError: an argument is malformed, or there is no such user, group or capability.
+        InvalidArgumentError: an argument is malformed, or a user, group or capability does not exist.
     """
     refuse_unknown("process", given, ProcessKeywords)
     cwd, terminal = given.get("cwd", "/"), given.get("terminal", False)
@@ -82,8 +83,8 @@ def process_of(
     additional_gids: Sequence[int] = (),
     rootfs: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """The process that ``docker exec`` would run in a container, for ``Task.exec``: the container's own process with
-    other arguments.
+    """Returns the process that ``docker exec`` would run in a container, for ``Task.exec``: the container's own process
+    with other arguments.
 
     It has the container's user and groups, environment, working directory, capabilities, limits, no_new_privileges,
     OOM score, and AppArmor and SELinux labels.
@@ -91,17 +92,17 @@ def process_of(
     Args:
         container: what ``Container.info`` returns, or the container's spec as a mapping.
         args: the command and its arguments.
-        cwd: the working directory; the container's unless given.
-        env: variables on top of the container's, as a mapping or as ``NAME=value`` strings.
-        terminal: whether the process gets a terminal, whatever the container has.
-        console_size: the terminal's size, as ``process`` takes it; the container's unless given.
-        user: who runs it, as ``process`` takes it; the container's user and groups unless given.
+        cwd: the working directory. The default is the container's.
+        env: variables in addition to the container's, as a mapping or as ``NAME=value`` strings.
+        terminal: whether the process gets a terminal, regardless of the container.
+        console_size: the terminal's size, as in ``process``. The default is the container's.
+        user: the user to run as, as in ``process``. The default is the container's user and groups.
         additional_gids: further groups, by number.
-        rootfs: the root to look users up in, such as ``f"/proc/{task.pid}/root"``. Unless given it is the spec's, where
-            that is an absolute path; a container with a snapshot has a relative one.
+        rootfs: the root in which to look users up, such as ``f"/proc/{task.pid}/root"``. The default is the spec's root
+            if its path is absolute; it is relative in a container with a snapshot.
 
     Raises:
-        InvalidArgumentError: an argument is malformed, there is no such user or group, or the container's spec has no
+        InvalidArgumentError: an argument is malformed, a user or group does not exist, or the container's spec has no
             process.
     """
     found = container.spec if isinstance(container, ContainerInfo) else container

@@ -1,4 +1,4 @@
-"""Limits, as docker's users know them."""
+"""Resource limits, as docker's users know them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PERIOD = 100_000
 
 
 def resources(**given: Unpack[ResourceKeywords]) -> dict[str, Any]:
-    """The ``linux.resources`` of a spec, which is also what ``Task.update_resources`` takes; dockerd's conversions.
+    """Returns the ``linux.resources`` of a spec, converted as dockerd does. ``Task.update_resources`` takes it too.
 
     Args:
         **given: see ``ResourceKeywords``.
@@ -67,11 +67,11 @@ def _memory(memory: int | None, swap: int | None, reservation: int | None) -> di
 
 
 def swap_is_limited() -> bool:
-    """Whether the kernel counts swap, without which dockerd sets no limit of it."""
+    """Whether the kernel counts swap. If it does not, dockerd sets no swap limit."""
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         with open("/proc/self/cgroup") as file:
             group = file.read().rpartition("0::")[2].strip()
-        # The root has no such file, whatever the kernel can.
+        # The root cgroup never has this file, even if the kernel counts swap.
         return group == "/" or os.path.exists(f"/sys/fs/cgroup{group}/memory.swap.max")
     return os.path.exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
 

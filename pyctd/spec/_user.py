@@ -1,4 +1,4 @@
-"""Users, found as dockerd finds them (Go: ``daemon.getUser`` and moby/sys/user's ``GetExecUserPath``)."""
+"""Users, looked up as dockerd does (Go: ``daemon.getUser`` and moby/sys/user's ``GetExecUserPath``)."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ User = str | int | tuple[int, int]
 
 _ID_MAX = 2**31 - 1
 _LINKS_MAX = 40
-"""As many as the kernel follows."""
+"""The kernel's limit."""
 _DEPTH_MAX = 64
-"""Directories that a file may be below: each takes a descriptor, and how many there are, a container decides."""
+"""The most directories above a file. The container controls the depth, and each directory takes a descriptor."""
 _SIZE_MAX = 16 << 20
-"""Bytes of a file that are looked at: how long it is, a container decides."""
+"""The most bytes to read of a file, whose length the container controls."""
 _LINE_MAX = 1 << 20
-"""Bytes of a line, of which one is in memory at a time: split into its fields it takes many times as much."""
+"""The most bytes of a line. One line is in memory at a time, and its fields take many times as much."""
 _GROUPS_MAX = 1 << 16
-"""As many as a process can have."""
+"""The most groups that a process can have."""
 
 
 def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> dict[str, Any]:
-    """The ``process.user`` of a user such as ``"nobody"``, ``"1000:1000"``, ``1000`` or ``(1000, 1000)``.
+    """Returns the ``process.user`` of a user such as ``"nobody"``, ``"1000:1000"``, ``1000`` or ``(1000, 1000)``.
 
-    As in dockerd a user who stands in the root's ``/etc/passwd`` has the group given there and, unless a group is
-    named, those of ``/etc/group``; a number that does not stand there has group 0.
+    As in dockerd, a user in the root's ``/etc/passwd`` gets the group given there and, unless a group is named, those
+    in ``/etc/group``. A number that is not listed there gets group 0.
 
     Raises:
-        InvalidArgumentError: there is no such user or group, or a name is given without a root to look it up in.
+        InvalidArgumentError: the user or group does not exist, or it is a name and there is no root to look it up in.
     """
     name, group, *_ = [*_text(user).split(":"), ""]
     name = name or "0"
     number, gid, groups = _number(name), 0, []
-    # A number is never a name, not even where a user is called so.
+    # A number is never a name, even if a user has that name.
     found = next(
         (
             line
@@ -64,7 +64,7 @@ def resolved(user: User, additional_gids: Sequence[int], rootfs: str | None) -> 
 
 
 def gids(numbers: Sequence[int]) -> Sequence[int]:
-    """Further groups, checked. Raises InvalidArgumentError."""
+    """Validates additional groups. Raises InvalidArgumentError."""
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _ID_MAX:
             raise InvalidArgumentError(f"additional_gids must be numbers from 0 to {_ID_MAX}, not {number!r}")
@@ -102,7 +102,7 @@ def _group(name: str, rootfs: str | None) -> int:
 
 
 def _at(line: list[str], field: int) -> int:
-    """A number of a line; 0 where there is none, as in moby."""
+    """Returns a numeric field of a line; 0 if there is none, as in moby."""
     return int(line[field]) if len(line) > field and re.fullmatch("[+-]?[0-9]{1,18}", line[field]) else 0
 
 
@@ -111,7 +111,7 @@ def _groups(rootfs: str | None) -> Iterator[list[str]]:
 
 
 def _lines(rootfs: str | None, file: str) -> Iterator[list[str]]:
-    """The fields of a file's lines; none where it is not there, as in dockerd."""
+    """Yields the fields of a file's lines; nothing if the file does not exist, as in dockerd."""
     if rootfs is None:
         return
     with contextlib.suppress(OSError), os.fdopen(_open_inside(rootfs, file), "rb") as found:
@@ -123,9 +123,9 @@ def _lines(rootfs: str | None, file: str) -> Iterator[list[str]]:
 
 
 def _open_inside(rootfs: str, file: str) -> int:
-    """Opens a regular file of the root, its links followed as in the container: never out of it.
+    """Opens a regular file in the root. Links are resolved as in the container, so they never lead out of the root.
 
-    A container that runs may change its files meanwhile. So each step goes from a descriptor, and not by a path.
+    A running container may change its files meanwhile, so each step starts from a descriptor instead of a path.
     """
     steps, way, links = file.split("/")[::-1], [os.open(rootfs, os.O_PATH | os.O_DIRECTORY)], 0
     try:
@@ -145,8 +145,9 @@ def _open_inside(rootfs: str, file: str) -> int:
                     _leave(way, 1 if target.startswith("/") else len(way) - 1)
                     steps += target.split("/")[::-1]
         found = os.fstat(way[-1])
-        # The kernel's own tell no size, as /proc/kmsg does not, or take no room where there is none, as in /sys. A
-        # container may lead there though it may not read them; the read may block, or a device not stand it.
+        # Refuse kernel files: they have no size (/proc/kmsg), or no blocks on a file system without any (/sys). A
+        # container's links may point at files that it may not read itself, and reading them may block or upset a
+        # device.
         taken = found.st_size and (found.st_blocks or os.fstatvfs(way[-1]).f_blocks)
         if not stat.S_ISREG(found.st_mode) or not taken:
             raise OSError(errno.EINVAL, "not a file with text in it")

@@ -1,4 +1,4 @@
-"""A user namespace: which ids of the container are which on the host."""
+"""User namespaces: how the container's ids map to the host's."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Mappings", "user_namespace"]
 Mappings = Sequence[IDMapping | tuple[int, int, int]]
 
 _IDS = 2**32 - 1
-"""The kernel keeps the last 32-bit number for "no id"."""
+"""The kernel reserves the last 32-bit number for "no id"."""
 
 
 def user_namespace(uids: Mappings, gids: Mappings, modes: dict[str, str]) -> dict[str, Any]:
-    """``uidMappings`` and ``gidMappings`` of the OCI's ``linux``; neither for the host's user namespace.
+    """Returns the ``uidMappings`` and ``gidMappings`` of a spec's ``linux``; neither for the host's user namespace.
 
     Raises:
-        InvalidArgumentError: a range is malformed, only one kind is given, or the container is to share a namespace of
-            the host's that dockerd does not share with a user namespace.
+        InvalidArgumentError: a range is malformed, only one kind is given, or a namespace of the host is requested that
+            dockerd does not share with a user namespace.
     """
     if not uids and not gids:
         return {}
