@@ -1,7 +1,8 @@
-"""What a task uses, typed: ``Stats.metrics`` is a ``CgroupV1Metrics`` or a ``CgroupV2Metrics``, as the machine has it.
+"""A task's resource usage, typed: ``Stats.metrics`` is a ``CgroupV1Metrics`` or a ``CgroupV2Metrics``.
 
-``v1`` and ``v2`` hold the classes of their parts, such as ``pyctd.metrics.v1.MemoryStat``. The module is loaded when it
-is first used: thirty dataclasses and a decoder are more than the rest of ``import pyctd`` should wait for.
+Which one depends on the machine's cgroup version. ``v1`` and ``v2`` have the classes of their parts, such as
+``pyctd.metrics.v1.MemoryStat``. This module is loaded on first use, because its thirty dataclasses and decoder would
+slow ``import pyctd`` down.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _Sent(msgspec.Struct):
 
 
 def decode(data: bytes) -> Metrics:
-    """Takes what Go sends. Fields that are not known, as from a newer containerd, are left out. For pyctd's own use."""
+    """Decodes what Go sends, and ignores unknown fields, such as a newer containerd's. Internal to pyctd."""
     sent: _Sent = msgspec.json.decode(data, type=_Sent)
     if sent.type not in BY_TYPE:
         raise UnimplementedError(f"the metrics are of type {sent.type!r}; pyctd knows {' and '.join(BY_TYPE)}")

@@ -1,9 +1,9 @@
-"""What a task uses, as cgroup v1 counts it: ``io.containerd.cgroups.v1.Metrics`` of containerd.
+"""A task's resource usage, as cgroup v1 counts it: containerd's ``io.containerd.cgroups.v1.Metrics``.
 
-The classes and fields are those of the protobuf message, which holds what the kernel's v1 controllers show in files. A
-message is None where containerd sends none, since the controller is not there; a number is 0 where nothing was counted
-and where the kernel does not count. Counters begin with the cgroup, and only grow. The memory controller has no word
-for "unlimited": such a limit reads as the largest multiple of the page size below 2**63: 9223372036854771712 with
+The classes and fields are those of the protobuf message, which reports the files of the kernel's v1 controllers. A
+message is None if containerd sends none because the controller is missing. A number is 0 if nothing was counted or the
+kernel does not count it. Counters start with the cgroup and only grow. The memory controller cannot express
+"unlimited": such a limit reads as the largest multiple of the page size below 2**63, which is 9223372036854771712 with
 pages of 4 KiB.
 """
 
@@ -36,7 +36,7 @@ class HugetlbStat:
 
     Attributes:
         usage: what is in use, in bytes.
-        max: the most that was in use at one time, in bytes; no limit.
+        max: the peak usage, in bytes; not a limit.
         failcnt: how often the limit refused a page: a count.
         pagesize: the size of the pages, such as ``2MB`` or ``1GB``.
     """
@@ -53,7 +53,7 @@ class PidsStat:
 
     Attributes:
         current: the processes and threads in the cgroup: a count.
-        limit: the most that there may be: a count; 0 stands for no limit.
+        limit: the most that is allowed: a count; 0 stands for no limit.
     """
 
     current: int = 0
@@ -84,7 +84,7 @@ class Throttle:
     Attributes:
         periods: the quota's periods that have passed with something to run: a count.
         throttled_periods: those in which the quota ran out: a count.
-        throttled_time: how long what could have run was held back, summed over the CPUs, in nanoseconds.
+        throttled_time: how long runnable processes were held back, summed over the CPUs, in nanoseconds.
     """
 
     periods: int = 0
@@ -112,7 +112,7 @@ class MemoryEntry:
     Attributes:
         limit: the most that may be in use, in bytes.
         usage: what is in use, in bytes.
-        max: the most that was in use at one time, in bytes.
+        max: the peak usage, in bytes.
         failcnt: how often the limit was hit: a count.
     """
 
@@ -140,10 +140,10 @@ class MemoryStat:
         pg_pg_out: pages no longer charged to it: a count of events.
         pg_fault: page faults: a count.
         pg_maj_fault: page faults that had to read from a disk: a count.
-        inactive_anon: anonymous memory, tmpfs and swap cache on the list of what was not used of late, in bytes.
-        active_anon: the same on the list of what was used of late, in bytes.
-        inactive_file: file-backed memory on the list of what was not used of late, in bytes.
-        active_file: the same on the list of what was used of late, in bytes.
+        inactive_anon: anonymous memory, tmpfs and swap cache on the inactive list, in bytes.
+        active_anon: the same on the active list, in bytes.
+        inactive_file: file-backed memory on the inactive list, in bytes.
+        active_file: the same on the active list, in bytes.
         unevictable: memory that can't be reclaimed, such as what is locked with mlock, in bytes.
         hierarchical_memory_limit: the lowest memory limit of the cgroup and those above it, in bytes.
         hierarchical_swap_limit: the lowest limit of memory and swap together, likewise, in bytes.
@@ -213,7 +213,7 @@ class MemoryOomControl:
     Attributes:
         oom_kill_disable: 1 where processes that need more memory wait instead of being killed; else 0.
         under_oom: 1 while they wait; else 0.
-        oom_kill: processes that the kernel has killed for want of memory: a count.
+        oom_kill: processes killed by the OOM killer: a count.
     """
 
     oom_kill_disable: int = 0

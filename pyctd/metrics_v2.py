@@ -1,9 +1,9 @@
-"""What a task uses, as cgroup v2 counts it: ``io.containerd.cgroups.v2.Metrics`` of containerd.
+"""A task's resource usage, as cgroup v2 counts it: containerd's ``io.containerd.cgroups.v2.Metrics``.
 
-The classes and fields are those of the protobuf message, which holds what the kernel's v2 controllers show in files. A
-message is None where containerd sends none; a number is 0 where nothing was counted, and where the kernel does not
-count or the controller is off. Counters begin with the cgroup, and only grow. A limit that is not set, ``max`` in the
-kernel's files, is 2**64 - 1 unless told otherwise. What is counted is the cgroup with those below it.
+The classes and fields are those of the protobuf message, which reports the files of the kernel's v2 controllers. A
+message is None if containerd sends none. A number is 0 if nothing was counted, the kernel does not count it, or the
+controller is off. Counters start with the cgroup and only grow. An unset limit, ``max`` in the kernel's files, is
+2**64 - 1 unless stated otherwise. All counts include the cgroups below.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PidsStat:
 
     Attributes:
         current: the processes and threads in the cgroup: a count.
-        limit: the most that there may be: a count.
+        limit: the most that is allowed: a count.
     """
 
     current: int = 0
@@ -81,7 +81,7 @@ class CPUStat:
         system_usec: of it in the kernel, in microseconds.
         nr_periods: the quota's periods that have passed with something to run: a count.
         nr_throttled: those in which the quota ran out: a count.
-        throttled_usec: how long what could have run was held back, summed over the CPUs, in microseconds.
+        throttled_usec: how long runnable processes were held back, summed over the CPUs, in microseconds.
         psi: waiting for a CPU; None from older shims, and where the kernel keeps no such account.
     """
 
@@ -101,18 +101,18 @@ class MemoryStat:
     Attributes:
         anon: anonymous memory, such as heaps and stacks, in bytes.
         file: page cache, with tmpfs and shared memory, in bytes.
-        kernel_stack: stacks of the kernel's, in bytes.
+        kernel_stack: kernel stacks, in bytes.
         slab: the kernel's data structures, in bytes.
-        sock: buffers of the network, in bytes.
+        sock: network buffers, in bytes.
         shmem: page cache that swap backs, such as tmpfs and shared anonymous memory, in bytes.
         file_mapped: page cache that is mapped into processes, in bytes.
         file_dirty: page cache that was changed and is not yet being written back, in bytes.
         file_writeback: page cache that is being written back, in bytes.
         anon_thp: anonymous memory in transparent huge pages, in bytes.
-        inactive_anon: anonymous and swap-backed memory on the list of what was not used of late, in bytes.
-        active_anon: the same on the list of what was used of late, in bytes.
-        inactive_file: file-backed memory on the list of what was not used of late, in bytes.
-        active_file: the same on the list of what was used of late, in bytes.
+        inactive_anon: anonymous and swap-backed memory on the inactive list, in bytes.
+        active_anon: the same on the active list, in bytes.
+        inactive_file: file-backed memory on the inactive list, in bytes.
+        active_file: the same on the active list, in bytes.
         unevictable: memory that can't be reclaimed, such as what is locked with mlock, in bytes.
         slab_reclaimable: the part of slab that could be reclaimed, such as dentries and inodes, in bytes.
         slab_unreclaimable: the part of slab that could not, in bytes.
@@ -190,7 +190,7 @@ class MemoryEvents:
         high: times that processes were slowed down since ``memory.high`` was exceeded: a count.
         max: times that usage was about to exceed ``memory.max``: a count.
         oom: times that an allocation was about to fail at the limit: a count.
-        oom_kill: processes that the kernel has killed for want of memory: a count.
+        oom_kill: processes killed by the OOM killer: a count.
     """
 
     low: int = 0

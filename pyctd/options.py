@@ -1,9 +1,8 @@
 """Options of ``new_container``: containerd's ``NewContainerOpts`` as Python values, applied in order.
 
 containerd's options for the spec and the runtime are missing because libcontainerd sets those from ``spec``, ``shim``
-and
-``runtime_options``. Deleting a container leaves its snapshot to containerd's garbage collector, which removes anything
-unreferenced; the label ``containerd.io/gc.root`` on a snapshot keeps it.
+and ``runtime_options``. Deleting a container leaves its snapshot to containerd's garbage collector, which removes
+anything unreferenced; the label ``containerd.io/gc.root`` on a snapshot keeps it.
 """
 
 import binascii

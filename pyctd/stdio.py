@@ -1,9 +1,8 @@
 """The built-in stdio callbacks.
 
 A stdio callback is called with a ``DirectIO`` while its process is being created, on one of Go's threads. It returns
-the
-process's IO: containerd's client calls the IO's ``cancel``, ``wait`` and ``close`` whenever it would call them on Go's
-``cio.IO``. If it returns None, the process runs without streams.
+the process's IO: containerd's client calls the IO's ``cancel``, ``wait`` and ``close`` whenever it would call them on
+Go's ``cio.IO``. If it returns None, the process runs without streams.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ Operations run in Go, and their outcomes reach the event loop through a single d
 thread.
 Cancelling an awaiting task cancels the Go context of its call; ``timeout=`` sets that context's deadline, and
 ``asyncio.timeout`` cancels it. ``stdio`` has callbacks for the event loop; those of ``pyctd.stdio`` work too.
-Everything
-that is not a call (specs, options, errors, values) comes from ``pyctd``.
+Everything that is not a call (specs, options, errors, values) comes from ``pyctd``.
 """
 
 from . import stdio

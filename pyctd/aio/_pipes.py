@@ -23,8 +23,7 @@ __all__ = ["Input", "Output"]
 
 LEFTOVERS = 4 << 20
 """Bytes of an ended process's output that are read even if the reader is full. Its pipes hold less: more than this
-comes
-from something that the process left behind."""
+comes from something that the process left behind."""
 
 CHUNK = 1 << 16
 """The most bytes to read at once: a pipe's capacity."""

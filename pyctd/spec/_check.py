@@ -1,8 +1,8 @@
 """Checks against the OCI schema; errors have the JSON path.
 
 As OCI requires, the schema ignores unknown names, and Go drops them. A limit with a typo in its name would be no limit,
-so
-a name that nearly matches a known one is an error here. So is one in another case, which Go accepts but OCI does not.
+so a name that nearly matches a known one is an error here. So is one in another case, which Go accepts but OCI does
+not.
 """
 
 from __future__ import annotations

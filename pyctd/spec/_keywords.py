@@ -40,8 +40,7 @@ class ProcessKeywords(TypedDict, total=False):
     """capabilities to drop, or ``ALL``, which leaves only those in cap_add."""
     rlimits: Rlimits | None
     """limits by name, such as ``{"nofile": 1024, "core": (0, -1)}``: one number for both the soft and the hard limit,
-    or
-    a pair; -1 is unlimited."""
+    or a pair; -1 is unlimited."""
     no_new_privileges: bool
     """whether to disable setuid binaries and file capabilities."""
 
@@ -78,8 +77,7 @@ class DefaultKeywords(ProcessKeywords, ResourceKeywords, total=False):
     """the container's host name, also as HOSTNAME in its environment. None leaves the host's."""
     mounts: Sequence[Mapping[str, Any]]
     """OCI mounts, such as those from ``bind`` and ``tmpfs``. They replace default mounts on the same paths, and are
-    sorted
-    by depth."""
+    sorted by depth."""
     shm_size: int
     """bytes of /dev/shm. The default is 64 MiB."""
     devices: Sequence[str | os.PathLike[str]]
