@@ -93,7 +93,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
 
 
 def _engine(runs: bool) -> Iterator[Check]:
-    """The programs of a private containerd. One that runs already does without the first."""
+    """Checks the programs of a private containerd. If a daemon is already running, the first may be missing."""
     try:
         binaries = _binaries.choose(None)
     except InvalidArgumentError as error:
@@ -110,7 +110,7 @@ def _engine(runs: bool) -> Iterator[Check]:
 
 
 def _worse(check: Check) -> Check:
-    """The same of what pyctd can't do without."""
+    """Turns a warning into ``missing``, for something that pyctd can't do without."""
     return Check(check.name, MISSING if check.state == WARNING else check.state, check.detail, check.hint)
 
 
@@ -186,7 +186,7 @@ def _daemon(settings: Settings) -> Check:
 
 
 def _container(settings: Settings) -> Check:
-    """Whether a container runs: what no look at the parts can tell."""
+    """Checks that a container runs, which the checks of the parts cannot prove."""
     began = time.monotonic()
     try:
         with (
@@ -232,7 +232,7 @@ def _code_of(client: Client, wanted: dict[str, Any]) -> int:
 def _program(
     name: str, package: str, ask: list[str], what_for: str, path: str | None = None, better: str = ""
 ) -> Check:
-    """Whether there is a program, and its version. It is a warning where there is none."""
+    """Checks for a program and its version. A missing program is a warning."""
     path = path or _programs.find(name)
     if path is None:
         hint = f"{what_for} need{_s(what_for)} it: {better}apt-get install {package}"

@@ -1,4 +1,4 @@
-"""Ways to leave what runs on: docker's keys for that, and output that nobody reads any more."""
+"""Ways to leave a running container: docker's detach keys, and output that nobody reads any more."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def leave(how: type[Left] = Left) -> None:
 
 
 def raise_left(number: int, frame: FrameType | None) -> None:
-    """What SIGALRM does in this program."""
+    """The handler of SIGALRM in this program."""
     raise _how

@@ -1,6 +1,6 @@
 """What commands print: coloured for a terminal, plain for a pipe, JSON for a program.
 
-rich is loaded where a terminal asks for it, and not before: a pipe need not wait for it.
+rich is loaded only for a terminal, so that a pipe need not wait for it.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def _spec(options: RunOptions) -> dict[str, Any]:
 
 
 def _left_behind(options: RunOptions) -> StdioCallback | None:
-    """The streams of what runs on without this program."""
+    """The stdio callback of a detached container."""
     if options.log:
         return logged(os.fspath(options.log))
     return kept if options.tty or options.interactive else None
@@ -191,7 +191,7 @@ def _container(
         yield container
     finally:
         if options.remove:
-            # A containerd that does not answer is waited for, unless somebody wants this to end.
+            # Wait for a containerd that does not answer, unless the user has asked to end.
             timeout = _streams.PATIENCE if signals.given_up else None
             try:
                 with contextlib.suppress(NotFoundError):

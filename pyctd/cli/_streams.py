@@ -1,4 +1,4 @@
-"""What a process gets of this program's own: its terminal or its streams, and its signals."""
+"""Passes this program's terminal or streams, and its signals, to a process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 SIGNALS_UNTIL_KILL = 3
 PATIENCE = 10.0
-"""Seconds that containerd may take to hear of a request to end."""
+"""Seconds that containerd may take to accept a request to end."""
 UNREAD_GRACE = 0.5
 """Seconds that a process has to end once it is told that nobody reads its output."""
 REQUESTS_TO_END = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -78,7 +78,7 @@ class NoTerminalError(click.ClickException):
 
 
 def kept(dio: DirectIO) -> IO:
-    """Leaves a process's streams open for whoever attaches to it later. They hold what a pipe holds, then it waits."""
+    """Leaves a process's streams open for a later attach. The process blocks once their pipes are full."""
     return dio
 
 
@@ -120,7 +120,7 @@ def logged(path: str) -> StdioCallback:
 
 
 def _heeded(*numbers: signal.Signals) -> list[signal.Signals]:
-    """Those of the signals that whoever started this program does not have it ignore, as ``nohup`` does."""
+    """Returns the given signals, except those ignored at startup (as under ``nohup``)."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
