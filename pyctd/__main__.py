@@ -1,4 +1,4 @@
-"""``python -m pyctd``, and the program ``pyctd``: the command line, where what it is made of is installed."""
+"""The command line: ``python -m pyctd`` and the program ``pyctd``. It needs the ``cli`` extra."""
 
 from __future__ import annotations
 

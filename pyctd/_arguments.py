@@ -1,7 +1,7 @@
-"""Checks of arguments, one for each kind. Each names the argument in the InvalidArgumentError that it raises.
+"""Argument checks, one per kind. Each names the argument in the InvalidArgumentError that it raises.
 
-Both faces make the same checks, in what they share (``_calls.operations``, ``_clientcore``, ``_streams``), and never in
-a method of one face.
+Both faces make the same checks: these run in shared code (``_calls.operations``, ``_clientcore``, ``_streams``), never
+in a method of one face.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def _wrong(name: str, wanted: str, value: object) -> InvalidArgumentError:
 
 
 def is_unicode(value: str) -> bool:
-    """Whether UTF-8 can encode a text. Python keeps other bytes of file names and arguments as lone surrogates, and
-    JSON would put another character in the place of each: the name of another file."""
+    """Whether UTF-8 can encode a string. Python keeps undecodable bytes of file names and arguments as lone surrogates.
+    JSON would replace each with another character, and so name a different file."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -44,7 +44,7 @@ def is_unicode(value: str) -> bool:
 
 
 def not_unicode(name: str, value: str) -> InvalidArgumentError:
-    """The error for a text that is not."""
+    """The error for a string that UTF-8 can't encode."""
     return InvalidArgumentError(f"{name} must be Unicode, not {value!r}: containerd takes no other text")
 
 
@@ -70,7 +70,7 @@ def number(name: str, value: object) -> int:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False: anything else is true or false by accident, such as the bytes of a stdin."""
+    """True or False. Other values have a truth value only by accident, such as bytes meant for stdin."""
     if not isinstance(value, bool):
         raise _wrong(name, "True or False", value)
     return value
@@ -93,7 +93,7 @@ def path(name: str, value: object) -> str:
 
 
 def directory(name: str, value: object) -> str:
-    """The absolute path of a directory. An empty one is refused: it would be the current directory."""
+    """The absolute path of a directory. An empty path is refused: it would mean the current directory."""
     if not (given := path(name, value)):
         raise InvalidArgumentError(f"{name} must be the path of a directory, not empty")
     return os.path.abspath(given)
@@ -103,12 +103,12 @@ def descriptor(name: str, value: Any) -> int:
     """The descriptor of an open file."""
     try:
         return int(value.fileno())
-    except (AttributeError, TypeError, OSError, ValueError) as error:  # none at all, none in memory, closed
+    except (AttributeError, TypeError, OSError, ValueError) as error:  # not a file, in memory, closed
         raise _wrong(name, "an open file with a descriptor", value) from error
 
 
 def receiver(name: str, value: object) -> None:
-    """Something to call, or None."""
+    """A callable or None."""
     if value is not None and not callable(value):
         raise _wrong(name, "a callable or None", value)
 
@@ -121,8 +121,8 @@ def stdin(value: object) -> bytes | None:
 
 
 def stdio_callback(value: object) -> None:
-    """A stdio callback, or None. What is built in, ``print`` above all, can be none: it returns no IO, so that the
-    process would run without streams."""
+    """A stdio callback or None. Python's built-in functions, above all ``print``, are refused: they return no IO, so
+    the process would run without streams."""
     receiver("attach_stdio", value)
     if isinstance(value, BuiltinFunctionType):
         raise InvalidArgumentError(

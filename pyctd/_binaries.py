@@ -1,4 +1,4 @@
-"""Which containerd, shim and runc an engine runs: those of one directory, or the host's on PATH."""
+"""Chooses the containerd, shim and runc that an engine runs: from one directory, or from the host's PATH."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PROGRAMS", "VARIABLE", "Binaries", "choose"]
 
 VARIABLE = "PYCTD_ENGINE_PATH"
 PROGRAMS = {"containerd": "--version", "containerd-shim-runc-v2": "-v", "runc": "--version"}
-"""What asks each of an engine's programs for its version."""
+"""An engine's programs, and the option that makes each print its version."""
 
 
 class Binaries(NamedTuple):
@@ -22,22 +22,22 @@ class Binaries(NamedTuple):
 
     Attributes:
         source: who chose them: ``path``, ``PYCTD_ENGINE_PATH``, ``pyctd-engine`` or ``PATH``.
-        search: the PATH that containerd gets, with the chosen directory first.
+        search: containerd's PATH; a chosen directory comes first.
     """
 
     source: str
     search: str
 
     def find(self, name: str) -> str | None:
-        """The path of a program, as containerd finds it."""
+        """The path at which containerd finds a program."""
         return shutil.which(name, path=self.search)
 
     def source_of(self, path: str) -> str:
-        """Where the program at a path comes from: a directory may lack runc, for one, which is then PATH's."""
+        """Where the program at a path comes from: PATH, if the chosen directory lacks it (runc, for example)."""
         return self.source if os.path.dirname(path) == self.search.partition(os.pathsep)[0] else "PATH"
 
     def check(self) -> None:
-        """Raises FailedPreconditionError where a program is missing."""
+        """Raises FailedPreconditionError if a program is missing."""
         if self.source != "PATH":
             directory = self.search.partition(os.pathsep)[0]
             if shutil.which("containerd", path=directory) is None:
@@ -51,7 +51,7 @@ class Binaries(NamedTuple):
                 )
 
     def versions(self) -> dict[str, EngineProgram]:
-        """Each program that is there, by name."""
+        """The programs that were found, by name."""
         found = {}
         for name, flag in PROGRAMS.items():
             if (path := self.find(name)) is not None:
@@ -61,7 +61,8 @@ class Binaries(NamedTuple):
 
 
 def choose(path: str | os.PathLike[str] | None) -> Binaries:
-    """The programs that are asked for, else those of the package pyctd-engine, else PATH's.
+    """Chooses the programs: from ``path`` or ``PYCTD_ENGINE_PATH`` if given, then from the package pyctd-engine, then
+    from PATH.
 
     Raises:
         InvalidArgumentError: ``PYCTD_ENGINE_PATH`` is a relative path.

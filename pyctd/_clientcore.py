@@ -1,4 +1,4 @@
-"""What both faces of a client share: its daemon and namespace, its connection, and its events."""
+"""The part of a client that both faces share: its daemon and namespace, its connection, and its events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["RUNC_SHIM", "ClientCore", "check_address"]
 
 RUNC_SHIM = "io.containerd.runc.v2"
 SOCKET_PATH_MAX = 107
-"""Bytes that a Unix socket's path may have."""
+"""The longest path of a Unix socket, in bytes."""
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
-    """A socket's path as gRPC needs it. Raises InvalidArgumentError when it can't be one."""
+    """A socket's path as gRPC needs it. Raises InvalidArgumentError if it can't be one."""
     path = _arguments.path("address", address).removeprefix("unix://")
     if not path.startswith("/"):
         raise InvalidArgumentError(
@@ -60,7 +60,7 @@ class ClientCore:
         self._router = Router(self._runner, gaps)
         self._connected: _native.Handle | None = None
         self._warned = False
-        self._engine: object = None  # the client keeps it: a collected engine would take its containerd down
+        self._engine: object = None  # kept alive: a garbage-collected engine stops its containerd
         _clients.add(self)
 
     def _runner_of(self, function: Callable[..., Any]) -> Runner:
@@ -81,7 +81,7 @@ class ClientCore:
 
     @property
     def handler_errors(self) -> int:
-        """How many times the backend has raised. Each is logged by ``pyctd.events``, and by libcontainerd too."""
+        """How many times the backend has raised. ``pyctd.events`` logs each exception, and libcontainerd does too."""
         return 0 if self._runner is None else self._runner.errors
 
     def _check_open(self) -> None:
@@ -107,17 +107,17 @@ _clients: weakref.WeakSet[ClientCore] = weakref.WeakSet()
 
 
 def _warn_if_open(client: ClientCore) -> None:
-    """Warns once of a client that nobody has closed."""
+    """Warns once about an unclosed client."""
     handle = getattr(client, "_connected", None)
     if handle is not None and not (handle.closed or client._warned) and _native.usable():
         client._warned = True
-        # With a number, because a warning is shown once for each text.
+        # The number makes each text unique: Python shows a warning once per text.
         text = f"unclosed {client!r}, client {client._router.cookie} of this process"
         warnings.warn(text, ResourceWarning, source=client, stacklevel=2)
 
 
 @atexit.register
 def _warn_at_exit() -> None:
-    """Warns while Python is whole: later its objects go in any order, or not at all."""
+    """Warns while Python is still intact: later, objects are finalized in any order, or not at all."""
     for client in tuple(_clients):
         _warn_if_open(client)

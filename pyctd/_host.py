@@ -1,4 +1,4 @@
-"""What Go's callbacks reach: events to their clients, stdio to its callbacks, log records to logging."""
+"""Routes Go's callbacks: events to their clients, stdio to its callbacks, log records to logging."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Receiver", "receivers"]
 
 
 class Receiver(Protocol):
-    """A client's router, as its events see it."""
+    """A client's router, as seen from here."""
 
     def listens(self) -> bool: ...
     def receive(self, event: _native.NativeEvent) -> bool: ...
@@ -57,7 +57,7 @@ class Host:
             logger.log(severity, "%s%s", text, suffix, extra={"fields": values})
 
 
-# Where a program configures no logging, Python would print these on stderr. The calls raise what they are about.
+# Without it, Python prints these on stderr in programs that configure no logging. The calls raise the errors anyway.
 logging.getLogger("pyctd.libcontainerd").addHandler(logging.NullHandler())
 
 _native.set_host(Host())

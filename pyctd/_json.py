@@ -1,4 +1,4 @@
-"""What goes to Go as JSON, and what comes from there."""
+"""JSON to and from Go."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def from_json(data: bytes) -> Any:
-    """What Go has written, with nothing around it: ``json.loads`` looks for an encoding and for blanks, and takes twice
-    as long."""
+    """Decodes JSON from Go: UTF-8, with no whitespace around it. ``json.loads`` checks for both and takes twice as
+    long."""
     return _decode(data.decode())[0]
 
 
 def to_json(what: str, value: Mapping[str, Any]) -> bytes:
-    """A mapping as JSON. Raises InvalidArgumentError when it is none, or holds what JSON has no form for."""
+    """A mapping as JSON. Raises InvalidArgumentError if it isn't a mapping, or holds something JSON can't express."""
     if not isinstance(value, Mapping):
         raise InvalidArgumentError(f"{what} must be a mapping (a JSON object), not {type(value).__name__}")
     return dumped(what, value)
 
 
 def dumped(what: str, value: object) -> bytes:
-    """As to_json, for a value of any type. Text that is not Unicode is named by its JSON path."""
+    """Like to_json, for a value of any type. The error for text that is not Unicode names its JSON path."""
     try:
         return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -41,7 +41,7 @@ def dumped(what: str, value: object) -> bytes:
 
 
 def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Each text in a value, with its JSON path."""
+    """The strings in a value, each with its JSON path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):

@@ -8,7 +8,7 @@ __all__ = ["Origin"]
 
 
 class Origin(IntEnum):
-    """Where an event comes from, as ``origin`` of pyctd_event has it."""
+    """Where an event comes from: the ``origin`` of a pyctd_event."""
 
     NEWS = 0
     """libcontainerd."""

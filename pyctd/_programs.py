@@ -1,4 +1,4 @@
-"""Programs of the host that pyctd executes."""
+"""Finds and runs programs of the host."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import subprocess
 __all__ = ["ask", "find", "places", "version_in"]
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-"""Where a user's PATH often does not look, but root's and containerd's does."""
+"""Directories that a user's PATH often lacks, but root's and containerd's have."""
 
 
 def places() -> list[str]:
-    """The absolute directories on PATH. Others are left out: this may run as root where everybody can write."""
+    """The absolute directories on PATH. Relative ones are unsafe: this may run as root in a world-writable one."""
     return [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
 
 
@@ -24,7 +24,7 @@ def find(name: str) -> str | None:
 
 
 def ask(command: list[str]) -> tuple[int, str]:
-    """A program's exit code and the first line of what it says."""
+    """Runs a command. Returns its exit code and its first line with a version number, or else its first line."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=20, check=False, stdin=subprocess.DEVNULL
@@ -36,6 +36,6 @@ def ask(command: list[str]) -> tuple[int, str]:
 
 
 def version_in(said: str) -> str:
-    """The version in what a program says, or nothing."""
+    """The version in a program's output, or an empty string."""
     found = re.search(r"v?(\d+(?:\.\d+)+\S*)", said)
     return found[1] if found else ""

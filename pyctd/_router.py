@@ -1,4 +1,4 @@
-"""A client's events, from Go's callback to the client's streams and its handler."""
+"""Carries a client's events from Go's callback to the client's streams and handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _new = tuple.__new__
 
 
 class Router:
-    """Takes a client's events to its handler and its streams. It belongs to the client, and does not keep it.
+    """Passes a client's events to its handler and its streams. The client owns it; it does not keep the client alive.
 
     Attributes:
         cookie: the number by which Go's callbacks find it.
@@ -37,14 +37,14 @@ class Router:
         _host.receivers[self.cookie] = self
 
     def connect(self, client: _native.Handle) -> None:
-        """The client is connected: its events come from now on, if anything takes them."""
+        """Called once the client is connected. From now on its events arrive, if anything receives them."""
         self._client = client
         if self._runner is not None:
             self._runner.client = client
         self._match_listening()
 
     def add(self, stream: EventStreamCore) -> None:
-        """Opens a stream; on a client that another thread closes meanwhile, it ends at once."""
+        """Opens a stream. If another thread has closed the client meanwhile, the stream ends at once."""
         with self._lock:
             self.streams.add(stream)
             self._match_listening()
@@ -52,13 +52,13 @@ class Router:
             stream.close()
 
     def drop(self, stream: EventStreamCore) -> None:
-        """Forgets a stream that is closed."""
+        """Forgets a closed stream."""
         with self._lock:
             self.streams.discard(stream)
             self._match_listening()
 
     def at_stream_end(self) -> Callable[[EventStreamCore], None]:
-        """What a stream calls when it is closed. A stream keeps neither the router nor its client."""
+        """The function that a stream calls when it is closed. It keeps neither the router nor its client alive."""
         drop = weakref.WeakMethod(self.drop)
 
         def at_end(stream: EventStreamCore) -> None:
@@ -68,7 +68,7 @@ class Router:
         return at_end
 
     def end(self) -> None:
-        """Ends the streams."""
+        """Closes the streams."""
         for stream in tuple(self.streams):
             stream.close()
 
@@ -77,15 +77,15 @@ class Router:
             _native.listen(self._client, self.listens())
 
     def listens(self) -> bool:
-        """Whether anything takes events."""
+        """Whether anything receives events."""
         return self._runner is not None or bool(self.streams)
 
     def receive(self, native: _native.NativeEvent) -> bool:
-        """Takes an event from Go. Whether it is handled; else it will be acknowledged."""
+        """Takes an event from Go. Returns whether it is handled; if not, it is acknowledged later."""
         _, token, kind, pid, exit_code, sec, nsec, container_id, process_id, error, origin = native
         exited_at = to_datetime(sec, nsec)
         exited_at_ns = sec * 10**9 + nsec
-        # Without the named tuples' own constructors, which take longer than all the rest.
+        # Bypasses the named tuples' constructors, which take longer than everything else here.
         info = _new(EventInfo, (container_id, process_id, pid, exit_code, exited_at, exited_at_ns, error))
         event = _new(Event, (container_id, BY_NUMBER[kind] if kind < len(BY_NUMBER) else BY_NUMBER[0], info))
         came_from = Origin(origin)

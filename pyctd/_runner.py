@@ -1,4 +1,4 @@
-"""The handler of a client's events: how it is called, and what becomes of what it raises."""
+"""Calls a client's event handler, and deals with the exceptions that it raises."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _log = logging.getLogger("pyctd.events")
 
 
 def discard(result: Awaitable[object] | None) -> None:
-    """Drops what nobody will await; a coroutine that is not closed would warn when it is collected."""
+    """Drops an awaitable that nobody will await. A coroutine must be closed, or Python warns when collecting it."""
     if isinstance(result, Coroutine):
         result.close()
 
 
 def _is_coroutine_function(handler: Callable[..., Any]) -> bool:
-    import inspect  # here, because it takes 4 ms, and only a client with a handler needs it
+    import inspect  # imported here: it takes 4 ms, and only clients with a handler need it
 
     return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
 
 
 class Runner:
-    """Runs a client's handler, each time in a copy of the context (``contextvars``) in which the client was made.
+    """Runs a client's handler, each time in a copy of the context (``contextvars``) that the client was created in.
 
     Attributes:
         function: the handler.
-        is_coroutine_function: whether the handler shows that it is one. Others return what can be awaited when called.
+        is_coroutine_function: whether the handler can be recognized as one. Other handlers may still return awaitables.
         errors: how many times the handler has raised.
         client: the client's handle, once it is connected.
     """
@@ -51,9 +51,9 @@ class Runner:
         self._lock = threading.RLock()
 
     def handle(self, event: Event, token: int) -> bool:
-        """Runs the handler. Whether the event is handled by that; else it is acknowledged, perhaps later."""
+        """Runs the handler. Returns whether that handled the event; if not, the event is acknowledged separately."""
         if event.event is EventType.GAP:  # no other event comes before this returns
-            with contextlib.suppress(RuntimeError):  # no thread is left: run it here
+            with contextlib.suppress(RuntimeError):  # can't start a thread: run it here
                 threading.Thread(target=self._run_apart, args=(event, token), name=EVENTS, daemon=True).start()
                 return False
         return self._run(event, token)
@@ -70,17 +70,17 @@ class Runner:
             if result is None or not isinstance(result, Awaitable):
                 return True
             self._await_result(result, context, token)
-        except BaseException as error:  # whatever a handler does, the next event must come
+        except BaseException as error:  # whatever a handler raises, the next event must come
             self._settle(token, error)
         return False
 
     def _await_result(self, result: Awaitable[object], context: contextvars.Context, token: int) -> None:
-        """Sees to what a handler has returned to be awaited, and to its event."""
+        """Handles an awaitable that the handler returned, and acknowledges the event afterwards. Here: refuses it."""
         discard(result)
         raise TypeError(f"backend returned a {type(result).__name__}: {USE_INSTEAD}")
 
     def _settle(self, token: int, failed: BaseException | None) -> None:
-        """Acknowledges an event, with what its handler raised, even if that cannot be logged."""
+        """Acknowledges an event, with its handler's exception if any, even if that cannot be logged."""
         text = ""
         try:
             if failed is not None:

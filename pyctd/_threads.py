@@ -1,4 +1,4 @@
-"""The names of threads, as the system and its tools (gdb, top, /proc) see them: Python gives none before 3.14."""
+"""Thread names for the system and its tools (gdb, top, /proc). Python sets none before 3.14."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import threading
 __all__ = ["EVENTS", "adopt_thread", "name_thread"]
 
 EVENTS = "pyctd-events"
-"""The name of threads that run handlers of events."""
+"""The name of threads that run event handlers."""
 
 _adopted = threading.local()
 
 
 def name_thread(name: str) -> str:
-    """Names this thread, and with it those that C or Go will start from it; the name that it had."""
+    """Names this thread, and with it the threads that C or Go start from it. Returns its previous name."""
     with contextlib.suppress(OSError), open("/proc/thread-self/comm", "r+") as comm:
         before = comm.read().rstrip("\n")
         comm.seek(0)
@@ -25,8 +25,8 @@ def name_thread(name: str) -> str:
 
 
 def adopt_thread(name: str) -> None:
-    """Makes this thread, which Go has started, look like one of Python's: with a name, and traced and profiled as
-    ``threading`` has it. Only the first time on each thread does anything."""
+    """Makes this thread, which Go started, look like a Python thread: names it, and sets ``threading``'s trace and
+    profile functions. Only the first call on a thread has an effect."""
     if hasattr(_adopted, "name"):
         return
     _adopted.name = name
