@@ -1,14 +1,14 @@
-"""The Go library behind CFFI, which no other package touches.
+"""The Go library behind CFFI. No other package touches it.
 
 1. ``import pyctd`` does not load the library: the import stays cheap, and a process may fork before it uses pyctd.
-2. The first call does (``loading``). It first checks that this process can hold Go, and gives Go the functions of
+2. The first call loads it (``loading``), after checking that this process can run Go. Go gets the functions of
    ``externs``.
 3. A ``Queue`` starts operations and hands over their completions (``queue``).
-4. What Go makes is a number here, and has an owner: its ``Handle`` releases it, at the latest when it is collected.
-5. Go calls the functions of ``externs`` on threads of its own: with events, for stdio, and to log. They pass it on to a
+4. An object that Go makes is a number here. Its ``Handle`` owns it, and releases it when collected at the latest.
+5. Go calls the functions of ``externs`` on its own threads: for events, stdio and logging. They pass the calls on to a
    ``Host``, which is above this package.
 6. A forked child may not use the library (``library``).
-7. At exit, ``loading`` waits until Go has undone what was cut off, and shuts the library down.
+7. At exit, ``loading`` waits until Go has undone interrupted calls, and shuts the library down.
 """
 
 from .externs import (

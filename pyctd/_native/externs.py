@@ -1,4 +1,4 @@
-"""What Go calls: on its own threads, and nothing may escape, SystemExit included."""
+"""The functions that Go calls, on its own threads. No exception may escape from them, not even SystemExit."""
 
 import contextlib
 import logging
@@ -28,13 +28,13 @@ __all__ = [
 _log = logging.getLogger("pyctd")
 
 _EVENT = struct.Struct("QQqiiIIIIii")
-"""A pyctd_event."""
+"""The layout of a pyctd_event."""
 _HANDLED, _PENDING = range(2)
 """The answers of pyctd_event_answer."""
 
 
 class NativeEvent(NamedTuple):
-    """A pyctd_event, copied."""
+    """A copy of a pyctd_event."""
 
     cookie: int
     token: int
@@ -50,7 +50,7 @@ class NativeEvent(NamedTuple):
 
 
 class NativeStdio(NamedTuple):
-    """A pyctd_stdio, copied."""
+    """A copy of a pyctd_stdio."""
 
     handle: int
     terminal: bool
@@ -60,7 +60,7 @@ class NativeStdio(NamedTuple):
 
 
 class Host(Protocol):
-    """What the callbacks reach; no method may raise. ``event`` tells whether the event is handled, and may block."""
+    """Receives the callbacks. No method may raise. ``event`` returns whether the event is handled, and may block."""
 
     def event(self, event: NativeEvent) -> bool: ...
     def stdio(self, cookie: int, stdio: NativeStdio) -> int: ...
@@ -72,7 +72,7 @@ _host: Host | None = None
 
 
 def set_host(host: Host) -> None:
-    """Says who takes the callbacks: pyctd._host, which is above this package."""
+    """Sets the receiver of the callbacks: pyctd._host, which is above this package."""
     global _host
     _host = host
 
@@ -83,7 +83,7 @@ def _swallow(kind: type[BaseException], value: BaseException, trace: TracebackTy
 
 
 def unpack_event(event: Any, strings: bytes) -> NativeEvent:
-    """An event. A single attribute of CFFI's takes as long as all of this."""
+    """Unpacks an event. Reading one attribute through CFFI takes as long as all of this."""
     cookie, token, sec, nsec, kind, pid, code, container, process, error, origin = _EVENT.unpack(event)
     container_id = strings[:container].decode("utf-8", "replace")
     process_id = strings[container : container + process].decode("utf-8", "replace")
@@ -92,13 +92,13 @@ def unpack_event(event: Any, strings: bytes) -> NativeEvent:
 
 
 def structure(ffi: Any, lib: Any) -> Any:
-    """The pyctd_callbacks with the functions that ``define`` defines."""
+    """A pyctd_callbacks with the functions that ``define`` defines."""
     functions = (lib.pyctd_py_on_event, lib.pyctd_py_on_stdio, lib.pyctd_py_on_io, lib.pyctd_py_on_log)
     return ffi.new("pyctd_callbacks *", (ffi.sizeof("pyctd_callbacks"), *functions))
 
 
 def define(ffi: Any) -> None:
-    """Gives CFFI the functions that pyctd_init is to hand to Go."""
+    """Gives CFFI the functions that pyctd_init passes to Go."""
     assert ffi.sizeof("pyctd_event") == _EVENT.size
 
     def text(data: Any, length: int) -> str:
@@ -111,7 +111,7 @@ def define(ffi: Any) -> None:
             try:
                 return callback(_host, *args)
             finally:
-                if forked():  # the callback's own child: the way back leads into Go, whose other threads it lacks
+                if forked():  # the callback forked: a return would enter Go, whose other threads this child lacks
                     os._exit(0)
 
         ffi.def_extern(name=f"pyctd_py_{callback.__name__}", onerror=_swallow, error=error)(call)
@@ -147,22 +147,21 @@ def define(ffi: Any) -> None:
 
 
 def acknowledge(token: int, error: str = "") -> None:
-    """Ends an event that ``Host.event`` has left pending, so that the next one of its container comes."""
+    """Acknowledges an event that ``Host.event`` left pending, so that its container's next event comes."""
     if usable():
         text = error.encode("utf-8", "replace")
         state.lib.pyctd_event_ack(token, text, len(text))
 
 
 def listen(client: Handle, on: bool) -> None:
-    """Says whether a client's events are to come, if it is open: each that nobody takes costs as much as one that is
-    taken."""
+    """Turns an open client's events on or off. Unwanted events cost as much as others."""
     if usable():
         with contextlib.suppress(errors.ClosedError):
             state.lib.pyctd_client_listen(client.number, int(on))
 
 
 def set_stdio_config(handle: int, terminal: bool, stdin: str, stdout: str, stderr: str) -> None:
-    """Gives the process other streams than its FIFOs; for the stdio callback of that handle, while it runs."""
+    """Gives the process other streams than its FIFOs. Only valid while the stdio callback of that handle runs."""
     args = flatten((int(terminal), stdin, stdout, stderr))
     if failed := state.lib.pyctd_stdio_set_config(handle, *args):
         raise errors.BY_KIND[failed]("the streams of a process are set before it is made")

@@ -1,4 +1,4 @@
-"""Handles: what Go makes is a number here, and has an owner that releases it."""
+"""Handles: the numbers of Go's objects, each with an owner that releases it."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ def release(number: int) -> None:
 
 
 class Handle:
-    """Owns one handle: released by ``close``, or let go when nothing refers to it any more.
+    """Owns one handle, which ``close`` or the finalizer releases.
 
-    ``close`` releases it at once: the IOs that a client has are closed when it returns, on this thread. The finalizer
-    runs no code of Python's, neither its own nor an IO's, which is closed on a thread of Go's a little later. It may
-    interrupt any code on any thread, so that a lock which an IO's ``close`` takes may be held by that very thread; and
-    what a signal's handler raises in a finalizer is lost.
+    ``close`` releases it at once: it closes a client's IOs on this thread before it returns. The finalizer runs no
+    Python code, neither its own nor an IO's: a Go thread closes the IOs a little later. A finalizer can interrupt any
+    code on any thread, and that thread may hold the very lock that an IO's ``close`` takes. Python also loses what a
+    signal handler raises in a finalizer.
 
     Attributes:
-        what: what it is, in words.
-        container_id: the container that it is, or belongs to; None for others.
-        process_id: the process that it is.
+        what: a description of the object.
+        container_id: the id of the container that it is or belongs to; None for others.
+        process_id: the id of the process that it is.
     """
 
     process_id: str | None = None
@@ -39,21 +39,21 @@ class Handle:
 
     @property
     def number(self) -> int:
-        """The number to pass to Go. Raises ClosedError when closed."""
+        """The number to pass to Go. Raises ClosedError if the handle is closed."""
         if self._closed:
             raise errors.ClosedError(f"{self.what} is closed")
         return self._number
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """Whether the handle is closed."""
         return self._closed
 
     def close(self) -> None:
         """Releases the handle; a second time does nothing."""
         self._closed = True
         release(self._number)
-        state.ffi.release(self._owned)  # whose finalizer finds it released; where an interrupt came first, it does it
+        state.ffi.release(self._owned)  # its finalizer releases the handle if an interrupt came first
 
     def disown(self) -> None:
         """Forgets the handle, which Go has released already."""
@@ -66,7 +66,7 @@ Argument = str | bytes | int | Handle
 
 
 def flatten(args: tuple[Argument, ...]) -> list[Any]:
-    """Arguments as C takes them."""
+    """Converts arguments to those of the C function."""
     flat: list[Any] = []
     for arg in args:
         if isinstance(arg, Handle):

@@ -1,4 +1,4 @@
-"""The Go library as this process has it: not loaded yet, in use, left behind by a fork, or shut down."""
+"""The state of the Go library in this process: not loaded, in use, unusable after a fork, or shut down."""
 
 import logging
 import os
@@ -20,12 +20,12 @@ __all__ = [
     "usable",
 ]
 
-_WARNING, _INFO, _DEBUG = 3, 4, 5  # logrus's
+_WARNING, _INFO, _DEBUG = 3, 4, 5  # logrus levels
 _LOGGERS = tuple(map(logging.getLogger, ("pyctd.libcontainerd", "pyctd.containerd")))
 
 
 class Counts(NamedTuple):
-    """What is alive on the Go side."""
+    """The numbers of live objects on the Go side."""
 
     handles: int
     operations: int
@@ -34,13 +34,13 @@ class Counts(NamedTuple):
 
 
 class _State:
-    """The loaded library and what this process may still do with it."""
+    """The loaded library, and whether this process may still use it."""
 
     def __init__(self) -> None:
         self.ffi: Any = None
         self.lib: Any = None
         self.lock = threading.Lock()
-        self.pid: int | None = None  # of the process that has loaded it, or begun to
+        self.pid: int | None = None  # of the process that loaded it or began to
         self.closed = False
         self.log_level = _WARNING
 
@@ -52,14 +52,14 @@ def _after_fork_in_child() -> None:
     if state.lib is not None:
         state.lib.pyctd_py_own(0)
     if state.pid is not None:
-        state.pid = 0  # in a pid namespace of its own a child may have its parent's number
+        state.pid = 0  # in its own PID namespace, a child can have the same PID as its parent
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def forked() -> bool:
-    """Whether this is a child of the process that has loaded the library, forked by Python or by C."""
+    """Whether this process was forked, by Python or C, from the one that loaded the library."""
     return state.pid is not None and state.pid != os.getpid()
 
 
@@ -73,13 +73,13 @@ def refuse_forked() -> None:
 
 
 def cut_off() -> bool:
-    """Whether this is a daemon thread that the interpreter's exit leaves behind."""
+    """Whether this is a daemon thread that is still running after the interpreter's exit began."""
     return state.closed and threading.current_thread() is not threading.main_thread()
 
 
 def refuse_closed() -> None:
-    """Raises ClosedError when the interpreter is exiting, but ends a thread that is cut off by that quietly: it is no
-    error of its program."""
+    """Raises ClosedError if the interpreter is exiting. A thread that the exit cuts off ends quietly instead,
+    because that is not a bug in its program."""
     if state.closed:
         if cut_off():
             raise SystemExit
@@ -87,13 +87,13 @@ def refuse_closed() -> None:
 
 
 def usable() -> bool:
-    """Whether Go may be called: it is loaded, this is not a forked child, and the interpreter is not on its way out."""
+    """Whether Go may be called: it is loaded, this is not a forked child, and the interpreter is not exiting."""
     return state.lib is not None and not (state.closed or sys.is_finalizing() or forked())
 
 
 def match_log_level() -> None:
-    """Lets Go make the records that Python's logging would show now: libcontainerd has one for each event, and a record
-    that nobody sees costs more than the event."""
+    """Sets Go's log level to what Python's logging shows now. libcontainerd logs each event, and a record that nobody
+    sees costs more than the event."""
     first, second = _LOGGERS
     if not (first.isEnabledFor(logging.INFO) or second.isEnabledFor(logging.INFO)):
         level = _WARNING
@@ -107,7 +107,7 @@ def match_log_level() -> None:
 
 
 def counts() -> Counts:
-    """What is alive on the Go side; all 0 while it is not loaded."""
+    """Counts live objects on the Go side; all 0 if it is not loaded."""
     if not usable():
         return Counts(0, 0, 0, 0)
     out = state.ffi.new("pyctd_counts *")

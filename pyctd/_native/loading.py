@@ -1,4 +1,4 @@
-"""Loads the Go library once, when it is first needed, and shuts it down at exit."""
+"""Loads the Go library when it is first needed, and shuts it down at exit."""
 
 import atexit
 import ctypes
@@ -18,23 +18,23 @@ __all__ = ["load"]
 
 SHUTDOWN_GRACE_NS = 500_000_000
 UNDO = 10.0
-"""Seconds that the interpreter's end waits for Go to undo what was cut off: a daemon that hangs never answers."""
+"""Seconds that the interpreter's exit waits for Go to undo interrupted calls. A daemon that hangs never answers."""
 UNDO_SLICE_NS = 100_000_000
 NEEDED_DESCRIPTORS = 16
 NEEDED_MIB = 2500
-"""Of address space, where that is limited. Go reserves 1,000 at once and uses few; each thread takes up to 136 more."""
+"""Address space needed if it is limited. Go reserves 1,000 MiB at once but uses little; each thread takes up to 136."""
 
 
 def load() -> Any:
-    """The library; loaded when first asked for."""
-    if state.lib is not None and not state.closed and state.pid == os.getpid():  # nearly always
+    """Returns the library; the first call loads it."""
+    if state.lib is not None and not state.closed and state.pid == os.getpid():  # the common case
         return state.lib
     refuse_forked()
     refuse_closed()
-    state.pid = os.getpid()  # before the lock: a child that is forked meanwhile must not wait for it
+    state.pid = os.getpid()  # before taking the lock: a child forked meanwhile must not wait for it
     with state.lock:
         if state.lib is None:
-            name = name_thread("pyctd-go")  # which Go's threads inherit
+            name = name_thread("pyctd-go")  # Go's threads inherit it
             try:
                 _load()
             finally:
@@ -43,7 +43,7 @@ def load() -> Any:
 
 
 def _refuse_subinterpreter() -> None:
-    """CFFI refuses those with a GIL of their own; in the others Go's callbacks would enter the main interpreter."""
+    """CFFI refuses subinterpreters with their own GIL. In others, Go's callbacks would enter the main interpreter."""
     get, number = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_GetID
     get.restype, number.argtypes, number.restype = ctypes.c_void_p, [ctypes.c_void_p], ctypes.c_int64
     if number(get()) != 0:
@@ -51,8 +51,8 @@ def _refuse_subinterpreter() -> None:
 
 
 def _refuse_green_threads() -> None:
-    """gevent and eventlet make greenlets of threads and their locks. Go's threads, which call back into Python, have no
-    hub and would wait for ever."""
+    """gevent and eventlet turn threads and locks into greenlets. Go's threads call back into Python but have no hub, so
+    they would wait forever."""
     asked = (
         ("gevent", "gevent.monkey", "is_module_patched", "threading"),
         ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread"),
@@ -67,7 +67,7 @@ def _refuse_green_threads() -> None:
 
 
 def _refuse_few_descriptors() -> None:
-    """Go's runtime ends the process when it finds no descriptor for its poller while it is loaded."""
+    """While it is loaded, Go's runtime aborts the process if it gets no descriptor for its poller."""
     held: list[int] = []
     try:
         while len(held) < NEEDED_DESCRIPTORS:
@@ -83,7 +83,7 @@ def _refuse_few_descriptors() -> None:
 
 
 def _refuse_little_memory() -> None:
-    """Go's runtime ends the process when it can't reserve its address space (``ulimit -v``)."""
+    """Go's runtime aborts the process if it can't reserve its address space (``ulimit -v``)."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
@@ -110,13 +110,13 @@ def _load() -> None:
         )
     externs.define(ffi)
     failed = lib.pyctd_init(externs.structure(ffi, lib), state.log_level)
-    if failed and failed != lib.PYCTD_ALREADY_EXISTS:  # as when an interrupt came after it the first time
+    if failed and failed != lib.PYCTD_ALREADY_EXISTS:  # initialised before: an interrupt came right after
         raise ImportError(f"libpyctd did not initialise: {failed}")
     lib.pyctd_py_own(1)
     state.ffi, state.lib = ffi, lib
 
 
-# Registered with the import, so that it runs after what a program registers from then on: that may still use pyctd.
+# Registered on import, so that it runs after functions that the program registers later: those may still use pyctd.
 @atexit.register
 def _shutdown() -> None:
     use = usable()
@@ -131,8 +131,8 @@ def _shutdown() -> None:
 
 
 def _see_undone() -> None:
-    """Waits until what was cut off is undone, which the end of the process would leave half done. Ctrl-C ends the wait,
-    which is why it comes in slices."""
+    """Waits until Go has undone interrupted calls, which the process's exit would leave half done. It waits in slices,
+    so that Ctrl-C can end the wait."""
     until = time.monotonic() + UNDO
     while state.lib.pyctd_undone(UNDO_SLICE_NS) and time.monotonic() < until:
         pass

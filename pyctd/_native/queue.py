@@ -1,4 +1,4 @@
-"""Completion queues: where operations are started, and where Go tells how each of them ended."""
+"""Completion queues: they start operations, and Go reports on them how each one ended."""
 
 import os
 import struct
@@ -15,11 +15,11 @@ from .loading import load
 __all__ = ["Answer", "Completion", "Queue"]
 
 _COMPLETION = struct.Struct("qiIQqiPNPN")
-"""A pyctd_completion."""
+"""The layout of a pyctd_completion."""
 
 
 class Completion(NamedTuple):
-    """How an operation ended; pyctd.h tells what each field means."""
+    """How an operation ended; pyctd.h documents the fields."""
 
     op: int
     kind: int
@@ -31,7 +31,7 @@ class Completion(NamedTuple):
     detail: bytes
 
     def give_back(self) -> None:
-        """Releases the handle, or closes the descriptor, that the operation made and that nobody asked for any more."""
+        """Releases the handle or closes the descriptor that the operation made, because nobody needs it any more."""
         if self.value >> 32:
             release(self.value)
         elif self.value:
@@ -39,10 +39,10 @@ class Completion(NamedTuple):
 
 
 class Answer:
-    """What a function of C's returned, where no interrupt may lose it.
+    """Holds the result of a C function, and never loses it to an interrupt.
 
-    Python handles signals between bytecodes. An interrupt after the function has returned and before its result is
-    assigned would lose the result; here the call and the assignment are one step.
+    Python handles signals between bytecodes. An interrupt between the function's return and the assignment of its
+    result would lose the result. Here, the call and the assignment are one step.
     """
 
     __slots__ = ("_answers",)
@@ -61,7 +61,7 @@ class Answer:
 
     @property
     def value(self) -> int:
-        """What it returned."""
+        """The result."""
         return self._answers[0]
 
 
@@ -70,7 +70,7 @@ class _Batch:
 
     Attributes:
         count: how many Go has moved to the queue's memory.
-        copies: the completions themselves; None until they are copied from there.
+        copies: the completions; None until they are copied from that memory.
     """
 
     __slots__ = ("copies", "count")
@@ -81,7 +81,7 @@ class _Batch:
 
 
 class Queue:
-    """A completion queue and its descriptor, readable while completions wait."""
+    """A completion queue. Its descriptor is readable while completions are waiting."""
 
     def __init__(self, capacity: int) -> None:
         lib = load()
@@ -102,7 +102,7 @@ class Queue:
 
     @property
     def open(self) -> bool:
-        """Whether it is not closed."""
+        """Whether the queue is open."""
         return not self._owner.closed
 
     def close(self) -> None:
@@ -113,13 +113,13 @@ class Queue:
         """Starts an operation.
 
         Args:
-            export: its function of the C ABI.
-            timeout_ns: its timeout, -1 for none.
-            args: the arguments beyond the queue and the timeout.
-            number: where the operation's number is kept, or the kind of an error, negated.
+            export: its function in the C ABI.
+            timeout_ns: its timeout; -1: none.
+            args: the arguments after the queue and the timeout.
+            number: receives the operation's number, or the negated kind of an error.
 
         Raises:
-            OverflowError: an argument is a number that C has no room for.
+            OverflowError: a number is too large for its C type.
         """
         function = getattr(load(), export)
         flat = flatten(args)
@@ -132,13 +132,13 @@ class Queue:
 
     @property
     def drained(self) -> bool:
-        """Whether ``drain`` has completions without asking Go."""
+        """Whether ``drain`` can return completions without asking Go."""
         return self._batch.count.arrived
 
     def drain(self) -> deque[Completion]:
-        """The completions that wait, at most as many as the queue's capacity.
+        """Returns the waiting completions, at most as many as the queue's capacity.
 
-        It returns the same ones until ``clear`` is called, so that an interrupt loses none.
+        It returns the same ones until ``clear`` is called, so an interrupt loses none.
         """
         batch = self._batch
         if batch.copies is not None:
@@ -151,14 +151,14 @@ class Queue:
             raise errors.BY_KIND[-count]("the completion queue is closed")
         copies: deque[Completion] = deque()
         copied: list[Any] = []
-        new = tuple.__new__  # one attribute of CFFI's, or a named tuple's own constructor, is slower than all this
+        new = tuple.__new__  # a single CFFI attribute or named tuple constructor is slower than all this
         for *numbers, data, size, detail, detail_size in _COMPLETION.iter_unpack(
             self._bytes[: count * _COMPLETION.size]
         ):
             fields = (*numbers, _copy(data, size, copied), _copy(detail, detail_size, copied))
             copies.append(new(Completion, fields))
         batch.copies = copies
-        for data in copied:  # only now: after an interrupt before this, all of it is copied again
+        for data in copied:  # not earlier: after an interrupt, everything is copied again
             state.lib.pyctd_free(data)
         return copies
 
