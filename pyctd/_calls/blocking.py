@@ -1,4 +1,4 @@
-"""Calls that block their thread until they end, and hear Ctrl-C at once."""
+"""Calls that block their thread until they end, and that Ctrl-C interrupts at once."""
 
 import logging
 import math
@@ -16,14 +16,14 @@ __all__ = ["run", "run_call"]
 _log = logging.getLogger("pyctd")
 
 PROMPT = 0.05
-"""Seconds that an interrupted call waits for its cancelled operation to end: Ctrl-C is to be heard within a tenth of a
-second."""
+"""Seconds that an interrupted call waits for its cancelled operation to end. Ctrl-C must take effect within a tenth of
+a second."""
 
 LATE = 30.0
-"""Seconds that a thread waits for it afterwards. The interpreter's end waits for that thread."""
+"""Seconds that a background thread then waits for it. The interpreter's exit waits for that thread."""
 
 SIGNAL_SLICE = 0.2
-"""Seconds after which a call on the main thread looks for a signal that did not wake it."""
+"""Seconds after which a call on the main thread checks for a signal that did not wake it."""
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _MAIN_THREAD = threading.main_thread().ident
 
 
 class _Waiter(Queue):
-    """A queue for one call at a time, which waits for it."""
+    """A queue for one call at a time. It can wait for that call's completion."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -39,9 +39,9 @@ class _Waiter(Queue):
         self._poll.register(self.fd, select.POLLIN)
 
     def wait(self, seconds: float = math.inf) -> Completion | None:
-        """The completion; None when the seconds run out first."""
+        """Returns the completion, or None after so many seconds."""
         until = time.monotonic() + seconds
-        # A signal in the moment between Python's last look for one and the system call does not interrupt it.
+        # A signal that arrives between Python's last check and the system call does not interrupt it.
         longest = SIGNAL_SLICE if threading.get_ident() == _MAIN_THREAD else math.inf
         while not (self.drained or self._poll.poll(_milliseconds(min(longest, seconds)))):
             if (seconds := until - time.monotonic()) <= 0:
@@ -53,8 +53,8 @@ def _milliseconds(seconds: float) -> float | None:
     return None if seconds == math.inf else seconds * 1000
 
 
-# Queues that no call uses now. One for each thread would be kept for as long as the thread lives, and Go's threads, on
-# which callbacks call back into pyctd, live as long as the process.
+# Idle queues. One queue per thread would live as long as its thread, and Go's threads, on which callbacks call pyctd
+# again, live as long as the process.
 _idle: list[_Waiter] = []
 IDLE_LIMIT = 16
 
@@ -67,19 +67,19 @@ def run(operation: Operation[T], timeout: float | None) -> T:
 
 
 def run_call(call: Call[T], at_end: AtEnd | None = None) -> T:
-    """Makes a call and returns what its operation came to.
+    """Makes a call and returns its operation's result.
 
-    An exception that interrupts the wait, Ctrl-C above all, cancels the operation and is raised at once. Its
-    ``__context__`` is an ``Error`` that tells what came of the operation. If Go takes longer to clean up, the log tells
-    that instead.
+    An exception that interrupts the wait, such as Ctrl-C, cancels the operation and is raised at once. Its
+    ``__context__`` is an ``Error`` with the outcome of the operation. If Go takes longer to clean up, the outcome is
+    logged instead.
 
     Args:
         call: the call.
-        at_end: called if the call is interrupted, once its operation has ended: with the completion, or None if that
+        at_end: if the call is interrupted, called once its operation has ended: with the completion, or None if that
             took too long. It runs on a thread of its own, and may block.
 
     Raises:
-        Error: what went wrong, as the class of its kind with Go's text.
+        Error: the operation failed. The class is that of the error's kind, the text is Go's.
     """
     try:
         queue = _idle.pop()
@@ -101,7 +101,7 @@ def run_call(call: Call[T], at_end: AtEnd | None = None) -> T:
 
 
 def _abandon(queue: _Waiter, call: Call[Any], at_end: AtEnd | None, interrupt: BaseException) -> None:
-    # The queue is not used again. Once it is gone, Go disposes of a completion that nobody has waited for.
+    # The queue is not reused. Once it is gone, Go disposes of a completion that nobody waited for.
     done = None
     try:
         call.cancel()
@@ -117,7 +117,7 @@ def _abandon(queue: _Waiter, call: Call[Any], at_end: AtEnd | None, interrupt: B
 def _in_background(work: Callable[[], None]) -> None:
     try:
         threading.Thread(target=work, name="pyctd-interrupted").start()
-    except RuntimeError:  # no thread can be started, for example because the interpreter is ending
+    except RuntimeError:  # can't start a thread, for example while the interpreter exits
         work()
 
 

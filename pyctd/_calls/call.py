@@ -1,4 +1,4 @@
-"""``Operation`` says what a call does, ``Call`` is one call of it: the protocol that both faces follow."""
+"""``Operation`` describes what a call does. ``Call`` is one call of it, with a protocol that both faces follow."""
 
 import logging
 from collections.abc import Callable
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class Operation(Generic[T]):
-    """An operation of the C ABI, and what its outcome means.
+    """An operation of the C ABI, with the decoder of its outcome.
 
     Args:
-        export: its function of the C ABI.
-        args: its arguments beyond the queue and the timeout.
-        decode: what a successful completion means; a handle in it gets its owner here.
-        makes: what containerd has afterwards that it did not have before, in words; empty for nothing.
-        method: the method that makes the call, unless the export tells.
-        id: the id of the container or exec to find or make, which no handle has yet.
+        export: its function in the C ABI.
+        args: its arguments after the queue and the timeout.
+        decode: converts a successful completion to the result. A handle in it gets its owner here.
+        makes: a description of what the operation creates in containerd; empty: nothing.
+        method: the method that makes the call, if the export's name doesn't give it.
+        id: the id of the container or exec to find or make, if no handle has it yet.
     """
 
     __slots__ = ("_method", "args", "decode", "export", "id", "makes")
@@ -61,7 +61,7 @@ class Call(Generic[T]):
 
     Args:
         operation: what to call.
-        timeout: seconds that it may take.
+        timeout: the seconds that it may take; None: unlimited.
     """
 
     __slots__ = ("_done", "_made", "_number", "_queue", "_timeout", "operation")
@@ -86,7 +86,7 @@ class Call(Generic[T]):
         return self._number.value
 
     def start(self, queue: Queue) -> None:
-        """Starts the operation; its completion comes to the queue."""
+        """Starts the operation. Its completion arrives on the queue."""
         operation = self.operation
         self._queue = queue
         try:
@@ -98,16 +98,16 @@ class Call(Generic[T]):
             raise self._about(errors.BY_KIND[-self._number.value](f"{operation.method} could not be started"))
 
     def finish(self, done: Completion) -> None:
-        """Takes the completion, and gives what the operation made its owner."""
+        """Takes the completion. Whatever the operation made gets its owner."""
         self._done = done
         if done.value:
             self._made.append(self.operation.decode(done))
 
     def result(self) -> T:
-        """What the operation came to.
+        """Returns the operation's result.
 
         Raises:
-            Error: what went wrong, as the class of its kind with Go's text.
+            Error: the operation failed. The class is that of the error's kind, the text is Go's.
         """
         if self._made:
             return self._made[0]
@@ -118,16 +118,16 @@ class Call(Generic[T]):
         raise self._error(self._done)
 
     def cancel(self) -> None:
-        """Cancels the operation's context; its completion still comes."""
+        """Cancels the operation's context. Its completion still comes."""
         assert self._queue is not None
         self._queue.cancel(self.number)
 
     def abandon(self, interrupt: BaseException, done: Completion | None) -> None:
-        """Tells what came of the operation, as the context of the exception that interrupted the call.
+        """Sets the context of the exception that interrupted the call to the operation's outcome.
 
         Args:
             interrupt: the exception.
-            done: the completion; None if it has not come yet. ``end_late`` takes it when it does.
+            done: the completion; None if it has not come yet. ``end_late`` then takes it later.
         """
         if done is None:
             words = f"{self.operation.method} is cancelled, but Go still cleans up: pyctd logs how it ends"
@@ -138,14 +138,14 @@ class Call(Generic[T]):
         interrupt.__context__ = outcome
 
     def end_late(self, done: Completion) -> None:
-        """Logs how the operation ended, which ``abandon`` could not tell yet."""
+        """Logs how the operation ended, if ``abandon`` did not know it yet."""
         level = logging.INFO if done.kind else logging.WARNING
         _log.log(level, "%s, which was interrupted, has ended: %s", self.operation.method, self._disown(done))
 
     def _disown(self, done: Completion) -> errors.Error:
-        """Releases what the operation made for its caller, and leaves to containerd what it has, as Go does.
+        """Releases the handle or descriptor that the operation made. What it created in containerd stays, as in Go.
 
-        Returns Go's error, or one of ours that tells what the operation has done.
+        Returns Go's error, or one of ours that describes what the operation did.
         """
         if done.kind:
             return self._error(done)
@@ -165,7 +165,7 @@ class Call(Generic[T]):
         return self._about(error)
 
     def _about(self, error: errors.Error) -> errors.Error:
-        """The error, with the method, container, process and timeout of the call."""
+        """Adds the call's method, container, process and timeout to the error."""
         operation = self.operation
         handle = next((arg for arg in operation.args if isinstance(arg, Handle)), None)
         container_id, process_id = (handle.container_id, handle.process_id) if handle else (None, None)

@@ -1,6 +1,6 @@
-"""Each operation of the C ABI once, for both faces: what goes to Go, and what its outcome means.
+"""Every operation of the C ABI, once for both faces: the arguments for Go, and the decoder of the outcome.
 
-A function is called as its export, without ``pyctd_``.
+Each function has the name of its export, without ``pyctd_``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MORE_SIGNALS = {
     **{f"RTMAX-{n}": _LAST_SIGNAL - n for n in range(1, 15)},
     "RTMAX": _LAST_SIGNAL,
 }
-"""docker's names for signals that Python has no name for, or not everywhere (Go: ``moby/sys/signal.SignalMap``)."""
+"""docker's names for signals that Python does not name on every system (Go: ``moby/sys/signal.SignalMap``)."""
 
 
 def _nothing(done: Completion) -> None:
@@ -164,7 +164,7 @@ def container_set_labels(container: Handle, labels: Mapping[str, str]) -> Operat
 
 
 def signal_number(signal: int | str | signals.Signals) -> int:
-    """A signal's number, from its number or its name with or without SIG. Raises InvalidArgumentError."""
+    """The number of a signal, given by number or by name, with or without SIG. Raises InvalidArgumentError."""
     number: int | None = None
     if isinstance(signal, str):
         name = signal.upper().removeprefix("SIG")
@@ -186,7 +186,7 @@ def signal_number(signal: int | str | signals.Signals) -> int:
 
 
 def signal_names() -> list[str]:
-    """The names of signals without SIG, by their numbers."""
+    """The names of signals, without SIG, ordered by number."""
     return [*(one.name.removeprefix("SIG") for one in signals.Signals if one < _FIRST_REAL_TIME), *_MORE_SIGNALS]
 
 
@@ -241,7 +241,7 @@ def task_resume(task: Handle) -> Operation[None]:
 
 
 def _stats(done: Completion) -> Stats:
-    from .. import metrics  # here, because msgspec takes 10 ms or more to import
+    from .. import metrics  # imported here: msgspec takes 10 ms or more
 
     return Stats(to_datetime(done.sec, done.nsec), metrics.decode(done.data))
 
