@@ -1,6 +1,6 @@
-"""The registry of stdio callbacks: from the call that passes one to the last call of the IO that it returned.
+"""The registry of stdio callbacks. It keeps each from the call that passes it until the last call of its IO.
 
-Go knows a callback by its cookie alone. ``run_callback`` and ``call_io`` are what it calls with one.
+Go knows a callback only by its cookie, with which it calls ``run_callback`` and ``call_io``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FORGET = 3
 
 
 class Attachment:
-    """One use of a callback: from the call that passes it to the last call of its IO.
+    """One use of a callback, from the call that passes it to the last call of its IO.
 
-    The callback and its IO are called in the context (``contextvars``) of that call.
+    The callback and its IO run in the context (``contextvars``) of the call that passes the callback.
     """
 
     def __init__(self, callback: StdioCallback | None) -> None:
@@ -36,29 +36,29 @@ class Attachment:
         if isinstance(callback, BuiltInCallback):
             callback.refuse_used()  # before anything is made; use() refuses a simultaneous second use
         self.callback = callback
-        self.dio: DirectIO | None = None  # until the last call: what the callback returned need not hold it
+        self.dio: DirectIO | None = None  # until the last call: the callback's IO might not keep it alive
         self.io: IO | None = None
         self.error: BaseException | None = None
         self.context: contextvars.Context = contextvars.copy_context()
         self.cookie: int = 0
-        self.wants_stdin: bool = bool(getattr(callback, "with_stdin", False))  # a built-in one's, or one's like it
+        self.wants_stdin: bool = bool(getattr(callback, "with_stdin", False))  # of a built-in callback or a similar one
         if callback is not None:
             self.cookie = next(_cookies)
             _attachments[self.cookie] = self
 
     @property
     def hooks(self) -> BuiltInIO:
-        """The IO, if it is a built-in one; otherwise one that does nothing."""
+        """The IO if it is a built-in one; otherwise one that does nothing."""
         return self.io if isinstance(self.io, BuiltInIO) else BuiltInIO()
 
     def forget(self) -> None:
-        """The call that passed the callback has failed, or was interrupted: the callback is not called any more. An IO
-        that exists already still is: Go closes it, with its client at the latest."""
+        """Called if the call that passed the callback failed or was interrupted. The callback is not called any more.
+        An IO that exists already still is: Go closes it, at the latest with its client."""
         if self.io is None:
             self.end()
 
     def end(self) -> None:
-        """No call will come any more."""
+        """Removes the attachment from the registry: no more calls will come."""
         self.dio = None
         _attachments.pop(self.cookie, None)
 
@@ -69,7 +69,7 @@ _attachments: dict[int, Attachment] = {}
 
 @contextlib.contextmanager
 def attaching(callback: Any) -> Iterator[Attachment]:
-    """Around a call that takes a stdio callback: what that raised becomes the cause of the call's error."""
+    """Wraps a call that takes a stdio callback. The callback's exception becomes the cause of the call's error."""
     attachment = Attachment(callback)
     try:
         yield attachment
@@ -97,11 +97,11 @@ def run_callback(cookie: int, native: _native.NativeStdio) -> int:
     if attachment.io is None:
         attachment.forget()
         return _NONE
-    return _ATTACHED if cookie in _attachments else _FAILED  # forgotten meanwhile: its process is not to be made
+    return _ATTACHED if cookie in _attachments else _FAILED  # forgotten meanwhile: its process must not be created
 
 
 def _checked(io: Any, native: _native.NativeStdio) -> IO | None:
-    """What a callback returned, if containerd's client can call it. Its config is handed to Go."""
+    """Checks that containerd's client can call what a callback returned, and passes its config to Go."""
     if io is None:
         return None
     if not all(callable(getattr(io, name, None)) for name in ("config", "cancel", "wait", "close")):
@@ -119,11 +119,11 @@ def _checked(io: Any, native: _native.NativeStdio) -> IO | None:
 
 
 def call_io(cookie: int, call: int) -> None:
-    """Carries one call of containerd's client to the IO behind cookie."""
+    """Forwards one call of containerd's client to the IO behind cookie."""
     attachment = _attachments.get(cookie)
     if attachment is None or attachment.io is None:
         return
-    if call == _FORGET:  # a custom IO is then garbage once nobody refers to it, as in Go
+    if call == _FORGET:  # as in Go, a custom IO is then garbage once unreferenced
         attachment.end()
         attachment.hooks.on_forgotten()
         return

@@ -1,4 +1,4 @@
-"""What pyctd's built-in stdio callbacks share, on threads and on event loops."""
+"""The base of pyctd's built-in stdio callbacks, on threads and on event loops."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Control:
 
 
 class BuiltInIO:
-    """The calls that a built-in IO gets beside those of Go's ``cio.IO``. Here they do nothing."""
+    """The calls that a built-in IO gets in addition to those of Go's ``cio.IO``. By default they do nothing."""
 
     def on_started(self, control: Control, *, attached: bool) -> None:
-        """The process is there. Called by the call that made it, not on a thread of Go's.
+        """Called once the process exists, by the call that created or attached to it and not on a Go thread.
 
         Args:
             control: what the IO may do to the process.
-            attached: whether the process ran before, and this is an attachment to it.
+            attached: whether this is an attachment to an existing process.
         """
 
     def on_forgotten(self) -> None:
-        """The process was deleted through another object, so no further call comes: close the streams at their end."""
+        """The last call, if the process was deleted through another object: close the streams at their end."""
 
     def drain(self, until: float = math.inf) -> bool:
-        """Waits for the end of an exited process's output: a bounded time, and at most until a moment of
-        ``time.monotonic``. Returns whether the end came."""
+        """Waits for the end of an exited process's output, for a bounded time and at most until ``until``
+        (``time.monotonic``). Returns whether the end came."""
         return True
 
 
@@ -51,7 +51,7 @@ class BuiltInCallback:
     """A built-in stdio callback. It serves one process.
 
     Attributes:
-        with_stdin: whether it has something to send, so that the process needs a stdin.
+        with_stdin: whether it has input to send, so that the process needs a stdin.
     """
 
     with_stdin: bool = False
@@ -59,13 +59,13 @@ class BuiltInCallback:
     _using: ClassVar[threading.Lock] = threading.Lock()
 
     def use(self) -> None:
-        """Takes it for a process. Raises InvalidArgumentError the second time."""
+        """Marks it as used by a process. Raises InvalidArgumentError the second time."""
         with self._using:
             self.refuse_used()
             self._used = True
 
     def refuse_used(self) -> None:
-        """Raises InvalidArgumentError if it has a process already."""
+        """Raises InvalidArgumentError if a process already uses it."""
         if self._used:
             raise errors.InvalidArgumentError(
                 f"this {type(self).__name__}() was used for a process already: make one for each"

@@ -1,6 +1,6 @@
 """A process's streams as Go hands them over: ``DirectIO``, which a stdio callback takes, and ``IO``, which it returns.
 
-The functions at the end are for pyctd's own IOs, which do more with a stream than its owner may.
+The functions at the end are for pyctd's own IOs, which may do more with a stream than users.
 """
 
 from __future__ import annotations
@@ -39,41 +39,41 @@ class Config(NamedTuple):
 
 
 class IO(Protocol):
-    """Go's ``cio.IO``. An exception that its methods raise is logged, but for ``config``'s, which fails the call."""
+    """Go's ``cio.IO``. Exceptions in its methods are logged, except that an exception in ``config`` fails the call."""
 
     def config(self) -> Config:
-        """The streams that containerd is to give the process: those of ``DirectIO.config``, or others, such as a log
-        URI for stdout (``file:///…``, ``binary:///…``). Asked once, when the callback has returned."""
+        """The streams that containerd gives the process: those of ``DirectIO.config``, or others, such as a log URI for
+        stdout (``file:///…``, ``binary:///…``). Called once, when the callback has returned."""
 
     def cancel(self) -> object:
-        """Gives up streams that are not open yet. The process has ended, or was never made."""
+        """Gives up streams that are not open yet: the process has ended or was never created."""
 
     def wait(self) -> object:
-        """Returns when the streams are done with. ``delete`` waits for it, so it must not wait for ever."""
+        """Returns when the streams are done. ``delete`` waits for it, so it must not block forever."""
 
     def close(self) -> object:
-        """Lets go of everything; the last call."""
+        """Releases everything. This is the last call."""
 
 
 class StreamCalls(NamedTuple):
-    """The two calls of a stream's life: the one comes to a descriptor, the other ends what Go has of the stream."""
+    """A stream's two calls to Go: ``opening`` returns a descriptor, ``closing`` closes Go's side of the stream."""
 
     opening: Operation[int]
     closing: Operation[None]
 
 
 class Stream(io.RawIOBase):
-    """One stream of a process: a raw binary file on a descriptor of the very FIFO that Go opened.
+    """One stream of a process: a raw binary file on a descriptor of the same FIFO that Go opened.
 
-    The descriptor is had at the first use, which waits until the process's side has opened the FIFO too. When that
-    never happens because the process is gone, reading finds the end of the file and writing raises BrokenPipeError.
-    Closing it ends what other threads read and write, with ValueError.
+    The first use gets the descriptor, and waits until the process has opened its side of the FIFO. If the process is
+    gone and never does, reads return end-of-file and writes raise BrokenPipeError. Closing the stream interrupts other
+    threads' reads and writes with ValueError.
     """
 
     def __init__(self, handle: _native.Handle, which: int) -> None:
         self._handle = handle
         self._which = which
-        self._lock = threading.Lock()  # while it is opened and closed
+        self._lock = threading.Lock()  # held while opening and closing
         self._fd: int | None = None
         self._fifo: Fifo | None = None
         self._gone = False
@@ -109,14 +109,14 @@ class Stream(io.RawIOBase):
         )
 
     def fileno(self) -> int:
-        """The descriptor, in blocking mode. Raises OSError when the process is gone."""
+        """The descriptor, in blocking mode. Raises OSError if the process is gone."""
         fd = self._open()
         if fd is None:
             raise OSError(f"the process's {self.name} was closed before it was opened")
         return fd
 
     def _opened(self) -> Fifo | None:
-        """Where the bytes move; None when the process is gone."""
+        """The FIFO to read or write; None if the process is gone."""
         if self._open() is None:
             return None
         with self._lock:
@@ -131,14 +131,14 @@ class Stream(io.RawIOBase):
             return self._fifo
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Reads what is there into buffer, waiting for some; how many bytes, 0 at the end."""
+        """Waits for bytes and reads those available into buffer. Returns their number; 0 at the end."""
         if not self.readable():
             raise io.UnsupportedOperation("read")
         fifo = self._opened()
         return 0 if fifo is None else fifo.move(os.readv, [buffer])
 
     def write(self, data: ReadableBuffer) -> int:
-        """Writes all of data, however long the process takes to read it; how many bytes.
+        """Writes all of data, however long the process takes to read it. Returns its length in bytes.
 
         Raises:
             BrokenPipeError: the process is gone.
@@ -151,7 +151,7 @@ class Stream(io.RawIOBase):
         return fifo.write(data)
 
     def _let_go(self) -> None:
-        """Closes the descriptors. From now on the process counts as gone."""
+        """Closes the descriptors. From now on, the process counts as gone."""
         with self._lock:
             self._gone = True
             fd, self._fd = self._fd, None
@@ -162,7 +162,7 @@ class Stream(io.RawIOBase):
             os.close(fd)
 
     def close(self) -> None:
-        """Closes the stream. For stdin this also tells containerd (CloseIO), so that the process reads its end."""
+        """Closes the stream. For stdin, this also tells containerd (CloseIO), so that the process reads end-of-file."""
         if self.closed:
             return
         super().close()
@@ -173,18 +173,18 @@ class Stream(io.RawIOBase):
             except errors.ClosedError:
                 pass  # the client is closed
             except errors.Error as error:
-                # CloseIO answers so when the process has ended by itself; libcontainerd has nowhere to tell it either.
+                # CloseIO fails when the process has already exited. libcontainerd does not report it either.
                 _log.debug("closing %s: %s", self.name, error)
 
     def __del__(self) -> None:
-        """Gives back what is this object's own. Closing, as a file's end does, would tell whatever task the container
-        has by then that its stdin has ended; Go closes nothing that is garbage."""
+        """Closes only this object's own descriptors. ``close``, which a file's finalizer calls, would end the stdin of
+        whatever task the container has by then. Go does not close garbage streams either."""
         if hasattr(self, "_lock"):
             self._let_go()
 
 
 class DirectIO:
-    """Go's ``cio.DirectIO``: the streams of a process, in the caller's hands.
+    """Go's ``cio.DirectIO``: the streams of a process, for the caller to use directly.
 
     Attributes:
         stdin: a ``Stream`` to write to, or None without ``with_stdin``.
@@ -211,13 +211,13 @@ class DirectIO:
         self._run(operations.stdio_cancel(self._handle))
 
     def wait(self) -> None:
-        """``DirectIO.Wait``: returns at once, as Go's does, since nobody copies these streams but the caller."""
+        """``DirectIO.Wait``: returns at once, like Go's, because only the caller copies these streams."""
 
     def close(self) -> None:
         """``DirectIO.Close``: closes every stream and removes the FIFOs.
 
-        As in Go it does not tell containerd that stdin has ended: a process that still runs does not read its end
-        until ``stdin`` is closed.
+        As in Go, it does not tell containerd that stdin has ended: a running process does not read end-of-file until
+        ``stdin`` is closed.
         """
         for stream in (self.stdout, self.stderr):
             if stream is not None:
@@ -238,24 +238,24 @@ StdioCallback = Callable[[DirectIO], IO | None]
 
 
 def take(stream: Stream) -> StreamCalls:
-    """Takes a stream over, with the calls that open and end it. The object counts as closed."""
+    """Takes over a stream: marks the object as closed, and returns the calls that open and close the stream."""
     calls = stream._calls()
     io.RawIOBase.close(stream)
     return calls
 
 
 def let_go(stream: Stream) -> None:
-    """Closes a stream's descriptors and nothing else. From now on its process counts as gone."""
+    """Closes only a stream's descriptors. From now on, its process counts as gone."""
     stream._let_go()
 
 
 def leave(stream: Stream) -> None:
-    """Closes a stream object, and leaves the process's stream open."""
+    """Closes a stream object but leaves the process's stream open."""
     io.RawIOBase.close(stream)
     stream._let_go()
 
 
 def release(dio: DirectIO) -> None:
-    """Gives the handle of closed streams back, unless it is still needed to end stdin."""
+    """Releases the handle of closed streams, unless it is still needed to close stdin."""
     if dio.stdin is None or dio.stdin.closed:
         dio._handle.close()

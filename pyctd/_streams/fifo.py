@@ -1,7 +1,7 @@
-"""``Fifo``: one end of a process's FIFO, and the one thing that waits for it.
+"""``Fifo``: one end of a process's FIFO. Everything that waits for a FIFO uses it.
 
-On Linux, closing a descriptor does not end another thread's wait for it, and its number may become another file's while
-it is still in use. So a wait here has a second descriptor, an eventfd, that ends it.
+On Linux, closing a descriptor does not end another thread's wait for it, and another file may get its number while it
+is still in use. So a wait here also polls an eventfd, which ends it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class Stopped(ValueError):
-    """``Fifo.stop`` or ``Fifo.close`` has ended a wait."""
+    """``Fifo.stop`` or ``Fifo.close`` ended a wait."""
 
 
 class Fifo:
-    """One end of a FIFO whose reads and writes wait until they can go on, or until another thread ends them.
+    """One end of a FIFO. Its reads and writes wait until they can proceed, or until another thread stops them.
 
     Args:
         mode: ``os.O_RDONLY`` or ``os.O_WRONLY``.
@@ -45,9 +45,9 @@ class Fifo:
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def open(self, fd: int) -> None:
-        """Opens the FIFO behind a descriptor once more: only this description of it is then non-blocking.
+        """Opens the FIFO behind a descriptor again, so that only this file description is non-blocking.
 
-        A read must precede the first wait: what is opened after the last writer has gone does not poll as hung up.
+        Read before the first wait: a FIFO opened after its last writer has gone does not poll as hung up.
         """
         try:
             self._fd = os.open(f"/proc/self/fd/{fd}", self._mode | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,14 +56,14 @@ class Fifo:
             raise
 
     def fileno(self) -> int:
-        """The descriptor, which does not block."""
+        """The non-blocking descriptor."""
         return self._fd
 
     def move(self, once: Callable[..., T], *args: object) -> T:
-        """Calls once with the descriptor and args until it no longer raises BlockingIOError; what it returns.
+        """Calls ``once`` with the descriptor and args until it no longer raises BlockingIOError. Returns its result.
 
         Raises:
-            Stopped: by another thread, now or before.
+            Stopped: another thread stops or has stopped this end.
         """
         with self._lock:
             self._check()
@@ -80,7 +80,7 @@ class Fifo:
                 self._give_back()
 
     def write(self, data: ReadableBuffer) -> int:
-        """Writes all of data; how many bytes. Raises as ``move`` does."""
+        """Writes all of data. Returns its length in bytes. Raises like ``move``."""
         rest = memoryview(data).cast("B")
         length = len(rest)
         while rest:
@@ -88,7 +88,7 @@ class Fifo:
         return length
 
     def wait(self, fd: int | None = None, event: int = 0) -> bool:
-        """Waits until the FIFO is ready, or another descriptor for an event. False when stopped."""
+        """Waits until the FIFO is ready, or another descriptor if given. Returns False if stopped."""
         poll = select.poll()
         if fd is None:
             poll.register(self._fd, select.POLLOUT if self._mode == os.O_WRONLY else select.POLLIN)
@@ -98,14 +98,14 @@ class Fifo:
         return all(ready != self._stop_fd for ready, _ in poll.poll())
 
     def stop(self) -> None:
-        """Ends the waits, now and later. A forked child ends none: they are its parent's."""
+        """Ends current and later waits. In a forked child, it leaves the parent's waits alone."""
         with self._lock:
             self._stopped = True
             if self._stop_fd >= 0 and not _native.forked():
                 os.eventfd_write(self._stop_fd, 1)
 
     def close(self) -> None:
-        """Ends the waits, and closes the descriptors once nobody uses them any more."""
+        """Ends the waits, and closes the descriptors once no thread uses them."""
         self.stop()
         with self._lock:
             self._closing = True
@@ -125,11 +125,11 @@ class Fifo:
 
 
 def drain(fd: int, move: Callable[[int, int], int]) -> None:
-    """Moves what is in a FIFO, and no more: something else may write on for ever.
+    """Moves at most one pipe's capacity out of a FIFO, because its writer may never stop.
 
     Args:
-        fd: the FIFO's descriptor, which does not block.
-        move: takes fd and a limit; returns how many bytes it has moved, 0 at the end.
+        fd: the FIFO's non-blocking descriptor.
+        move: takes fd and a limit; returns how many bytes it moved, 0 at the end.
     """
     left = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
     with contextlib.suppress(BlockingIOError):  # it is empty

@@ -1,7 +1,7 @@
 """Carries an interrupt past Go.
 
-Go may call a stdio callback's IO on the very thread that called Go. What a signal's handler raises there (Ctrl-C, say)
-can't unwind Go's stack: it is held until the call to Go has returned, and raised then.
+Go may call a stdio callback's IO on the same thread that called Go. An exception that a signal handler raises there
+(Ctrl-C, for example) can't unwind Go's stack. It is held and raised when the call to Go has returned.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 __all__ = ["hold", "interrupts_pass"]
 
 _held: list[BaseException] | None = None
-"""What was raised during the main thread's current call to Go; None outside of one."""
+"""The exceptions held during the main thread's current call to Go; None outside of a call."""
 
 
 @contextlib.contextmanager
 def interrupts_pass() -> Iterator[None]:
-    """Around a call to Go that may call an IO on this very thread: raises what was held when Go has returned."""
+    """Wraps a call to Go that may call an IO on the same thread. Raises the held exception when Go has returned."""
     global _held
     if not _on_main_thread():  # only the main thread runs signal handlers
         yield
@@ -34,7 +34,7 @@ def interrupts_pass() -> Iterator[None]:
 
 
 def hold(raised: BaseException) -> bool:
-    """Holds an interrupt until the call to Go has returned. False: it is an ordinary error, or no call is under way."""
+    """Holds an interrupt until the call to Go has returned. Returns False for ordinary errors, or outside of a call."""
     held = _held
     if held is None or isinstance(raised, Exception) or not _on_main_thread():
         return False

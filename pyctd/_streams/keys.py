@@ -10,16 +10,16 @@ _CTRL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
 class DetachKeys:
-    """Passes on what is typed, until the keys come. The first of them waits for the next, as in docker.
+    """Passes typed input on until the detach keys come. As in docker, it holds the first keys back until the next ones.
 
     Args:
         text: the keys in docker's notation, such as ``ctrl-p,ctrl-q`` (Go: ``moby/term.ToBytes``).
 
     Attributes:
-        found: whether they have come.
+        found: whether the keys have come.
 
     Raises:
-        InvalidArgumentError: text names no key, or one that docker does not know.
+        InvalidArgumentError: text names no key, or a key that docker does not know.
     """
 
     def __init__(self, text: str) -> None:
@@ -28,7 +28,7 @@ class DetachKeys:
         self.found = False
 
     def __call__(self, data: bytes) -> bytes:
-        """Takes what was typed, and returns what to pass on of it."""
+        """Takes typed input, and returns the part to pass on."""
         typed, found, _ = (self._held + data).partition(self._keys)
         if found:
             self.found = True

@@ -8,22 +8,22 @@ __all__ = ["Splitter"]
 
 
 class Splitter:
-    """A sink that hands on each line without its newline. It takes time in proportion to the bytes, however they come.
+    """A sink that passes each line on, without its newline. It takes linear time, however the bytes are split up.
 
     Args:
-        take: is given each line, and what follows the last newline when the stream ends.
-        limit: how many bytes of a line are kept; None for all.
-        cut: is called when a line has more.
+        take: called with each line, and at the end of the stream with an unterminated last line.
+        limit: how many bytes of a line to keep; None: all.
+        cut: called when a line is longer.
     """
 
     def __init__(self, take: Callable[[bytes], object], limit: int | None, cut: Callable[[], object]) -> None:
         self._take = take
         self._limit = limit
         self._cut = cut
-        self._begun = bytearray()  # a line whose end is still to come
+        self._begun = bytearray()  # the current, incomplete line
 
     def __call__(self, data: bytes) -> None:
-        """Takes what the stream has brought."""
+        """Takes bytes from the stream."""
         first, *others = data.split(b"\n")
         self._begin(first)
         if others:
@@ -46,7 +46,7 @@ class Splitter:
         self._take(line)
 
     def _bounded(self, piece: bytes, before: int) -> bytes:
-        """What fits of a piece of a line that has some bytes before it."""
+        """The part of a piece that fits into its line, which already has ``before`` bytes."""
         if self._limit is None or before + len(piece) <= self._limit:
             return piece
         self._cut()

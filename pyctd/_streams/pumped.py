@@ -1,4 +1,4 @@
-"""``PumpedIO``: the IO of a process whose bytes threads move, and how long the end of its output is waited for."""
+"""``PumpedIO``: the IO of a process whose bytes threads move, and its timeouts for the end of the output."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["GRACE", "PumpedIO", "grace_end", "warn_of_late_end"]
 _log = logging.getLogger("pyctd.stdio")
 
 GRACE = 2.0
-"""Seconds that an ended process's output may still take: a child that it left behind can hold its streams open for
-ever. dockerd gives as many."""
+"""Seconds to wait for the end of an exited process's output, as in dockerd. A child that it left behind can hold its
+streams open forever."""
 SETTLING = 0.1
-"""Seconds that it may take once more when those are over: containerd closes its side when the process is deleted."""
+"""Seconds to wait again after that: containerd closes its side when the process is deleted."""
 
 
 class PumpedIO(BuiltInIO):
@@ -30,8 +30,8 @@ class PumpedIO(BuiltInIO):
 
     Args:
         dio: the process's streams.
-        pumps: what moves them.
-        opened: what the pumps use; closed when the last of them has ended.
+        pumps: the threads that move the bytes.
+        opened: the files that the pumps use; closed when the last pump has ended.
     """
 
     def __init__(self, dio: DirectIO, pumps: list[Pump], opened: contextlib.ExitStack) -> None:
@@ -43,14 +43,14 @@ class PumpedIO(BuiltInIO):
         self._forgotten = False
         self._close_stdin: Callable[[], object] | None = None
         self._stdin_ended = False
-        self._first_drain: tuple[float, list[float]] | None = None  # when, and what each receiver had taken by then
+        self._first_drain: tuple[float, list[float]] | None = None  # the time, and each reader's ``taken()`` then
         if not pumps:
             opened.close()
         for started, pump in enumerate(pumps):
             pump.at_end = self._pump_ended
             try:
                 pump.start()
-            except Exception:  # there are no more threads, or no more descriptors
+            except Exception:  # out of threads or descriptors
                 for other in pumps[:started]:
                     other.stop()
                 self._leave(len(pumps) - started)
@@ -66,7 +66,7 @@ class PumpedIO(BuiltInIO):
         self._leave(1)
 
     def _leave(self, pumps: int) -> None:
-        """So many have no more use for what was opened."""
+        """Records that so many pumps no longer use ``opened``. After the last, closes it."""
         with self._lock:
             self._left -= pumps
             last = self._left == 0
@@ -88,9 +88,9 @@ class PumpedIO(BuiltInIO):
             release(self._dio)
 
     def on_started(self, control: Control, *, attached: bool) -> None:
-        """libcontainerd tells containerd about the end of a stdin that it made, but not of one that it attached to.
+        """Closes an attached stdin in containerd when it ends. libcontainerd does so only for a stdin that it made.
 
-        The caller may be an event loop, so it does not wait for that call.
+        The caller may be an event loop, so this does not wait for CloseIO.
         """
         if not attached:
             return
@@ -101,7 +101,7 @@ class PumpedIO(BuiltInIO):
             telling = threading.Thread(target=_tell, args=(control.close_stdin,), name="pyctd-stdin", daemon=True)
             try:
                 telling.start()
-            except RuntimeError:  # there are no more threads
+            except RuntimeError:  # can't start a thread
                 _tell(control.close_stdin)
 
     def config(self) -> Config:
@@ -109,7 +109,7 @@ class PumpedIO(BuiltInIO):
         return self._dio.config()
 
     def cancel(self) -> None:
-        """``IO.cancel``: Go has cancelled the DirectIO itself, which is what ends a pump that waits for its stream."""
+        """``IO.cancel``: does nothing. Go cancels the DirectIO itself, which ends pumps that wait for their streams."""
 
     @property
     def _readers(self) -> list[Reader]:
@@ -121,23 +121,23 @@ class PumpedIO(BuiltInIO):
         return self._first_drain
 
     def drain(self, until: float = math.inf) -> bool:
-        """Waits for the ends of stdout and stderr, at most GRACE seconds from the first time, and until a moment.
-        Whether they came."""
+        """Waits for the ends of stdout and stderr, at most GRACE seconds after the first such wait began, and at most
+        until ``until``. Returns whether they came."""
         began, _ = self._drain_began()
         return _join(self._readers, min(began + GRACE, until))
 
     def detach(self) -> None:
-        """Lets go of a process that runs on: ends the pumps, so that the next one to attach is its only reader."""
+        """Detaches from a running process: stops the pumps, so that the next client to attach is its only reader."""
         for pump in self._pumps:
             pump.stop()
         _join(self._pumps, time.monotonic() + GRACE)
 
     def drain_patiently(self) -> bool:
-        """As ``drain``, but the time that the receivers take does not count."""
+        """Like ``drain``, but does not count the time that the receivers take."""
         return _join_patiently(self._readers, *self._drain_began())
 
     def wait(self) -> None:
-        """``IO.wait``: as drain, and what did not end is logged."""
+        """``IO.wait``: like ``drain``, but logs output that did not end."""
         began, _ = self._drain_began()
         if not _join(self._readers, grace_end(began)):
             warn_of_late_end(self.config())
@@ -155,7 +155,7 @@ class PumpedIO(BuiltInIO):
 
 
 def warn_of_late_end(config: Config) -> None:
-    """Logs that an ended process's output is not at its end."""
+    """Logs that an exited process's output has not ended."""
     _log.warning(
         "%s did not end with its process within %g s: something that the process left behind holds it, "
         "or its receiver blocks",
@@ -165,12 +165,12 @@ def warn_of_late_end(config: Config) -> None:
 
 
 def grace_end(first: float) -> float:
-    """Until when the end of an ended process's output is waited for, once more, if that first happened at a moment."""
+    """The deadline of another wait for the end of an exited process's output. The first wait began at ``first``."""
     return max(time.monotonic() + SETTLING, first + GRACE)
 
 
 def _join(pumps: Sequence[Pump], until: float) -> bool:
-    """Waits for pumps to end, until a moment; whether they did. One whose receiver blocks goes on without us."""
+    """Waits for pumps to end, at most until ``until``, but not for the current thread. Returns whether they did."""
     others = [pump for pump in pumps if pump is not threading.current_thread()]
     for pump in others:
         pump.join(max(0.0, until - time.monotonic()))
@@ -178,7 +178,7 @@ def _join(pumps: Sequence[Pump], until: float) -> bool:
 
 
 def _join_patiently(readers: list[Reader], began: float, before: list[float]) -> bool:
-    """As _join, GRACE seconds from began, but what the receivers have taken since, beyond before, does not count."""
+    """Like _join, until GRACE seconds after ``began`` plus the time that the receivers have taken beyond ``before``."""
     for pump, taken in zip(readers, before, strict=True):
         while pump.is_alive() and (left := began + GRACE + pump.taken() - taken - time.monotonic()) > 0:
             pump.join(max(left, GRACE / 10))
@@ -188,5 +188,5 @@ def _join_patiently(readers: list[Reader], began: float, before: list[float]) ->
 def _tell(close_stdin: Callable[[], object]) -> None:
     try:
         close_stdin()
-    except errors.Error as error:  # containerd answers so when the process has ended by itself
+    except errors.Error as error:  # the process has already exited
         _log.debug("closing stdin: %s", error)

@@ -26,14 +26,14 @@ _log = logging.getLogger("pyctd.stdio")
 T = TypeVar("T")
 
 CHUNK = 1 << 16
-"""Bytes that are moved at once: as many as a pipe holds. A larger buffer would be mapped and unmapped for each."""
+"""Bytes to move at once: a pipe's capacity. A larger buffer would be mapped and unmapped for each read."""
 
 
 class Pump(threading.Thread):
-    """Moves one stream's bytes on a thread of its own, and can be stopped at any moment.
+    """Moves one stream's bytes on its own thread, and can be stopped at any moment.
 
-    The pump owns the stream: it alone closes it, at its end, so that it never uses a descriptor that has become another
-    file's.
+    The pump owns the stream: only the pump closes it, when it ends. So it never uses a descriptor that meanwhile
+    belongs to another file.
     """
 
     MODE: ClassVar[int]
@@ -46,7 +46,7 @@ class Pump(threading.Thread):
         self._fifo: Fifo
 
     def start(self) -> None:
-        """Starts the pump; one that can't be started holds no descriptor."""
+        """Starts the pump. If that fails, it keeps no descriptor."""
         self._fifo = Fifo(self.MODE)
         try:
             super().start()
@@ -55,11 +55,11 @@ class Pump(threading.Thread):
             raise
 
     def stop(self) -> None:
-        """Ends the pump once it has moved what is there already."""
+        """Ends the pump once it has moved the bytes that are there already."""
         self._fifo.stop()
 
     def run(self) -> None:
-        """Moves the bytes: the thread's own."""
+        """Moves the bytes: the body of the thread."""
         name_thread(self.name)
         try:
             self._made_in.run(self._live)
@@ -74,29 +74,29 @@ class Pump(threading.Thread):
         try:
             fd = self.stream.fileno()
         except (OSError, ValueError):
-            return  # the process is gone, and has never opened it
+            return  # the process is gone and never opened it
         try:
             self._fifo.open(fd)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nobody reads it any more
                 return
             raise
-        let_go(self.stream)  # its descriptor: the FIFO has one of its own
+        let_go(self.stream)  # closes its descriptor: the FIFO has its own
         with contextlib.suppress(OSError, Stopped):  # its other end is gone
             self.pump(self._fifo)
 
     def leave(self) -> None:
-        """Is done with the stream."""
+        """Closes the stream when the pump has ended."""
         self.stream.close()
 
     def pump(self, fifo: Fifo) -> None:
-        """Moves the bytes between the FIFO and what the kind of pump has at its other end."""
+        """Moves the bytes between the FIFO and the pump's sink or source."""
         raise NotImplementedError
 
 
 class Reader(Pump):
-    """Hands what a stream brings to a sink. While that does not return the stream fills, and then the process waits, as
-    with any pipe.
+    """Passes a stream's bytes to a sink. While the sink blocks, the stream fills up and then blocks the process, like
+    any pipe.
 
     Attributes:
         sink: takes the bytes.
@@ -108,10 +108,10 @@ class Reader(Pump):
         super().__init__(stream)
         self.sink = sink
         self._at_eof = at_eof
-        self._taken: tuple[float, float | None] = (0.0, None)  # by the sink; and since when it has the last bytes
+        self._taken: tuple[float, float | None] = (0.0, None)  # total seconds in the sink; start of its current call
 
     def pump(self, fifo: Fifo) -> None:
-        """From the FIFO to the sink."""
+        """Moves bytes from the FIFO to the sink."""
         self._splices_to = splice_target(self.sink)
         try:
             while fifo.move(self._move, CHUNK):
@@ -122,7 +122,7 @@ class Reader(Pump):
             self._at_eof()
 
     def taken(self) -> float:
-        """Seconds that the sink has taken so far for what it was given."""
+        """Seconds spent in the sink so far."""
         seconds, since = self._taken
         return seconds if since is None else seconds + time.monotonic() - since
 
@@ -135,7 +135,7 @@ class Reader(Pump):
 
     def _move(self, fd: int, limit: int) -> int:
         if self._splices_to is not None:
-            # Either end may not be ready. If it is the FIFO, os.read says so, too; if not, the sink waits.
+            # Either end may not be ready. If it is the FIFO, os.read raises too; if it is the sink, the sink waits.
             with contextlib.suppress(BlockingIOError):
                 moved = self._timed(splice, fd, self._splices_to, limit)
                 if moved is not None:
@@ -151,13 +151,13 @@ class Reader(Pump):
 
 
 class Writer(Pump):
-    """Writes bytes, or what a descriptor brings, and then closes the stream, unless a terminal reads it.
+    """Writes bytes, or a descriptor's contents, and then closes the stream, unless the process has a terminal.
 
     Args:
         stream: the process's stdin.
-        source: what to write: bytes, or a descriptor to read to its end.
-        terminal: whether a terminal reads the stream.
-        keys: what ends the input early, and leaves the terminal as it is.
+        source: the input: bytes, or a descriptor to read to its end.
+        terminal: whether the stream is a terminal's input.
+        keys: the detach keys. They end the input early, without ending that of the terminal.
     """
 
     MODE = os.O_WRONLY
@@ -169,22 +169,22 @@ class Writer(Pump):
         self.terminal = terminal
         self._source = source
         self._keys = keys
-        self._last = b""  # that was written
+        self._last = b""  # the last byte written
 
     @property
     def detached(self) -> bool:
-        """Whether the keys have come."""
+        """Whether the detach keys have come."""
         return self._keys is not None and self._keys.found
 
     def leave(self) -> None:
-        """Is done with the stream."""
+        """Closes the stream, but leaves a terminal's input open for the process."""
         if self.terminal:
             leave(self.stream)
         else:
             super().leave()
 
     def pump(self, fifo: Fifo) -> None:
-        """From the source to the FIFO."""
+        """Moves bytes from the source to the FIFO."""
         if isinstance(self._source, bytes):
             self._write(fifo, self._source)
         else:
@@ -214,11 +214,11 @@ class Writer(Pump):
 
 
 def readers(dio: DirectIO, out: Sink, err: Sink) -> list[Pump]:
-    """Pumps for stdout and stderr, where the process has them."""
+    """Pumps for stdout and stderr, if the process has them."""
     streams = ((dio.stdout, out), (dio.stderr, err))
     return [Reader(stream, sink) for stream, sink in streams if stream is not None]
 
 
 def writers(dio: DirectIO, source: bytes | int | None, keys: DetachKeys | None = None) -> list[Pump]:
-    """A pump for stdin, where the process has it and there is something to write: bytes, or a descriptor to read."""
+    """A pump for stdin, if the process has one and there is a source: bytes, or a descriptor to read."""
     return [] if source is None or dio.stdin is None else [Writer(dio.stdin, source, dio.config().terminal, keys)]

@@ -1,4 +1,4 @@
-"""What takes a stream's bytes, and how bytes get from one descriptor to another."""
+"""Sinks, which take a stream's bytes, and ways to move bytes between descriptors."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from .. import _arguments
 __all__ = ["FileSink", "Sink", "discard", "splice", "splice_target", "typed_end"]
 
 Sink = Callable[[bytes], object]
-"""Takes a stream's bytes as they come, on the stream's own thread. While it does not return, the process waits."""
+"""Takes a stream's bytes as they come, on the stream's own thread. While it blocks, the pipe fills, and then the
+process blocks."""
 
 
 def discard(data: bytes) -> None:
-    """A sink that throws everything away."""
+    """A sink that discards everything."""
 
 
 class FileSink:
     """A sink that writes everything to a descriptor.
 
-    The descriptor may be non-blocking: other programs share its flags, and any of them can set them at any time. The
-    sink then waits, as a blocking write does.
+    The descriptor may be non-blocking: programs that share it can change its flags at any time. The sink then waits,
+    like a blocking write.
 
     Args:
         file: a descriptor, or a binary file that has one. It must stay open.
-        on_error: called with the first error; what comes after that is thrown away, so that the process does not stall.
-            None: each error is raised, which a process's stream logs, and the next bytes are tried again.
+        on_error: called with the first error. Later bytes are discarded, so that the process does not stall. None: each
+            error is raised (a process's stream logs it), and later bytes are written again.
     """
 
     def __init__(self, file: int | BinaryIO, *, on_error: Callable[[OSError], object] | None = None) -> None:
         _arguments.receiver("on_error", on_error)
-        self._file = file  # an open file closes its descriptor when it is collected
+        self._file = file  # kept alive: a collected file closes its descriptor
         self._fd = file if isinstance(file, int) else _arguments.descriptor("file", file)
         self._on_error = on_error
         self._failed = False
@@ -43,7 +44,7 @@ class FileSink:
         """Writes data.
 
         Raises:
-            OSError: it can't be written, and there is no ``on_error``.
+            OSError: the write failed, and there is no ``on_error``.
         """
         if self._failed:
             return
@@ -67,16 +68,16 @@ class FileSink:
 
 
 def splice_target(sink: Sink) -> int | None:
-    """The descriptor that a sink writes to, if the kernel may do it instead. Not a regular file's: splice takes no lock
-    of a file's position, so that two streams that write to one file at once would lose output."""
+    """The descriptor that a sink writes to, if the kernel may write to it instead; not that of a regular file. Splice
+    does not lock the file position, so two streams that write to one file at once would lose output."""
     if not isinstance(sink, FileSink) or stat.S_ISREG(os.fstat(sink._fd).st_mode):
         return None
     return sink._fd
 
 
 def splice(source: int, target: int, limit: int) -> int | None:
-    """Moves bytes inside the kernel. Returns how many, or None if these two can't: to a terminal, say, or to a file
-    opened for appending. If something else is wrong, reading and writing will tell.
+    """Moves bytes inside the kernel. Returns how many, or None if these descriptors don't support it, such as a
+    terminal or a file opened for appending. It returns None for other errors too: reading and writing will report them.
 
     Raises:
         BlockingIOError: an end is not ready.
@@ -90,12 +91,12 @@ def splice(source: int, target: int, limit: int) -> int | None:
 
 
 def typed_end(last: bytes) -> bytes:
-    """What ends the input of a terminal: Ctrl-D. It hands a program what has been typed of a line; at the start of a
-    line that is nothing, which means the end.
+    """The bytes that end a terminal's input: one or two Ctrl-Ds. Ctrl-D gives the program the incomplete line. At the
+    start of a line that is empty, which means end-of-file.
 
-    The terminal's stdin stays open, as with dockerd: when it is closed, containerd's shim hangs the terminal up.
+    As with dockerd, the terminal's stdin stays open: if it is closed, containerd's shim hangs the terminal up.
 
     Args:
-        last: the last byte before it, or nothing.
+        last: the last byte written, or empty bytes.
     """
     return b"\x04" if last in b"\r\n\x04" else b"\x04\x04"

@@ -1,4 +1,4 @@
-"""A person's terminal, lent to a process: raw mode, its size, and its way back to what it was."""
+"""Connects the user's terminal to a process: raw mode, window size, and restoring the terminal afterwards."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["TerminalIO"]
 
 _log = logging.getLogger("pyctd.stdio")
 
-#: Puts a terminal back when the program that it was started by ends without having done so itself, killed for example:
-#: then its stdin ends before a line has come.
+#: Restores a terminal if the program that started this guard ends without doing so, for example when it is killed. The
+#: guard's stdin then ends before a line has arrived.
 _GUARD = 'read -r _ || "$1" "$0" <&1'
 
 
 class RawMode:
-    """Raw mode of a terminal, until ``leave`` or the end of this program, whatever ends it."""
+    """Keeps a terminal in raw mode until ``leave``, or until this program ends in any way."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._lock = threading.Lock()
         self._before = termios.tcgetattr(fd)
         self._guard: subprocess.Popen[bytes] | None = None
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no stty: the ordinary ways back remain
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):  # no stty: ``leave`` and atexit remain
             stty = _programs.find("stty") or "/bin/stty"
             saved = subprocess.run([stty, "-g"], stdin=fd, capture_output=True, check=True).stdout.decode().strip()
             self._guard = subprocess.Popen(
@@ -49,14 +49,14 @@ class RawMode:
                 stdin=subprocess.PIPE,
                 stdout=fd,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # what is typed, and a hang-up, must not end it before us
+                start_new_session=True,  # typed keys and a hang-up must not end it before us
             )
         self._left = False
         atexit.register(self.leave)
         tty.setraw(fd, termios.TCSANOW)
 
     def leave(self) -> None:
-        """Puts the terminal back as it was; a second time does nothing, and neither does a forked child."""
+        """Restores the terminal. A second call does nothing, nor does a call in a forked child."""
         if _native.forked():
             return
         with self._lock:
@@ -75,7 +75,7 @@ _resizers: list[Resizer] = []
 
 @functools.cache
 def _hear_of_sizes() -> None:
-    """Wakes the resizers on SIGWINCH, beside whatever handled it before. Raises ValueError off the main thread."""
+    """Makes SIGWINCH wake the resizers, and then call its previous handler. Raises ValueError off the main thread."""
     before = signal.getsignal(signal.SIGWINCH)
 
     def changed(number: int, frame: FrameType | None) -> None:
@@ -88,14 +88,14 @@ def _hear_of_sizes() -> None:
 
 
 class Resizer(threading.Thread):
-    """Gives a process the size of a terminal, and each new one.
+    """Keeps a process's terminal at the size of the user's terminal.
 
-    It does so on a thread of its own, for a signal's handler runs in the midst of the call that it interrupts; nor may
-    a handler take a lock, hence the simple queue.
+    It has its own thread, because a signal handler runs in the middle of the call that it interrupts. A handler must
+    not take a lock either, hence the simple queue.
     """
 
     INTERVAL = 0.5
-    """Seconds between two looks, where no signal can be heard: only the main thread may ask for them."""
+    """Polling interval in seconds where SIGWINCH can't be handled: only the main thread can install a handler."""
 
     def __init__(self, fd: int, control: Control, redraw: bool) -> None:
         super().__init__(name="pyctd-resize", daemon=True)
@@ -115,7 +115,7 @@ class Resizer(threading.Thread):
         self.look.put(False)
 
     def run(self) -> None:
-        """Looks at the size whenever there may be a new one: the thread's own."""
+        """Checks the size whenever it may have changed: the body of the thread."""
         name_thread(self.name)
         size: os.terminal_size | None = None
         _resizers.append(self)
@@ -124,7 +124,7 @@ class Resizer(threading.Thread):
             with contextlib.suppress(OSError, errors.Error):  # the terminal or the process is gone
                 if (now := os.get_terminal_size(self._fd)) != size:
                     size = now
-                    if self._redraw:  # a program redraws at a change of size, as docker's attach has it
+                    if self._redraw:  # like docker attach: a program redraws when its size changes
                         self._redraw = False
                         self._control.resize(size.columns + 1, size.lines + 1)
                     self._control.resize(size.columns, size.lines)
@@ -134,13 +134,13 @@ class Resizer(threading.Thread):
 
 
 class TerminalIO(PumpedIO):
-    """The IO of a process that has a person's terminal.
+    """The IO of a process that is connected to the user's terminal.
 
     Args:
-        dio, pumps, opened: as ``PumpedIO``'s.
-        input: the descriptor of the terminal to make raw; None leaves it as it is.
+        dio, pumps, opened: as for ``PumpedIO``.
+        input: the descriptor of the terminal to make raw; None: none.
         output: the descriptor of the terminal whose size the process gets.
-        on_detach: called when the person has detached from the process.
+        on_detach: called when the user has detached from the process.
     """
 
     def __init__(
@@ -155,8 +155,8 @@ class TerminalIO(PumpedIO):
         self._output = output
         self._on_detach = on_detach
         self._context = contextvars.copy_context()
-        self._settled = threading.Event()  # the process runs, or is over
-        # Before the process starts: what is typed and written from then on is neither lost nor changed.
+        self._settled = threading.Event()  # the process runs or has ended
+        # Set before the process starts, so that none of its input or output is lost or changed.
         self._raw = None if input is None else RawMode(input)
         self._resizer: Resizer | None = None
         self._over = False
@@ -170,7 +170,7 @@ class TerminalIO(PumpedIO):
             raise
 
     def on_started(self, control: Control, *, attached: bool) -> None:
-        """Keeps the process's terminal at the size of the person's, unless the process is over already."""
+        """Keeps the process's terminal at the size of the user's, unless the process has already ended."""
         super().on_started(control, attached=attached)
         with self._lock:
             if not self._over:
@@ -178,14 +178,14 @@ class TerminalIO(PumpedIO):
         self._settled.set()
 
     def _pump_ended(self, pump: Pump) -> None:
-        if isinstance(pump, Reader):  # the process has let go of its terminal
+        if isinstance(pump, Reader):  # the process has closed its terminal
             self._give_back()
         super()._pump_ended(pump)
         if isinstance(pump, Writer) and pump.detached:
             self._detached()
 
     def _detached(self) -> None:
-        self._settled.wait()  # whoever takes leave of a process that is still being started may undo its start
+        self._settled.wait()  # detaching from a process that is still starting could undo its start
         if not self._give_back():
             return
         self.detach()
@@ -195,12 +195,12 @@ class TerminalIO(PumpedIO):
             _log.exception("on_detach raised")
 
     def close(self) -> None:
-        """``IO.close``: gives the terminal back first."""
+        """``IO.close``: first restores the user's terminal."""
         self._give_back()
         super().close()
 
     def _give_back(self) -> bool:
-        """Puts the terminal back as it was; False if that was done before."""
+        """Restores the terminal. Returns False if that was done before."""
         with self._lock:
             first, self._over = not self._over, True
             raw, self._raw = self._raw, None
