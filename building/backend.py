@@ -1,4 +1,4 @@
-"""The PEP 517 hooks: setuptools', but for what a build needs beforehand."""
+"""The PEP 517 hooks: those of setuptools, with our own build requirements."""
 
 from __future__ import annotations
 

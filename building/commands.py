@@ -1,4 +1,4 @@
-"""setuptools' commands, with what is native."""
+"""setuptools commands, extended for the native parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GO_LIBRARY = Extension("pyctd.libpyctd", ["gosrc/main.go"])
 
 
 class build_ext(_build_ext):
-    """Names the Go library as a linker looks for it, and lets the CFFI module find it."""
+    """Gives the Go library the name that linkers look for, and links the CFFI module to it."""
 
     def get_ext_filename(self, fullname: str) -> str:
         if fullname.rpartition(".")[2] == "libpyctd":
@@ -27,7 +27,7 @@ class build_ext(_build_ext):
         return super().get_ext_filename(fullname)
 
     def run(self) -> None:
-        machine.check()  # again, for builds without isolation: pip asks them for no requirements
+        machine.check()  # again, for builds without isolation: pip does not ask for their requirements
         go.set_environment()
         super().run()
 
@@ -37,20 +37,20 @@ class build_ext(_build_ext):
         for ext in self.extensions:
             ext.library_dirs.append(os.path.dirname(os.path.abspath(self.get_ext_fullpath(GO_LIBRARY.name))))
         super().build_extensions()
-        # cgo writes a header of its own beside the library; pyctd.h is the one that counts.
+        # cgo writes its own header beside the library; pyctd.h is the one to use.
         Path(self.get_ext_fullpath(GO_LIBRARY.name)).with_suffix(".h").unlink(missing_ok=True)
 
 
 class build_py(_build_py):
-    """Adds to the package what ``data`` takes from Go modules, and the header."""
+    """Adds the header and the data from Go modules (``data``) to the package."""
 
     def run(self) -> None:
         super().run()
         go.set_environment()
-        # An editable installation reads the checkout, where these files are ignored by git.
+        # An editable installation uses the checkout, where git ignores these files.
         package = (ROOT if self.editable_mode else Path(self.build_lib)) / "pyctd"
         self.data = data.write(package)
-        # For other languages: the library's header lies beside it.
+        # For other languages, the header goes beside the library.
         self.data.append(shutil.copy(HEADER, package))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
@@ -58,9 +58,9 @@ class build_py(_build_py):
 
 
 class bdist_wheel(_bdist_wheel):
-    """Tags the wheel for every CPython from the oldest that pyctd supports.
+    """Tags the wheel for the oldest supported CPython and all later ones.
 
-    A release sets PYCTD_COMPILED_IN to a directory with what is to be said of the Go modules: scripts/licences.py.
+    A release sets PYCTD_COMPILED_IN to a directory with the Go modules' licences and SBOM, from scripts/licences.py.
     """
 
     def finalize_options(self) -> None:

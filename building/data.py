@@ -1,8 +1,8 @@
-"""What the build takes from Go modules for ``pyctd.spec``, so that nothing of others is copied into the sources.
+"""Generates data for ``pyctd.spec`` from Go modules, so that the sources need no copies of third-party files.
 
-``moby.json`` is dockerd's default spec with the capabilities that moby knows, as ``gosrc/cmd/moby-defaults`` prints it.
-``_schema.py`` is the OCI schema that the runtime-spec module ships, compiled by fastjsonschema into plain Python: a
-validation costs microseconds then, and no compilation at run time.
+``moby.json`` is dockerd's default spec with the capabilities that moby knows, printed by ``gosrc/cmd/moby-defaults``.
+``_schema.py`` is the OCI schema from the runtime-spec module, compiled by fastjsonschema into plain Python. So a
+validation takes microseconds, without compilation at run time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fastjsonschema import compile_to_code
 GOSRC = Path(__file__).resolve().parents[1] / "gosrc"
 RUNTIME_SPEC = "github.com/opencontainers/runtime-spec"
 
-#: What libcontainerd dereferences, on top of what OCI requires.
+#: Properties that libcontainerd dereferences, in addition to those that OCI requires.
 LIBCONTAINERD_NEEDS = ["root", "process", "linux"]
-#: Platforms whose part of a spec is nobody's business here.
+#: Other platforms, whose parts of a spec are not validated.
 OTHER_PLATFORMS = ["solaris", "windows", "vm", "zos"]
 
 
@@ -29,14 +29,14 @@ def write(directory: Path) -> list[str]:
     """Writes both files into the package in directory; returns their paths."""
     moby, schema = directory / "spec" / "moby.json", directory / "spec" / "_schema.py"
     moby.write_bytes(go("run", "./cmd/moby-defaults"))
-    # Verified against go.sum, and downloaded where it is not there yet.
+    # Verified against go.sum, and downloaded if necessary.
     module = json.loads(go("mod", "download", "-json", RUNTIME_SPEC))
     schema.write_text(compiled(Path(module["Dir"]) / "schema"))
     return [str(moby), str(schema)]
 
 
 def go(*args: str) -> bytes:
-    # For the machine that builds, whatever it builds for.
+    # Runs on the build machine, whatever the target.
     here = {"CGO_ENABLED": "0", "GOOS": "", "GOARCH": "", "GOPATH": os.environ["SETUPTOOLS_GOLANG_GOPATH"]}
     return subprocess.run(
         ["go", *args], cwd=GOSRC, env={**os.environ, **here}, check=True, stdout=subprocess.PIPE
@@ -44,7 +44,7 @@ def go(*args: str) -> bytes:
 
 
 def compiled(directory: Path) -> str:
-    """The source of ``_schema.py``: ``validate``, and ``PROPERTIES`` by kind of object, each with its value's kind."""
+    """The source of ``_schema.py``: ``validate`` and ``PROPERTIES``, which maps each kind's properties to their kinds."""
     bundle = Bundle(directory)
     kinds = {
         "spec": "config-schema.json#",
@@ -71,20 +71,20 @@ def compiled(directory: Path) -> str:
 
 
 def amend(definitions: dict[str, Any]) -> None:
-    """Puts right where the schema is at odds with OCI's text, with Go or with runc."""
+    """Fixes the schema where it contradicts OCI's text, Go or runc."""
     spec = definitions[name_of("config-schema.json#")]
     spec["required"] = [*spec["required"], *LIBCONTAINERD_NEEDS]
-    # runc and OCI's text take the recursive modes too, and dockerd sets them.
+    # runc and OCI's text also allow the recursive modes, and dockerd sets them.
     propagation = definitions["defs-linux_RootfsPropagation"]
     propagation["enum"] += [f"r{mode}" for mode in propagation["enum"]]
-    # 512 was meant to be 0o777; moby itself passes all the bits that chmod knows.
+    # The schema's 512 was meant as 0o777, and moby passes all of chmod's bits.
     definitions["defs-linux_FileMode"]["maximum"] = 0o7777
 
 
 class Bundle:
-    """The schema's files as one, each object that has properties a definition of its own.
+    """Combines the schema's files. Each object with properties becomes its own definition.
 
-    That is what gives a fault the definition that it is a fault of, and not the whole schema.
+    So a validation error refers to the violated definition, not to the whole schema.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -92,10 +92,10 @@ class Bundle:
         self.definitions: dict[str, Any] = {}
 
     def refer(self, place: str) -> dict[str, str]:
-        """A reference to what stands at a place, such as ``defs.json#/definitions/Hook``."""
+        """A reference to the node at a place, such as ``defs.json#/definitions/Hook``."""
         name = name_of(place)
         if name not in self.definitions:
-            self.definitions[name] = {}  # ends the recursion of a definition that holds itself
+            self.definitions[name] = {}  # ends the recursion of a definition that contains itself
             file, _, pointer = place.partition("#")
             node = json.loads((self.directory / file).read_text())
             for step in filter(None, pointer.split("/")):
@@ -104,7 +104,7 @@ class Bundle:
         return {"$ref": f"#/definitions/{name}"}
 
     def place(self, node: Any, place: str) -> Any:
-        """A node as it stands in the bundle."""
+        """A node as it appears in the bundle."""
         if isinstance(node, dict) and node.get("type") == "object" and "properties" in node:
             return self.refer(place)
         return self.inside(node, place)
@@ -114,10 +114,10 @@ class Bundle:
             return [self.place(item, f"{place}/{number}") for number, item in enumerate(node)]
         if not isinstance(node, dict):
             return node
-        if "$ref" in node:  # which rules out all else, in draft 4
+        if "$ref" in node:  # in draft 4, it overrides all other keywords
             file, _, pointer = node["$ref"].partition("#")
             return self.refer(f"{file or place.partition('#')[0]}#{pointer}")
-        if list(node) == ["anyOf"] and len(node["anyOf"]) == 1:  # of one: the fault's path would end here
+        if list(node) == ["anyOf"] and len(node["anyOf"]) == 1:  # with one choice: an error's path would end here
             return self.place(node["anyOf"][0], f"{place}/anyOf/0")
         return {
             key: {
@@ -137,7 +137,7 @@ def name_of(place: str) -> str:
 
 
 def kind_of(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """The name of the definition of the objects that are there, be it in a list; empty where there are none."""
+    """The name of the definition of a value's objects, possibly in a list; empty if it has none."""
     while True:
         if "$ref" in schema:
             name = schema["$ref"].removeprefix("#/definitions/")

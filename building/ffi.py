@@ -1,4 +1,4 @@
-"""CFFI's out-of-line module, ``pyctd._ffi``, from the marked part of ``pyctd.h``. CFFI runs this file by its path."""
+"""Builds CFFI's out-of-line module ``pyctd._ffi`` from the marked part of ``pyctd.h``. CFFI runs this file by path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cffi import FFI
 
 HEADER = Path(__file__).resolve().parents[1] / "gosrc" / "pyctd.h"
 
-#: What Python defines for Go to call, in the shape of pyctd_callbacks' members.
+#: The Python functions that Go calls, with the types of pyctd_callbacks' members.
 CALLBACKS = """
 extern "Python" int32_t pyctd_py_on_event(const pyctd_event *event, const char *strings, size_t strings_len);
 extern "Python" int32_t pyctd_py_on_stdio(uint64_t cookie, const pyctd_stdio *io);
@@ -18,8 +18,8 @@ extern "Python" void pyctd_py_on_log(int32_t level, const char *text, size_t tex
                                      const char *fields, size_t fields_len);
 """
 
-#: A handle's finalizer. It is C, because a Ctrl-C that comes while a finalizer runs Python code is lost. It works in
-#: the process that has loaded the library, until the library is shut down.
+#: A handle's finalizer. It is in C, because a Ctrl-C during a Python finalizer is lost. It works only in the process
+#: that loaded the library, until the library is shut down.
 RELEASE = """
 void pyctd_py_own(int32_t own);
 void pyctd_py_release(void *handle);

