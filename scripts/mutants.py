@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Plants single faults in pyctd, one at a time, and tells which of them the tests catch.
+"""Plants faults in pyctd, one at a time, and reports which of them the tests catch.
 
     mutants.py [WORD...]
 
-With words, only the faults whose file or description has one of them. The faults are in tests/faults, one after another
-with a blank line between them:
+With words, it tries only the faults whose file or description contains one of them. The faults are in tests/faults,
+separated by blank lines:
 
     pyctd/_streams/lines.py: the last line without a newline is lost
     -        if self._begun:
@@ -12,13 +12,13 @@ with a blank line between them:
     +        pass
     = unit/test_lines.py::test_lines_that_come_in_pieces
 
-The text after - is in the file once, and need not be whole lines; the text after + takes its place. At least one of the
-tests after = must fail: pytest's, or Go tests of the file's own package. A fault in Go that pytest is to catch needs a
-library that has it, which takes a while to build.
+The text after - occurs once in the file, and need not be whole lines. The text after + replaces it. At least one of the
+tests after = must fail: pytest tests, or Go tests of the file's own package. For a Go fault with pytest tests, the
+library is rebuilt, which takes a while.
 
-No file of the checkout is touched: Python faults go into a copy of the installed package, and Go's compiler gets its
-faults as an overlay. MUTANTS_JOBS is how many faults are tried at once. The exit code is 1 where a fault is not caught,
-or where it no longer fits the code or the tests; a unit test looks for those that do not fit.
+The checkout is not modified: Python faults go into a copy of the installed package, and the Go compiler gets its faults
+as an overlay. MUTANTS_JOBS is the number of faults to try at once. The exit code is 1 if a fault is not caught or no
+longer fits the code or the tests. A unit test also looks for faults that no longer fit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FAULTS = HERE / "tests/faults"
 INSTALLED = Path(sysconfig.get_paths()["platlib"], "pyctd")
 JOBS = int(os.environ.get("MUTANTS_JOBS", "2"))
 LONGEST = 600
-"""Seconds that the tests of one fault may take: one that makes them hang is caught then."""
+"""Seconds that the tests of one fault may take. A fault that makes them hang counts as caught."""
 TIMEOUT = 60
 """Seconds that one test may take."""
 
@@ -66,21 +66,21 @@ class Fault(NamedTuple):
 
     @property
     def by_pytest(self) -> bool:
-        """Whether pytest runs its tests."""
+        """Whether its tests are pytest tests."""
         return ".py" in self.tests[0]
 
     @property
     def package(self) -> str:
-        """The Go package that it is in."""
+        """The Go package of its file."""
         return f"./{Path(self.file).parent.relative_to('gosrc')}"
 
     def planted(self) -> str:
-        """The text of the file with the fault."""
+        """The text of its file with the fault."""
         return (HERE / self.file).read_text().replace(self.old, self.new)
 
 
 def read(text: str) -> Iterator[Fault]:
-    """The faults of a file of them."""
+    """The faults in a file's text."""
     for block in re.split(r"\n\n+", text.strip()):
         lines = block.split("\n")
         file, _, what = lines[0].partition(": ")
@@ -91,7 +91,7 @@ def read(text: str) -> Iterator[Fault]:
 
 
 def everyone() -> list[Fault]:
-    """All faults of the list."""
+    """All faults."""
     return [fault for file in sorted(FAULTS.glob("*.txt")) for fault in read(file.read_text())]
 
 
@@ -110,7 +110,7 @@ def stale(fault: Fault) -> str:
 
 
 def run(command: Sequence[str], cwd: Path, **env: str) -> tuple[int, str]:
-    """A command's exit code and output; 1 where it takes too long."""
+    """Runs a command. Returns its exit code and output; exit code 1 if it takes too long."""
     try:
         done = subprocess.run(
             command,
@@ -130,12 +130,12 @@ def run(command: Sequence[str], cwd: Path, **env: str) -> tuple[int, str]:
 
 
 def go(*arguments: str) -> tuple[int, str]:
-    """What the go command says."""
+    """Runs the go command. Returns its exit code and output."""
     return run(("go", *arguments), HERE / "gosrc", CGO_ENABLED="1")
 
 
 def go_test(package: str, tests: Iterable[str], *options: str) -> tuple[int, str]:
-    """Runs Go tests of a package, by their names."""
+    """Runs Go tests of a package by name."""
     flags = ("-vet=off", "-ldflags=-s -w", "-failfast", f"-timeout={TIMEOUT}s", f"-run=^({'|'.join(tests)})$")
     return go("test", *flags, *options, package)
 
@@ -148,19 +148,19 @@ def pytest(place: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
 
 
 def copied(place: Path) -> Path:
-    """A copy of the installed package in a directory, to be put on PYTHONPATH."""
+    """Copies the installed package into a directory for PYTHONPATH. Returns the copy."""
     return Path(shutil.copytree(INSTALLED, place / "pyctd", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def overlay(place: Path, fault: Fault, text: str) -> str:
-    """The option that has Go compile the faulty text in place of the file's."""
+    """The option that makes Go compile the faulty text instead of the file."""
     (place / "faulty.go").write_text(text)
     (place / "overlay.json").write_text(json.dumps({"Replace": {f"{HERE / fault.file}": f"{place / 'faulty.go'}"}}))
     return f"-overlay={place / 'overlay.json'}"
 
 
 def tried(fault: Fault) -> tuple[str, str]:
-    """What becomes of a fault, and which test has caught it."""
+    """Tries a fault. Returns the outcome, and the test that caught it or other details."""
     if why := stale(fault):
         return STALE, why
     text = fault.planted()
@@ -178,7 +178,7 @@ def tried(fault: Fault) -> tuple[str, str]:
             else:
                 package.joinpath(Path(fault.file).relative_to("pyctd")).write_text(text)
             code, output = pytest(place, fault.tests, "-x")
-    if code in (4, 5) or re.search(r"\[build failed\]|errors? during collection", output):  # pytest's: no such test
+    if code in (4, 5) or re.search(r"\[build failed\]|errors? during collection", output):  # 4, 5: pytest found no test
         return BROKEN, output[-500:]
     if code == 0:
         return MISSED, " ".join(fault.tests)
@@ -187,7 +187,7 @@ def tried(fault: Fault) -> tuple[str, str]:
 
 
 def without_a_fault(faults: list[Fault]) -> str:
-    """What the tests say where there is no fault, if they fail."""
+    """The output of the tests if they fail without a fault; else empty."""
     of_python = {test: None for fault in faults if fault.by_pytest for test in fault.tests}
     if of_python:
         with tempfile.TemporaryDirectory(prefix="mutant-") as place:
@@ -204,7 +204,7 @@ def without_a_fault(faults: list[Fault]) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Tries the faults, and prints what becomes of each."""
+    """Tries the faults, and prints the outcome of each."""
     faults = [one for one in everyone() if not words or any(word in f"{one.file} {one.what}" for word in words)]
     if output := without_a_fault(faults):
         print(output, "the tests fail without a fault, too", sep="\n")

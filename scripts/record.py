@@ -1,6 +1,6 @@
-"""Records the terminal picture of the README: ``python scripts/record.py docs/terminal.svg``, as root.
+"""Records the README's picture of a terminal; run ``python scripts/record.py docs/terminal.svg`` as root.
 
-Runs each command of the session in a pseudo-terminal, on a containerd of its own, and draws what the terminal showed.
+It runs each command of the session in a pseudo-terminal, on its own containerd, and draws what the terminal showed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def rootfs(directory: Path) -> None:
 
 
 def run(command: str, directory: Path, environment: dict[str, str]) -> str:
-    """Runs a command line in a pseudo-terminal; what it wrote."""
+    """Runs a command line in a pseudo-terminal. Returns its output."""
     ours, theirs = pty.openpty()
     with open(ours, "rb", buffering=0) as output:
         process = subprocess.Popen(
@@ -63,7 +63,7 @@ def run(command: str, directory: Path, environment: dict[str, str]) -> str:
 
 
 def css(style: Style | None) -> str:
-    """The attributes of a stretch of text in one style."""
+    """The SVG attributes for a style."""
     if style is None:
         return ""
     number = style.color.number if style.color else None
