@@ -1,8 +1,8 @@
-"""Adds what is linked into runc beside Go's modules to runc's bill of materials.
+"""Adds the libraries linked into runc, other than Go modules, to runc's bill of materials.
 
     libraries.py SBOM LIBSECCOMP-VERSION SOURCES ZIG-VERSION
 
-SOURCES is the directory of libseccomp's source package, as Debian has it in LIBSECCOMP-VERSION.
+SOURCES is the directory of Debian's libseccomp source package of LIBSECCOMP-VERSION.
 """
 
 from __future__ import annotations

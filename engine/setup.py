@@ -1,4 +1,4 @@
-"""Packs what build.sh has built and laid beside this file. build.sh sets the wheel's tags."""
+"""Packages the programs that build.sh built and put beside this file. build.sh sets the wheel's tags."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Distribution(_Distribution):
-    """Makes the wheel one for a platform: setuptools does not know that there are programs in it."""
+    """Makes the wheel platform-specific: setuptools does not know that it contains programs."""
 
     def has_ext_modules(self) -> bool:
         return True

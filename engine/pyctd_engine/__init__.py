@@ -1,6 +1,6 @@
 """containerd, its shim for runc, and runc: static programs for ``pyctd.Engine``.
 
-The programs lie in the package's own directory and not on PATH.
+The programs are in the package's own directory, not on PATH.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def directory() -> Path:
-    """The directory of ``containerd``, ``containerd-shim-runc-v2`` and ``runc``."""
+    """The directory that contains ``containerd``, ``containerd-shim-runc-v2`` and ``runc``."""
     return _PACKAGE / "bin"
 
 
