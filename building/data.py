@@ -44,7 +44,7 @@ def go(*args: str) -> bytes:
 
 
 def compiled(directory: Path) -> str:
-    """The source of ``_schema.py``: ``validate`` and ``PROPERTIES``, which maps each kind's properties to their kinds."""
+    """The source of ``_schema.py``: ``validate``, and ``PROPERTIES``, which maps a kind's properties to their kinds."""
     bundle = Bundle(directory)
     kinds = {
         "spec": "config-schema.json#",
