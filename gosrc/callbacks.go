@@ -37,7 +37,7 @@ var eventTypes = map[string]C.int32_t{
 	core.EventGap:  C.PYCTD_EVENT_GAP,
 }
 
-// arena owns the C copies of strings for the length of one callback.
+// arena owns the C copies of strings during one callback.
 type arena []unsafe.Pointer
 
 func (a *arena) copy(s string) (*C.char, C.size_t) {
@@ -58,7 +58,7 @@ func (a *arena) free() {
 func (h hostCallbacks) Event(event core.Event) core.EventAnswer {
 	out := C.pyctd_event{
 		cookie: C.uint64_t(event.Cookie), token: C.uint64_t(event.Token),
-		_type: eventTypes[event.Type], // 0, unknown, for what it does not name
+		_type: eventTypes[event.Type], // 0 (unknown) for any other
 		pid:   C.uint32_t(event.Pid), exit_code: C.uint32_t(event.ExitCode), origin: C.int32_t(event.Origin),
 		container_id_len: C.uint32_t(len(event.ContainerID)), process_id_len: C.uint32_t(len(event.ProcessID)), error_len: -1,
 	}

@@ -2,5 +2,5 @@
 
 #include "pyctd.h"
 
-/* In C, so that it need not enter Go, which may have to wait for one of Go's processors. */
+/* In C, because entering Go may mean waiting for one of its processors. */
 void pyctd_free(char *data) { free(data); }

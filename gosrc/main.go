@@ -27,20 +27,19 @@ import (
 
 var current atomic.Pointer[core.Core]
 
-// initialising lets one caller at a time make the core: a second core, even one that nobody gets, takes the log over.
+// initialising lets one caller at a time make the core: a second core, even an unused one, takes over the log.
 var initialising sync.Mutex
 
 func main() {}
 
-// guard turns a panic of an export into its answer.
+// guard turns an export's panic into its return value.
 func guard[T any](answer *T, failed T) {
 	if p := recover(); p != nil {
 		*answer = failed
 	}
 }
 
-// text copies a string in. A length that a Go string cannot have is an empty string to the callee, which refuses it
-// where it needs one.
+// text copies a string in. A length that cgo can't copy gives the empty string, which the callee refuses if it needs one.
 func text(data *C.pyctd_cchar, length C.size_t) string { return string(blob(data, length)) }
 
 func blob(data *C.pyctd_cchar, length C.size_t) []byte {
@@ -52,7 +51,7 @@ func blob(data *C.pyctd_cchar, length C.size_t) []byte {
 
 type work = func(*core.Core, context.Context) (core.Result, error)
 
-// start begins an operation; what it returns is what the export returns.
+// start begins an operation and returns the export's return value.
 func start(queue C.pyctd_handle, timeout C.int64_t, do work) (op C.int64_t) {
 	defer guard(&op, -C.int64_t(kind.Internal))
 	c := current.Load()

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// In a library that is built with the tag "profile" each SIGUSR2 begins a profile of Go's processor time, in the file that
-// PYCTD_PROFILE names, or ends it. benchmarks/bench/profile.py uses it.
+// In a library built with the tag "profile", each SIGUSR2 starts or stops a CPU profile of Go, in the file that PYCTD_PROFILE
+// names. benchmarks/bench/profile.py uses it.
 func init() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR2)
