@@ -1,4 +1,4 @@
-// Package direct is libcontainerd as dockerd has it, with no pyctd between: what pyctd is compared with and measured by.
+// Package direct is libcontainerd as dockerd uses it, without pyctd: the baseline that pyctd is compared and measured with.
 package direct
 
 import (
@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Connection is a libcontainerd client and what it stands on.
+// Connection is a libcontainerd client and the containerd client below it.
 type Connection struct {
 	Daemon *containerd.Client
 	Moby   libcontainerdtypes.Client

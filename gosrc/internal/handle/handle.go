@@ -10,10 +10,10 @@ import (
 	"sync"
 )
 
-// ErrClosed is what a handle that is not in the table answers.
+// ErrClosed means that a handle is not in the table.
 var ErrClosed = errors.New("handle is closed or was never valid")
 
-// WrongTypeError is what a live handle of another type answers.
+// WrongTypeError means that a live handle has another type.
 type WrongTypeError struct{ Want, Got string }
 
 func (e *WrongTypeError) Error() string {
@@ -72,8 +72,8 @@ func (t *Table) Take(h uint64) (any, error) {
 	object := s.object
 	s.object = nil
 	s.generation++
-	// A slot whose generation has wrapped round is retired: 0 must never be part of a handle, and an old number must
-	// never come true again.
+	// A slot whose generation has wrapped around is retired: a handle must never be 0, and a released number must never
+	// become valid again.
 	if s.generation != 0 {
 		t.free = append(t.free, uint32(h))
 	}
@@ -81,7 +81,7 @@ func (t *Table) Take(h uint64) (any, error) {
 	return object, nil
 }
 
-// Len is the number of live handles.
+// Len returns the number of live handles.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

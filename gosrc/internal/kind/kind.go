@@ -1,7 +1,7 @@
-// Package kind names what went wrong in the words of containerd's errdefs. Classes of errdefs without a kind of their own
-// have the closest one: NotModified is FailedPrecondition, as in containerd's gRPC mapping; Aborted is Conflict and OutOfRange
-// is InvalidArgument, with which they share an HTTP status in gRPC's mapping; DataLoss is Internal, as in dockerd; and
-// Unauthenticated is PermissionDenied.
+// Package kind classifies errors in the terms of containerd's errdefs. Classes of errdefs without a kind of their own map to the
+// closest one: NotModified to FailedPrecondition, as in containerd's gRPC mapping; Aborted to Conflict and OutOfRange to
+// InvalidArgument, with which they share an HTTP status in gRPC's mapping; DataLoss to Internal, as in dockerd; and
+// Unauthenticated to PermissionDenied.
 package kind
 
 import (
@@ -40,10 +40,10 @@ const (
 // ErrCallback is what libcontainerd gets from a stdio callback that failed on the other side of the boundary.
 var ErrCallback = errors.New("stdio callback failed")
 
-// ErrClosed is what an operation on something that was closed under it answers.
+// ErrClosed is the error of an operation whose client was closed under it.
 var ErrClosed = errors.New("client is closed")
 
-// Of tells the kind of err. An error that reached us as a bare gRPC status is read as containerd's own client reads it.
+// Of returns the kind of err. It reads a bare gRPC status as containerd's own client does.
 func Of(err error) Kind {
 	if err == nil {
 		return OK

@@ -1,4 +1,4 @@
-// Package queue carries the outcomes of operations to whoever polls an eventfd for them.
+// Package queue carries the outcomes of operations to a reader that polls an eventfd.
 package queue
 
 import (
@@ -19,7 +19,7 @@ type Completion struct {
 	Value uint64
 	At    time.Time
 	Data  []byte
-	// Detail is what is known of an error beyond its text.
+	// Detail is what an error's text leaves out, or what an operation reports beside its data.
 	Detail []byte
 }
 
@@ -31,8 +31,8 @@ type Queue struct {
 	closed bool
 }
 
-// New makes a queue and its eventfd, which the queue owns: were it closed by anyone else, a later write of ours could
-// reach a stranger's file that was given the same number.
+// New makes a queue and its eventfd. The queue owns the eventfd: if anyone else closed it, a later write of ours could reach an
+// unrelated file that got the same number.
 func New() (*Queue, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -41,10 +41,10 @@ func New() (*Queue, error) {
 	return &Queue{fd: fd}, nil
 }
 
-// FD is the eventfd to poll.
+// FD returns the eventfd to poll.
 func (q *Queue) FD() int { return q.fd }
 
-// Push adds a completion. It reports false when the queue is closed and nobody will ever drain it.
+// Push adds a completion. It reports false if the queue is closed, so that nobody will ever drain it.
 func (q *Queue) Push(c Completion) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -77,7 +77,7 @@ func (q *Queue) Drain(limit int) []Completion {
 	return out
 }
 
-// Close closes the eventfd and returns what was never drained, so that its owner can release it.
+// Close closes the eventfd and returns the completions never drained, so that the owner can release what they hold.
 func (q *Queue) Close() []Completion {
 	q.mu.Lock()
 	defer q.mu.Unlock()
