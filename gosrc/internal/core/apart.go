@@ -15,23 +15,23 @@ import (
 	"github.com/docker/docker/pkg/rootless"
 )
 
-// To runc a container is an id below a root directory, and its processes are those in a cgroup. The shim's own root is the
-// same for every containerd of a host, and runc names a cgroup after the id alone: the same id in two daemons, and as to
-// cgroups in two namespaces, is one container. dockerd therefore sets both for each of its containers, and so does a client,
-// where its caller sets none.
+// runc identifies a container by its id below a root directory, and its processes by their cgroup. All containerds of a host
+// share the shim's default root, and runc names a cgroup after the id alone. So the same id in two daemons is one container;
+// their cgroups clash even between two namespaces. dockerd therefore sets both for each of its containers, and so does a client
+// unless its caller does.
 
 const (
-	// runcRoots lies in the state directory beside the bundles. No id starts with a dot, so it is never in the way of one.
+	// runcRoots lies in the state directory beside the bundles. No id starts with a dot, so it can't clash with one.
 	runcRoots = ".runc"
-	// cgroupParent is the parent of all cgroups by default. They lie below further parents in it: systemd takes controllers
-	// away from a cgroup that lies directly in one of its own.
+	// cgroupParent is the default parent of all cgroups. They lie below further parents in it: systemd takes controllers away
+	// from a cgroup directly inside one of its own.
 	cgroupParent = "/pyctd"
-	// cgroupBusy is ample for the kernel to let go of processes that have been killed.
+	// cgroupBusy gives the kernel ample time to release killed processes.
 	cgroupBusy = time.Second
 )
 
-// scope is where an id means one container. A daemon alone is not enough: when a program is killed with its engine, the next
-// one may find the daemon's root directory but not its state directory, and what it started runs on.
+// scope is where an id names exactly one container. The daemon alone does not suffice: when a program is killed with its
+// engine, the next one may find the daemon's root directory but not its state directory, while what it started still runs.
 type scope struct {
 	daemon    string // containerd's own id, which it keeps in its root directory; its socket may have several paths
 	stateDir  string
@@ -46,21 +46,20 @@ func (s scope) cgroup(id string, systemd bool) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{s.daemon, filepath.Clean(s.stateDir), s.namespace}, "\x00")))
 	short := hex.EncodeToString(sum[:6])
 	if systemd {
-		// The sum comes last: runc takes a name that ends with .slice, as an id may, for another kind of unit.
+		// The sum comes last: an id may end with .slice, and runc takes such a name for another kind of unit.
 		return "system.slice:pyctd-" + s.namespace + "-" + id + ":" + short
 	}
 	return filepath.Join(cgroupParent, s.daemon, s.namespace+"-"+short, id)
 }
 
-// setApart gives a container a root of runc's and a cgroup that no container of another daemon or namespace has, and the runc of
-// its engine.
+// setApart gives a container a runc root and a cgroup that no other daemon or namespace uses, and its engine's runc.
 func (cl *Client) setApart(ctx context.Context, r newContainer) error {
 	options, ofRunc := r.runtimeOptions.(*runcoptions.Options)
 	if ofRunc && options.BinaryName == "" {
 		options.BinaryName = cl.runc
 	}
 	wantsRoot := ofRunc && options.Root == ""
-	// Without root's powers runc can't make the cgroup that it is asked for, but does without one when asked for none.
+	// A rootless runc can't make a cgroup that it is asked for, but does without one when asked for none.
 	wantsCgroup := r.spec.Linux.CgroupsPath == "" && !rootless.RunningWithRootlessKit()
 	if !wantsRoot && !wantsCgroup {
 		return nil
@@ -79,7 +78,7 @@ func (cl *Client) setApart(ctx context.Context, r newContainer) error {
 	return nil
 }
 
-// idOf is a daemon's own id; empty where it does not tell.
+// idOf returns a daemon's own id, or the empty string if that fails.
 func idOf(ctx context.Context, address string) string {
 	daemon, err := connect(ctx, address)
 	if err != nil {
@@ -93,8 +92,7 @@ func idOf(ctx context.Context, address string) string {
 	return server.UUID
 }
 
-// removeCgroups removes the parents of a daemon's cgroups, which runc leaves when it removes theirs. One that still has
-// processes stays.
+// removeCgroups removes the parents of a daemon's cgroups, which runc leaves behind. One that still has processes stays.
 func removeCgroups(daemon string) {
 	if daemon == "" {
 		return
@@ -113,7 +111,7 @@ func removeCgroups(daemon string) {
 	}
 }
 
-// removeDirectories removes the directories of a tree whose files go with them. It tells how many are left.
+// removeDirectories removes a cgroup tree, whose files vanish with their directories. It returns how many directories are left.
 func removeDirectories(tree string) (left int) {
 	var directories []string
 	_ = filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {

@@ -17,12 +17,12 @@ import (
 	"google.golang.org/grpc"
 )
 
-// libcontainerd makes, fills and removes whatever a container's label says is its bundle, and follows symbolic links. The
-// label is containerd's to keep, where anybody with its socket may write it, and a link may have been planted: neither
-// may lead it out of its state directory.
+// libcontainerd makes, fills and removes the bundle that a container's label names, and follows symbolic links. containerd
+// stores the label, so anyone with access to its socket may write it, and a link may have been planted. Neither may lead
+// libcontainerd out of its state directory.
 
-// bundle is a container's directory before libcontainerd makes it. It makes it before containerd looks at the container,
-// and leaves it when containerd then refuses.
+// bundle is a container's directory before libcontainerd makes it, which happens before containerd looks at the container.
+// libcontainerd leaves the directory behind if containerd then refuses.
 type bundle struct {
 	path   string
 	exists bool
@@ -30,8 +30,8 @@ type bundle struct {
 
 func (cl *Client) bundlePath(id string) string { return filepath.Join(cl.stateDir, id) }
 
-// enterBundle lets one call at a time make or remove the bundle of a container. Without it a call that is refused, or a
-// delete that is about to end, takes away the bundle of the container that another call has just made.
+// enterBundle lets one call at a time make or remove a container's bundle. Otherwise a refused call, or a delete about to end,
+// would remove the bundle of the container that another call has just made.
 func (cl *Client) enterBundle(ctx context.Context, id string) (leave func(), err error) {
 	return cl.core.bundles.enter(ctx, cl.bundlePath(id))
 }
@@ -41,7 +41,7 @@ func newBundle(path string) bundle {
 	return bundle{path, err == nil}
 }
 
-// remove takes away a directory that is new and empty: one with anything in it is somebody's.
+// remove removes a directory that is new and empty: contents would be somebody's.
 func (b bundle) remove() {
 	if !b.exists {
 		_ = os.Remove(b.path)
@@ -50,14 +50,14 @@ func (b bundle) remove() {
 
 type bundleKey struct{}
 
-// bundleOf is where noteBundle puts what it learns.
+// bundleOf receives what noteBundle learns.
 type bundleOf struct {
 	id, path string
-	strict   bool  // whether the bundle of a container that is there already is going to be removed
-	refused  error // that it is not; libcontainerd keeps but the text of it
+	strict   bool  // whether an existing container's bundle is going to be removed
+	refused  error // why it may not be removed; libcontainerd keeps only its text
 }
 
-// noteBundle tells which bundle a container has, which libcontainerd keeps to itself.
+// noteBundle records a container's bundle, which libcontainerd does not expose.
 func noteBundle(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoke(ctx, method, request, reply, conn, opts...)
 	into, asked := ctx.Value(bundleKey{}).(*bundleOf)
@@ -83,8 +83,8 @@ func withBundle(ctx context.Context, into *bundleOf) context.Context {
 
 var userSuffix = regexp.MustCompile(`^\.[0-9]+\.[0-9]+$`)
 
-// checkBundle refuses a label that libcontainerd can't have written: it names a bundle for its container, and for a user
-// namespace for the user and group of its root, too. It also refuses a bundle in a directory that is not safe.
+// checkBundle refuses a label that libcontainerd can't have written: it names a bundle after its container, plus the uid and
+// gid of the root of a user namespace. It also refuses a bundle in an unsafe directory.
 func checkBundle(id, path string) error {
 	suffix, named := strings.CutPrefix(filepath.Base(path), id)
 	if filepath.IsAbs(path) && filepath.Clean(path) == path && named && (suffix == "" || userSuffix.MatchString(suffix)) {
@@ -97,13 +97,13 @@ func refused(format string, args ...any) error {
 	return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(format, args...))
 }
 
-// checkBundle is the function of that name for this container. It also refuses a client whose state directory has become
-// another user's: that user has the engine's socket, too, and chooses the labels.
+// checkBundle applies the function of that name to this container. It also refuses a client whose state directory has become
+// another user's: that user also has the engine's socket, and so chooses the labels.
 func (ctr *Container) checkBundle() error {
 	return errors.Join(checkStateDir(ctr.client.stateDir), checkBundle(ctr.id, ctr.bundle))
 }
 
-// checkFIFOs refuses a place for a process's FIFOs where something else is: its streams would go there.
+// checkFIFOs refuses a path for a process's FIFOs where something else exists: the streams would go there.
 func (ctr *Container) checkFIFOs(process string) error {
 	if err := ctr.checkBundle(); err != nil {
 		return err
@@ -120,11 +120,11 @@ func (ctr *Container) checkFIFOs(process string) error {
 	return nil
 }
 
-// checkStateDir refuses a directory of bundles that another user could change. It is called before each use: what cleans
-// /tmp up removes old directories, and then another user can make one of that name.
+// checkStateDir refuses a directory of bundles that another user could change. Check before each use: a cleaner of /tmp removes
+// old directories, and another user can then recreate one under that name.
 func checkStateDir(path string) error { return checkSafe("state", path) }
 
-// checkSafe is checkOwned for root. Other users can't reach a daemon that acts as root on their directories.
+// checkSafe is checkOwned for root. A daemon that acts as root on other users' directories is out of their reach.
 func checkSafe(what, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -132,7 +132,7 @@ func checkSafe(what, path string) error {
 	return checkOwned(what, path)
 }
 
-// checkSafeSoFar is checkSafe for as much of a path as exists. Whoever makes the rest has to check it then.
+// checkSafeSoFar is checkSafe for as much of a path as exists. The caller must check the rest after making it.
 func checkSafeSoFar(what, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -147,8 +147,8 @@ func checkNoLink(path string) error {
 	return nil
 }
 
-// checkNewBundle looks at the places where libcontainerd may put the bundle of a container. For a user namespace it gives
-// what is there to its root, and follows links.
+// checkNewBundle checks the paths where libcontainerd may put a container's bundle. For a user namespace libcontainerd gives
+// what is there to the namespace's root, and follows links.
 func checkNewBundle(path string, spec *specs.Spec) error {
 	if err := errors.Join(checkStateDir(filepath.Dir(path)), checkNoLink(path)); err != nil {
 		return err
@@ -167,8 +167,8 @@ func checkNewBundle(path string, spec *specs.Spec) error {
 }
 
 // checkEnterable refuses a state directory that the root of a user namespace may not enter. libcontainerd would make another
-// one beside the first directory in which that root is stopped, give it to that root, and go on in it as root. A user who
-// can write there could choose, by a link, which directory of the host becomes that root's.
+// one beside the first directory that stops this root, give it to this root, and continue there as root. A user who can write
+// there could then choose, with a link, which host directory becomes this root's.
 func checkEnterable(directory string) error {
 	for path := directory; path != "/"; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
@@ -183,7 +183,7 @@ func checkEnterable(directory string) error {
 	return nil
 }
 
-// rootOf is the id that root has on the host, as libcontainerd reads a mapping.
+// rootOf returns the id that root has on the host, reading a mapping as libcontainerd does.
 func rootOf(mappings []specs.LinuxIDMapping) uint32 {
 	for _, m := range mappings {
 		if m.ContainerID == 0 {

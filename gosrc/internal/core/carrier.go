@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// maxRecords bounds the log records that wait for a slow reader; events are never dropped.
+// maxRecords bounds the log records queued for a slow reader; events are never dropped.
 const maxRecords = 4096
 
 type record struct {
@@ -14,8 +14,8 @@ type record struct {
 	text, fields string
 }
 
-// recordCarrier takes log records to a callback from one goroutine that is locked to its thread: a callback into Python
-// from many threads at once costs far more than what it carries.
+// recordCarrier passes log records to a callback from one goroutine that is locked to its thread: concurrent callbacks into
+// Python from many threads cost far more than the records do.
 type recordCarrier struct {
 	carry  func(record)
 	mu     sync.Mutex
@@ -31,7 +31,7 @@ func newRecordCarrier(carry func(record)) *recordCarrier {
 	return c
 }
 
-// put queues one.
+// put queues a record.
 func (c *recordCarrier) put(one record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +63,7 @@ func (c *recordCarrier) run() {
 	}
 }
 
-// hand carries one record. A panic is not logged: its record would come here, too.
+// hand carries one record. It does not log a panic: that record would come here, too.
 func (c *recordCarrier) hand(one record) {
 	defer func() { _ = recover() }()
 	c.carry(one)

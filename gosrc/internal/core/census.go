@@ -11,13 +11,13 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 )
 
-// lateness is how long the event of an exit may come after the gap that hid it. A shim retries for some seconds.
+// lateness is how long after a gap the event of an exit in it may still arrive. A shim retries for some seconds.
 const lateness = time.Minute
 
-// processName is a process by its ids, which its successors may have too.
+// processName is a process by its ids, which its successors may reuse.
 type processName struct{ container, process string }
 
-// processKey is a process by its ids and its pid: exactly one.
+// processKey is a process by its ids and its pid, and so unique.
 type processKey struct {
 	container, process string
 	pid                uint32
@@ -29,19 +29,19 @@ func keyOf(event Event) processKey {
 	return processKey{event.ContainerID, event.ProcessID, event.Pid}
 }
 
-// census knows the processes whose exits are still to be told, from events, from the client's own starts and from
-// containerd's list.
+// census tracks the processes whose exits are still to be reported. It knows them from events, from the client's own starts and
+// from containerd's list.
 type census struct {
 	mu      sync.Mutex
-	running map[processKey]*containerd.ExitStatus // not nil once Wait, Delete or the list has told how it ended
+	running map[processKey]*containerd.ExitStatus // not nil once Wait, Delete or the list has reported how it ended
 	starts  map[processName]*starting
-	told    map[processKey]toldExit // exits told after a gap, whose events may still come
+	told    map[processKey]toldExit // exits reported after a gap, whose events may still come
 	asking  int                     // lists of containerd's tasks under way
-	seen    map[processKey]struct{} // exits that events told meanwhile
-	gaps    int                     // after which events flowed again
+	seen    map[processKey]struct{} // exits that events reported meanwhile
+	gaps    int                     // gaps after which events flowed again
 }
 
-// toldExit says how an exit was told that no event had reported.
+// toldExit is an exit that was reported without an event.
 type toldExit struct {
 	at      time.Time
 	certain bool // with the exit code
@@ -122,7 +122,7 @@ func (c *census) see(event Event) Origin {
 	return News
 }
 
-// open begins to ask containerd for its tasks, at the first event after a gap; count ends it.
+// open starts a question to containerd for its tasks, at the first event after a gap; count ends it.
 func (c *census) open() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,7 @@ func (c *census) open() {
 	maps.DeleteFunc(c.told, func(_ processKey, exit toldExit) bool { return time.Since(exit.at) > lateness })
 }
 
-// count takes in containerd's tasks: those that run, and those that ended since. The list may be older than an event.
+// count takes in containerd's tasks: the running ones, and those that ended since. The list may be older than an event.
 func (c *census) count(list []*task.Process, since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *census) count(list []*task.Process, since time.Time) {
 	}
 }
 
-// exited notes how a process ended, as Wait or Delete told; its event may be lost.
+// exited notes how a process ended, as Wait or Delete reported; its event may be lost.
 func (c *census) exited(key processKey, status *containerd.ExitStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,8 +162,8 @@ func (c *census) exited(key processKey, status *containerd.ExitStatus) {
 	}
 }
 
-// claim reports whether an exit that was asked for is still to be told, which it no longer is from now on. When containerd
-// has forgotten how the process ended, exit gets what Wait or Delete has learnt, or else the event remains news.
+// claim reports whether a recovered exit is still to be reported, and marks it as reported. If containerd has forgotten how the
+// process ended, exit gets what Wait or Delete has learnt; without that, the exit's own event still counts as news.
 func (c *census) claim(exit *Event) bool {
 	key := keyOf(*exit)
 	c.mu.Lock()

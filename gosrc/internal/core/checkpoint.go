@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// CreateCheckpoint is Task.CreateCheckpoint. It is seen through: cut off in the middle, containerd's client would leave the
-// task paused and CRIU at work on it.
+// CreateCheckpoint is Task.CreateCheckpoint, run to its end: cut off in the middle, containerd's client would leave the task
+// paused with CRIU at work on it.
 func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string, exit bool) (Result, error) {
 	task, p, err := c.task(h)
 	if err != nil {
@@ -28,9 +28,9 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 	if err := p.container.checkExitOption(exit); err != nil {
 		return Result{}, err
 	}
-	directory = filepath.Clean(directory) // what comes before a ".." is not to be made
+	directory = filepath.Clean(directory) // do not create what precedes a ".."
 	if ctx.Err() != nil {
-		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // which refuses in its own words
+		return Result{}, task.CreateCheckpoint(ctx, directory, exit) // libcontainerd refuses in its own words
 	}
 	return seeThrough(ctx, p.container.client, p.name(), "the checkpoint goes on to its end", func(long context.Context) (Result, error) {
 		leave, err := c.checkpoints.enter(ctx, directory)
@@ -38,7 +38,7 @@ func (c *Core) CreateCheckpoint(ctx context.Context, h uint64, directory string,
 			return Result{}, err
 		}
 		defer leave()
-		// A user who has taken the place of an engine's state has its socket, too, and would choose the checkpoint's files.
+		// A user who has replaced an engine's state directory also has its socket, and would choose the checkpoint's files.
 		if err := checkStateDir(p.container.client.stateDir); err != nil {
 			return Result{}, err
 		}
@@ -63,8 +63,8 @@ func checkpoint(ctx context.Context, task libcontainerdtypes.Task, directory str
 	return err
 }
 
-// A checkpointDir is the directory of a checkpoint. It is cleared by descriptors: by its path, who can write to one above
-// could put another directory of root's in its place.
+// A checkpointDir is the directory of a checkpoint. It is cleared through descriptors: by path, anyone who can write to a
+// parent could substitute another of root's directories.
 type checkpointDir struct {
 	dir  *os.File
 	made []newDirectory
@@ -76,16 +76,17 @@ type newDirectory struct {
 	name string
 }
 
-// prepareCheckpointDir makes the directory as dockerd does before it calls libcontainerd, which finds out too late that
-// there is none: with exit the task has ended by then, and its checkpoint is lost. For the same reason it tries to write.
+// prepareCheckpointDir makes the directory, as dockerd does before it calls libcontainerd. libcontainerd itself notices a
+// missing directory too late: with exit the task has ended by then, and its checkpoint is lost. For the same reason this tries
+// to write.
 //
-// libcontainerd writes by path and follows links, so a user who can change the directory chooses which of root's files
-// get a container's memory.
+// libcontainerd writes by path and follows links, so a user who can change the directory chooses which of root's files a
+// container's memory overwrites.
 func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return nil, err
 	}
-	// What is there already comes first, so that nothing is made where another user's link leads.
+	// Check what exists first, so that nothing is made where another user's link leads.
 	if err := checkSafeSoFar("checkpoint", directory); cerrdefs.IsFailedPrecondition(err) {
 		return nil, err
 	} else if err != nil {
@@ -119,9 +120,9 @@ func prepareCheckpointDir(directory string) (_ *checkpointDir, err error) {
 	return place, errors.Join(trial.Close(), os.Remove(trial.Name()))
 }
 
-// open opens the directory, and makes what is missing of it.
+// open opens the directory and makes its missing parts.
 func (p *checkpointDir) open(path string) (err error) {
-	// A FIFO would wait for a writer.
+	// Without O_DIRECTORY, opening a FIFO would wait for a writer.
 	if p.dir, err = os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -150,14 +151,14 @@ func (p *checkpointDir) close() {
 	}
 }
 
-// clear removes what a failed checkpoint has left: nothing was there before.
+// clear removes what a failed checkpoint has left. The directory was empty before.
 func (p *checkpointDir) clear() error {
 	return errors.Join(emptyDirectory(int(p.dir.Fd())), p.unmake())
 }
 
-// unmake removes the directories that were made, but none that has got something in it meanwhile.
+// unmake removes the directories that were made, except those that are no longer empty.
 func (p *checkpointDir) unmake() (err error) {
-	for _, one := range slices.Backward(p.made) { // where one stays, that above can't be removed either
+	for _, one := range slices.Backward(p.made) { // if one stays, so do its parents
 		if err = unix.Unlinkat(int(one.in.Fd()), one.name, unix.AT_REMOVEDIR); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -177,7 +178,7 @@ func unusable(directory string, err error) error {
 }
 
 // restorable refuses a directory without a checkpoint, because libcontainerd would upload anything. It also refuses one that
-// another user can change: CRIU does as root what a checkpoint says.
+// another user can change: as root, CRIU does what a checkpoint says.
 func restorable(directory string) error {
 	if err := checkDirectory("checkpoint", directory); err != nil {
 		return err
@@ -194,11 +195,11 @@ func restorable(directory string) error {
 	return nil
 }
 
-// restore is Container.NewTask from a checkpoint, with the directory that containerd leaves of it. There is one at a time
-// in a daemon's namespace: libcontainerd puts the checkpoint into containerd's content store, named by the directory and
-// kept by its digest, and refuses what is there already. The wait for the others ends with ctx, the restore with long.
+// restore is Container.NewTask from a checkpoint. It also returns the directory that containerd leaves behind. Each namespace
+// of a daemon restores one at a time: libcontainerd puts the checkpoint into containerd's content store, named by the directory
+// and stored by its digest, and refuses one that is already there. ctx bounds the wait for the others, long the restore.
 func (ctr *Container) restore(ctx, long context.Context, directory string, withStdin bool, stdio libcontainerdtypes.StdioCallback) (_ libcontainerdtypes.Task, unpacked string, err error) {
-	daemon, err := ctr.client.daemon.Server(ctx) // by its own id, for a socket may have several paths
+	daemon, err := ctr.client.daemon.Server(ctx) // by its own id, as a socket may have several paths
 	if err != nil {
 		return nil, "", err
 	}
@@ -223,9 +224,8 @@ func (ctr *Container) restore(ctx, long context.Context, directory string, withS
 	return task, wait(ctr.client.ctx), nil
 }
 
-// deleteAtOnce has containerd remove what a deleted image held before it answers. libcontainerd deletes the image of a
-// checkpoint only, and what would be left to the garbage collection stands in the way of a restore, which uploads the very
-// same bytes.
+// deleteAtOnce has containerd remove a deleted image's contents before it answers. libcontainerd deletes only the image of a
+// checkpoint. Contents left to the garbage collection would block a restore, which uploads the very same bytes.
 func deleteAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if deletion, ok := request.(*imagesapi.DeleteImageRequest); ok {
 		deletion.Sync = true

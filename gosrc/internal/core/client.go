@@ -33,7 +33,7 @@ type Client struct {
 	cookie    uint64
 	stateDir  string
 	namespace string
-	runc      string // the path of its engine's; empty without an engine of this process
+	runc      string // the path of its engine's runc; empty without an engine of this process
 	daemon    *containerd.Client
 	moby      libcontainerdtypes.Client
 	ctx       context.Context
@@ -44,15 +44,15 @@ type Client struct {
 	closed  bool
 	left    *leftovers
 	census  census
-	order   *locker.Locker         // of a container's events, be they news or found after a gap
-	used    sync.WaitGroup         // by work that must not lose the daemon in its middle
-	deaf    atomic.Bool            // nobody takes its events
+	order   *locker.Locker         // of a container's events, live or found after a gap
+	used    sync.WaitGroup         // by work during which the daemon's connection must stay open
+	deaf    atomic.Bool            // nobody wants its events
 	version atomic.Pointer[string] // the daemon's, once an exec has asked for it
 }
 
 // connect dials a daemon as dockerd does.
 func connect(ctx context.Context, address string, opts ...containerd.Opt) (*containerd.Client, error) {
-	// containerd's client connects lazily, and its calls wait for a daemon that may never come: ask the socket first.
+	// containerd's client connects lazily, and its calls wait for a daemon that may never come: try the socket first.
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", address)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -118,7 +118,7 @@ func (c *Core) NewClient(ctx context.Context, address, namespace, stateDir strin
 	return Result{Value: c.handles.Put(cl)}, nil
 }
 
-// close ends the client but not what runs: streams lose our descriptors, never their FIFOs.
+// close ends the client but not what runs: it closes our descriptors of the streams and keeps their FIFOs.
 func (cl *Client) close() {
 	cl.mu.Lock()
 	if cl.closed {
@@ -128,7 +128,7 @@ func (cl *Client) close() {
 	cl.closed = true
 	var streams []*stdio
 	for s := range cl.streams {
-		if s.process != nil { // else they go once it is made: its shim waits for their other side until then
+		if s.process != nil { // otherwise once it is made: until then its shim waits for their other side
 			streams = append(streams, s)
 		}
 	}
@@ -144,8 +144,7 @@ func (cl *Client) close() {
 	})
 }
 
-// use runs work that goes on when its caller has gone, and when the client is closed meanwhile. It tells whether the
-// client was open.
+// use runs work that continues after its caller is gone, or the client is closed. It reports whether the client was open.
 func (cl *Client) use(work func()) bool {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
@@ -163,7 +162,7 @@ func (cl *Client) use(work func()) bool {
 	return running
 }
 
-// client finds a client that is open.
+// client finds an open client.
 func (c *Core) client(h uint64) (*Client, error) { return handle.Get[*Client](&c.handles, h) }
 
 func (cl *Client) check() error {
@@ -200,7 +199,7 @@ func (cl *Client) tell(event Event) error {
 	return cl.core.deliveries.deliver(event, cl.ctx.Done())
 }
 
-// Listen says whether the client's events are carried to the other side.
+// Listen sets whether the client's events are carried to the other side.
 func (c *Core) Listen(h uint64, listen bool) error {
 	cl, err := c.client(h)
 	if err == nil {

@@ -20,10 +20,10 @@ type Container struct {
 	client *Client
 	id     string
 	moby   libcontainerdtypes.Container
-	bundle string // as its label says; empty where it has none
-	exits  bool   // whether libcontainerd has options of runc's for it, without which it ignores a checkpoint's exit
+	bundle string // from its label; empty if there is none
+	exits  bool   // whether libcontainerd has runc's options for it, without which it ignores a checkpoint's exit
 
-	unanswered atomic.Bool // whether a Delete was cut off, which containerd may have done
+	unanswered atomic.Bool // whether a Delete was cut off, although containerd may have done it
 }
 
 func (c *Core) container(h uint64) (*Container, error) {
@@ -34,7 +34,7 @@ func (c *Core) container(h uint64) (*Container, error) {
 	return ctr, ctr.client.check()
 }
 
-// NewTask is Container.NewTask; with start it is what libcontainerd's Container.Start was.
+// NewTask is Container.NewTask; with start it is libcontainerd's former Container.Start.
 func (c *Core) NewTask(ctx context.Context, h uint64, checkpointDir string, withStdin bool, stdioCookie uint64, start bool) (Result, error) {
 	ctr, err := c.container(h)
 	if err != nil {
@@ -95,7 +95,7 @@ func (ctr *Container) newTask(ctx, long context.Context, checkpointDir string, w
 	return p, nil
 }
 
-// Task is Container.Task, or Container.AttachTask when there is a cookie to attach.
+// Task is Container.Task, or Container.AttachTask if there is a cookie.
 func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, error) {
 	ctr, err := c.container(h)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 	if stdioCookie == 0 {
 		task, err = ctr.moby.Task(ctx)
 	} else {
-		if ctr.bundle != "" { // else the FIFOs are another program's, in a directory of its own
+		if ctr.bundle != "" { // otherwise the FIFOs are another program's, in a directory of its own
 			if err := ctr.checkFIFOs(ctr.id); err != nil {
 				return Result{}, err
 			}
@@ -115,7 +115,7 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 			return Result{}, err
 		}
 		defer spare.release()
-		// AttachTask opens the FIFOs under its context and for its life: under the call's own, its end would close them.
+		// AttachTask ties the FIFOs to its context for life: the end of the call's own context would close them.
 		attached, end, stop := ctr.client.untilDone(ctx)
 		defer stop()
 		stdio, made := ctr.attach(stdioCookie, spare, end)
@@ -131,8 +131,8 @@ func (c *Core) Task(ctx context.Context, h uint64, stdioCookie uint64) (Result, 
 	return c.processResult(newProcess(ctr, task)), nil
 }
 
-// untilDone gives a context that lives until its end is called, or as long as the client, but ends with ctx if that ends
-// before stop is called.
+// untilDone returns a context that lives until end is called or the client closes. It also ends with ctx, if that ends before
+// stop is called.
 func (cl *Client) untilDone(ctx context.Context) (_ context.Context, end context.CancelFunc, stop func()) {
 	long, cancel := context.WithCancelCause(cl.ctx)
 	if ctx.Err() != nil {
@@ -142,10 +142,10 @@ func (cl *Client) untilDone(ctx context.Context) (_ context.Context, end context
 	return endedByCause(long), func() { cancel(nil) }, func() { unlink() }
 }
 
-// causeContext ends with its cause as its error, so that a deadline that ended it is told from a cancellation.
+// causeContext reports its cause as its error, which tells a deadline from a cancellation.
 type causeContext struct {
 	context.Context
-	done chan struct{} // its own: through the one inside, a derived context would see the plain error
+	done chan struct{} // its own: through the inner one, a derived context would see the plain error
 }
 
 func endedByCause(inner context.Context) context.Context {
@@ -196,8 +196,8 @@ func (c *Core) DeleteContainer(ctx context.Context, h uint64) (Result, error) {
 	return Result{}, nil
 }
 
-// delete is libcontainerd's Delete, which removes the bundle when containerd has answered. Of one whose answer was lost the
-// next try finds no container any more: it then removes the bundle, too.
+// delete is libcontainerd's Delete, which removes the bundle once containerd has answered. If that answer was lost, the next
+// try finds no container; it then removes the bundle itself.
 func (ctr *Container) delete(ctx context.Context) error {
 	err := ctr.moby.Delete(ctx)
 	switch kind.Of(err) {
@@ -217,8 +217,8 @@ func (c *Core) processResult(p *Process) Result {
 	return Result{Value: c.handles.Put(p), Code: p.moby.Pid()}
 }
 
-// checkExitOption refuses what libcontainerd would ignore without a word: without runc's options, which a runtime of another
-// name does not take and LoadContainer does not bring back, a checkpoint leaves the task running.
+// checkExitOption refuses what libcontainerd would silently ignore: without runc's options a checkpoint leaves the task
+// running. Runtimes of other names don't take these options, and LoadContainer does not restore them.
 func (ctr *Container) checkExitOption(exit bool) error {
 	if exit && !ctr.exits {
 		return cerrdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("container %q was loaded, or its shim is not %s, so libcontainerd has no runtime "+

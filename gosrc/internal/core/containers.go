@@ -12,7 +12,7 @@ import (
 	"github.com/docker/docker/libcontainerd/remote"
 )
 
-// containerInfo is what containerd stores of a container, as pyctd_client_containers and pyctd_container_info answer.
+// containerInfo is what containerd stores about a container: the answer of pyctd_client_containers and pyctd_container_info.
 type containerInfo struct {
 	ID          string            `json:"id"`
 	Labels      map[string]string `json:"labels"`
@@ -34,7 +34,7 @@ type anyValue struct {
 	Value   []byte `json:"value"`
 }
 
-// ContainerInfo is containerd's Container.Info, of which libcontainerd has none.
+// ContainerInfo is containerd's Container.Info, which libcontainerd lacks.
 func (c *Core) ContainerInfo(ctx context.Context, h uint64) (Result, error) {
 	_, stored, err := c.stored(ctx, h)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Core) SetLabels(ctx context.Context, h uint64, data []byte) (Result, er
 	if path, given := labels[remote.DockerContainerBundlePath]; given && path != ctr.bundle {
 		return Result{}, cerrdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("label %s belongs to libcontainerd and can't be changed", remote.DockerContainerBundlePath))
 	}
-	if len(labels) == 0 { // containerd takes an update that names no field for one of all fields
+	if len(labels) == 0 { // containerd takes an update that names no field as one of all fields
 		labels, err = stored.Labels(ctx)
 	} else {
 		labels, err = stored.SetLabels(ctx, labels)
@@ -75,7 +75,7 @@ func (c *Core) SetLabels(ctx context.Context, h uint64, data []byte) (Result, er
 	return asJSON(labels)
 }
 
-// stored is containerd's own object of a container, fresh from the daemon: libcontainerd hides the one that it has.
+// stored is containerd's own object of a container, fresh from the daemon: libcontainerd hides its own.
 func (c *Core) stored(ctx context.Context, h uint64) (*Container, containerd.Container, error) {
 	ctr, err := c.container(h)
 	if err != nil {
@@ -85,8 +85,7 @@ func (c *Core) stored(ctx context.Context, h uint64) (*Container, containerd.Con
 	return ctr, stored, err
 }
 
-// Containers is containerd's own list, of which libcontainerd has none. filters: a JSON array in containerd's syntax;
-// empty is none.
+// Containers is containerd's own list, which libcontainerd lacks. filters: a JSON array in containerd's syntax; empty for none.
 func (c *Core) Containers(ctx context.Context, h uint64, filters []byte) (Result, error) {
 	cl, err := c.client(h)
 	if err != nil {
@@ -130,7 +129,7 @@ func infoOf(stored containers.Container) containerInfo {
 	for name, extension := range stored.Extensions {
 		info.Extensions[name] = anyValue{extension.GetTypeUrl(), extension.GetValue()}
 	}
-	// Clients keep OCI specs as JSON, but containerd takes anything.
+	// Clients store OCI specs as JSON, but containerd accepts anything.
 	if stored.Spec != nil && json.Valid(stored.Spec.GetValue()) {
 		info.Spec = stored.Spec.GetValue()
 	}

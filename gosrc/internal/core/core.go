@@ -18,7 +18,7 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/queue"
 )
 
-// Event is one call of Backend.ProcessEvent on its way out; Token is for AckEvent, where the answer is EventPending.
+// Event is one call of Backend.ProcessEvent on its way out. Token is for AckEvent if the answer is EventPending.
 type Event struct {
 	Cookie, Token          uint64
 	Type                   string
@@ -39,16 +39,16 @@ const (
 	Repeated                // libcontainerd, with a start or an exit of a process whose exit was recovered before
 )
 
-// EventAnswer is what the other side says to an event.
+// EventAnswer is the other side's answer to an event.
 type EventAnswer int32
 
 // The answers, as in pyctd.h.
 const (
 	EventHandled EventAnswer = iota
-	EventPending             // AckEvent follows, or has come already
+	EventPending             // AckEvent follows, or has already come
 )
 
-// StdioAnswer is what the owner of a stdio callback says to a DirectIO.
+// StdioAnswer is the answer of a stdio callback to a DirectIO.
 type StdioAnswer int32
 
 // The answers, as in pyctd.h.
@@ -77,7 +77,7 @@ type Callbacks interface {
 	Log(level int32, text, fields string)
 }
 
-// Result is what an operation yields when it goes well.
+// Result is what a successful operation yields.
 type Result struct {
 	Code  uint32
 	Value uint64
@@ -87,7 +87,7 @@ type Result struct {
 	Detail []byte
 }
 
-// Core owns everything that a process has: handles, operations in flight, events under way.
+// Core owns all state of the library in this process: handles, operations in flight, pending events.
 type Core struct {
 	handles   handle.Table
 	callbacks Callbacks
@@ -123,10 +123,10 @@ func New(callbacks Callbacks, logLevel int32) *Core {
 	return c
 }
 
-// Counts is what is alive, for leak tests.
+// Counts counts live objects, for leak tests.
 type Counts struct{ Handles, Operations, PendingEvents, Goroutines uint64 }
 
-// Counts counts it.
+// Counts takes the counts.
 func (c *Core) Counts() Counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,19 +140,19 @@ func (c *Core) Counts() Counts {
 
 func utf8(text string) []byte { return []byte(strings.ToValidUTF8(text, "\uFFFD")) }
 
-// spawn starts a goroutine whose panic is logged, and does not end the process. No goroutine of ours starts otherwise, but by
+// spawn starts a goroutine whose panic is logged instead of ending the process. All goroutines of ours start through spawn or
 // spawnIn; a test enforces it.
 func spawn(work func()) { go safely(work) }
 
-// spawnIn is spawn for a goroutine that a group waits for.
+// spawnIn is spawn for a goroutine of a group.
 func spawnIn(group *sync.WaitGroup, work func()) { group.Go(func() { safely(work) }) }
 
-// safely runs work. A panic in it is logged.
+// safely runs work and logs a panic in it.
 func safely(work func()) {
 	_, _ = protect(func() (struct{}, error) { work(); return struct{}{}, nil })
 }
 
-// protect runs work. A panic in it is logged, and becomes its error.
+// protect runs work. It logs a panic and returns it as the error.
 func protect[T any](work func() (T, error)) (made T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -167,7 +167,7 @@ type PanicError struct{ Value any }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic in Go: %v", e.Value) }
 
-// System makes it an internal error to errdefs.
+// System makes it an internal error in errdefs.
 func (e *PanicError) System() {}
 
 func panicError(p any) error {
@@ -175,10 +175,10 @@ func panicError(p any) error {
 	return &PanicError{p}
 }
 
-// closer is what a released object does last.
+// closer is an object that needs closing when its handle is released.
 type closer interface{ close() }
 
-// Release takes a handle out of the table and ends what it stands for.
+// Release takes a handle out of the table and closes its object.
 func (c *Core) Release(h uint64) error {
 	object, err := c.handles.Take(h)
 	if err == nil {
@@ -187,8 +187,8 @@ func (c *Core) Release(h uint64) error {
 	return err
 }
 
-// LetGo is Release for the other side's finalizers. What they interrupt may hold a lock that a callback wants, so none comes
-// on their thread. Nobody waits for what follows, a shutdown least: by then the other side takes no callbacks.
+// LetGo is Release for the other side's finalizers. The code that they interrupt may hold a lock that a callback wants, so no
+// callback runs on their thread. Nobody waits for the rest, least of all a shutdown: the other side takes no callbacks by then.
 func (c *Core) LetGo(h uint64) error {
 	object, err := c.handles.Take(h)
 	if err == nil {
@@ -217,7 +217,7 @@ func (c *Core) disown(done queue.Completion) {
 	}
 }
 
-// run runs work on a goroutine that Shutdown waits for, unless that has begun. It tells whether it has not.
+// run runs work on a goroutine that Shutdown waits for. It reports false, and runs nothing, once Shutdown has begun.
 func (c *Core) run(work func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

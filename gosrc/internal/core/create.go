@@ -13,14 +13,14 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// NewContainerRequest is what NewContainer takes; its JSON fields are described in pyctd.h.
+// NewContainerRequest is NewContainer's argument; pyctd.h describes its JSON fields.
 type NewContainerRequest struct {
 	Replace                    bool
 	ID, Shim                   string
 	Spec, RuntimeOptions, Opts []byte
 }
 
-// newContainer is a request once its JSON is parsed.
+// newContainer is a request with its JSON parsed.
 type newContainer struct {
 	NewContainerRequest
 	spec           *specs.Spec
@@ -71,7 +71,7 @@ func (c *Core) NewContainer(ctx context.Context, h uint64, request NewContainerR
 	return Result{Value: c.handles.Put(ctr)}, nil
 }
 
-// create makes a container and its bundle, and takes the bundle away again if containerd refuses the container.
+// create makes a container and its bundle, and removes the bundle if containerd refuses the container.
 func (cl *Client) create(ctx context.Context, r newContainer) (*Container, error) {
 	leave, err := cl.enterBundle(ctx, r.ID)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A criuError is an error of a checkpoint or a restore with what CRIU's own log says of it. Its text is the error's.
+// A criuError is a checkpoint's or restore's error with the reason from CRIU's own log. Its text is that of the error.
 type criuError struct {
 	error
 	reason string
@@ -21,25 +21,25 @@ type criuError struct {
 
 func (e *criuError) Unwrap() error { return e.error }
 
-// Detail is what the completion carries beside the text.
+// Detail is what the completion carries beside the error's text.
 func (e *criuError) Detail() string { return e.reason }
 
-// criuLog finds the log's path in what the shim says: its copy of the dump's log, or runc's words for the restore's.
+// criuLog finds the log's path in the shim's error: its copy of a dump's log, or what runc prints about a restore's.
 var criuLog = regexp.MustCompile(`(?m)(?:path= |log file: )(/.*/(?:criu-dump|dump|restore)\.log)(?:: unknown)?$`)
 
-// criuMessage is a line of CRIU's log that tells of an error, without its time stamp and process id.
+// criuMessage matches an error line of CRIU's log, without its time stamp and process id.
 var criuMessage = regexp.MustCompile(`^(?:\([0-9.]+\)\s*)?(?:[0-9]+:\s*)?(Error \(.*)$`)
 
-// criuMissing is runc's word for it.
+// criuMissing is runc's message when there is no CRIU.
 const criuMissing = `exec: "criu": executable file not found`
 
 const maxCriuLines = 20
 
-// maxCriuLog is how much of a log is read: a container's own root may have a hole of any size under such a name.
+// maxCriuLog limits how much of a log is read: a container's own root may contain a sparse file of any size by that name.
 const maxCriuLog = 16 << 20
 
-// withCriuReason adds CRIU's reason to the error of a checkpoint or a restore that began at the time given, as far as
-// its log can be read: it is on the daemon's machine, and root's. It is gone once the task is deleted.
+// withCriuReason adds CRIU's reason to the error of a checkpoint or a restore that began at the given time, if it can read the
+// log. The log is on the daemon's machine, belongs to root, and is gone once the task is deleted.
 func withCriuReason(err error, begun time.Time) error {
 	if err == nil {
 		return nil
@@ -58,19 +58,19 @@ func withCriuReason(err error, begun time.Time) error {
 	return err
 }
 
-// readCriuLog gives the errors in a log, or its last lines where it has none.
+// readCriuLog returns the errors in a log, or its last lines if it has none.
 func readCriuLog(path string, begun time.Time) string {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	// A CRIU that fails before it logs leaves the log of an earlier checkpoint in its place.
+	// A CRIU that fails before it logs leaves an earlier checkpoint's log in place.
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(begun) {
 		return ""
 	}
-	// The path is in a text that tells of what a container did, which may have had a hand in it: the log is root's.
+	// The path comes from text about the container, which the container may have influenced. The real log is root's.
 	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != 0 && owner != os.Geteuid() {
 		return ""
 	}

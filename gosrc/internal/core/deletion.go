@@ -8,10 +8,10 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 )
 
-// A deletion is what came of one whose caller had given up.
+// A deletion is the outcome of one whose caller gave up.
 type deletion struct {
 	Result
-	forced bool // then there is no exit status
+	forced bool // without an exit status
 }
 
 // DeleteProcess is Process.Delete.
@@ -46,9 +46,9 @@ func (c *Core) ForceDelete(ctx context.Context, h uint64) (Result, error) {
 	return p.seeDeleted(ctx, true, func(long context.Context) (Result, error) { return Result{}, p.forceDelete(long) })
 }
 
-// seeDeleted runs a deletion to its end: containerd's client waits for the streams without a context, and containerd may do
-// what a request asked for after the request was cut off. When the caller gives up, the next deletion of this object waits
-// for that end and returns what came of it.
+// seeDeleted runs a deletion to its end: containerd's client waits for the streams without a context, and containerd may still
+// carry out a request that was cut off. If the caller gives up, the next deletion of this object waits for that end and returns
+// its outcome.
 func (p *Process) seeDeleted(ctx context.Context, forced bool, work func(context.Context) (Result, error)) (Result, error) {
 	cl, key := p.container.client, p.name()
 	if err := cl.undone(ctx, key); err != nil {
@@ -71,7 +71,7 @@ func (p *Process) forceDelete(ctx context.Context) error {
 	return nil
 }
 
-// undoTask deletes a task whose start has failed or was abandoned.
+// undoTask deletes a task whose start failed or was abandoned.
 func (p *Process) undoTask(ctx context.Context) {
 	p.close()
 	ctx, cancel := context.WithTimeout(ctx, undoTimeout)

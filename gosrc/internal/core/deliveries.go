@@ -5,23 +5,23 @@ import (
 	"sync"
 )
 
-// deliveries takes events to the other side: each on the goroutine that brings it, which is libcontainerd's own for the
-// event's container. That goroutine returns when the event is handled, so a slow handler holds up its own container only.
+// deliveries takes events to the other side, each on the goroutine that brings it: libcontainerd's own for the event's
+// container. That goroutine returns once the event is handled, so a slow handler holds up only its own container.
 type deliveries struct {
 	callbacks Callbacks
 	door      *door
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[uint64]chan string // by token: the events that are not handled yet
+	waiting map[uint64]chan string // by token: the events not handled yet
 }
 
 func newDeliveries(callbacks Callbacks) *deliveries {
 	return &deliveries{callbacks: callbacks, door: newDoor(), waiting: map[uint64]chan string{}}
 }
 
-// deliver hands an event over and returns when it is handled. An event that is acknowledged later is waited for until done is
-// closed, and none is handed over after that.
+// deliver hands an event over and returns once it is handled. It waits for a later acknowledgement until done is closed; after
+// that it hands nothing over.
 func (d *deliveries) deliver(event Event, done <-chan struct{}) error {
 	d.door.enter()
 	wait := d.begin(event, done)
@@ -29,7 +29,7 @@ func (d *deliveries) deliver(event Event, done <-chan struct{}) error {
 	return wait()
 }
 
-// begin is deliver without the wait for an acknowledgement, which is what it returns.
+// begin is deliver without the wait for an acknowledgement, which it returns as a function.
 func (d *deliveries) begin(event Event, done <-chan struct{}) (wait func() error) {
 	handled := func() error { return nil }
 	select {
@@ -57,7 +57,7 @@ func (d *deliveries) begin(event Event, done <-chan struct{}) (wait func() error
 	}
 }
 
-// expect makes the token of an event whose acknowledgement ack will have.
+// expect makes the token of an event; its acknowledgement goes to ack.
 func (d *deliveries) expect(ack chan string) (token uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,7 +66,7 @@ func (d *deliveries) expect(ack chan string) (token uint64) {
 	return d.last
 }
 
-// take forgets an event, and returns what waits for its acknowledgement, if anything does.
+// take forgets an event and returns the channel for its acknowledgement, or nil.
 func (d *deliveries) take(token uint64) chan string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,7 +81,7 @@ func (d *deliveries) unhandled() int {
 	return len(d.waiting)
 }
 
-// AckEvent ends one ProcessEvent with the error's text, "" for nil.
+// AckEvent ends one ProcessEvent with the error's text, "" for nil. It reports whether the event was still waiting.
 func (c *Core) AckEvent(token uint64, text string) bool {
 	ack := c.deliveries.take(token)
 	if ack == nil {

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streamDescriptors is how many a process's streams take while they are opened: two for each of three FIFOs, one to end
-// an open that waits, and what the ready callbacks take for three streams. One whose FIFO can't be opened hangs in its
-// start, until containerd gives it up after half a minute.
+// streamDescriptors is how many descriptors opening a process's streams takes: two for each of three FIFOs, one to end a
+// blocked open, and those of the ready callbacks of three streams. A process whose FIFO can't be opened hangs in its start
+// until containerd gives it up after half a minute.
 const streamDescriptors = 20
 
-// pollerDescriptors is how many Go's poller takes, and some that others may take meanwhile.
+// pollerDescriptors is how many descriptors Go's poller takes, plus some that others may take meanwhile.
 const pollerDescriptors = 6
 
-// StartPoller has Go's runtime make its poller now: it would make it when it first needs one, and end the process if no
-// descriptor is left then.
+// StartPoller makes Go's runtime create its poller now. Otherwise it would do so on first use, and end the process if no
+// descriptor were left then.
 func StartPoller() error {
 	if err := available(pollerDescriptors, "Go's runtime"); err != nil {
 		return err
@@ -27,15 +27,15 @@ func StartPoller() error {
 	return nil
 }
 
-// A spare is a descriptor that is held free while a process's streams are opened. To close a FIFO whose open still waits,
-// containerd's fifo package opens its other side, and tries that without a pause or an end, whatever its context says,
-// while no descriptor is left: whoever has it close one releases the spare first.
+// A spare is a descriptor held in reserve while a process's streams are opened. To close a FIFO whose open still blocks,
+// containerd's fifo package opens the other side. Without a free descriptor it retries that forever without a pause, whatever
+// its context says. So release the spare before having it close a FIFO.
 type spare struct {
 	fd   int
 	once sync.Once
 }
 
-// newSpare refuses what would run out of descriptors half way.
+// newSpare refuses an operation that would run out of descriptors halfway.
 func newSpare() (*spare, error) {
 	if err := available(streamDescriptors, "the streams of a process"); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (s *spare) release() {
 	s.once.Do(func() { _ = unix.Close(s.fd) })
 }
 
-// available tells whether so many descriptors can be opened still, by opening them.
+// available checks that count more descriptors can be opened, by opening them.
 func available(count int, what string) error {
 	for i := range count {
 		fd, err := openNull()

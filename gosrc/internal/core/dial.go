@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A listener is who listens at the other end of a Unix socket: its user, and the name that it has bound the socket to. Both are
-// the kernel's words.
+// A listener identifies the listening end of a Unix socket: its user, and the name that it bound the socket to. Both come from
+// the kernel.
 type listener struct {
 	uid  uint32
 	name string
 }
 
-// sameDaemon is containerd's dialer for one client. It connects again only to a daemon of the same user and the same name as the
-// one it connected to first: when a daemon has died, its socket's place may have become another user's, who can listen there,
-// or put a link to another daemon there.
+// sameDaemon is containerd's dialer for one client. It reconnects only to a daemon with the same user and name as the first
+// one. After a daemon has died, another user may own its socket's directory, and can listen there or put a link to another
+// daemon there.
 func sameDaemon() func(context.Context, string) (net.Conn, error) {
 	var first atomic.Pointer[listener]
 	return func(ctx context.Context, address string) (net.Conn, error) {

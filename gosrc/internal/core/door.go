@@ -8,20 +8,19 @@ import (
 )
 
 const (
-	// abreast is how many handlers run at once as long as they are short. More threads would only contend for the other side's
-	// lock.
+	// abreast is how many short handlers run at once. More threads would only contend for the other side's lock.
 	abreast = 8
 	// stall is how long the first in line waits for a handler to return.
 	stall = time.Millisecond
 	// crowd is how many handlers may be inside before the first in line waits for crowded.
 	crowd = 64
-	// crowded lets handlers that wait for one another all begin, and a crowd of them not all at once: each takes a thread, and
-	// Go ends the process when it cannot have one.
+	// crowded lets handlers that wait for one another all begin, but spreads a crowd of them out: each takes a thread, and Go
+	// ends the process if it can't get one.
 	crowded = 200 * time.Millisecond
 )
 
-// A door limits how many handlers run at once. Those that block keep no other out: the first in line waits only so long for
-// a place, and then gets one more.
+// A door limits how many handlers run at once. Blocked handlers keep nobody out: the first in line waits only so long for a
+// place, and then goes in regardless.
 type door struct {
 	places chan struct{} // the free ones, never more than abreast
 	line   sync.Mutex    // held by the first in line

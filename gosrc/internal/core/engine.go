@@ -21,25 +21,25 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// daemonTimeout is what a daemon is given to stop before it is killed, as the supervisor gives it.
+// daemonTimeout is how long a daemon gets to stop before it is killed, as in the supervisor.
 const daemonTimeout = 15 * time.Second
 
-// stopTimeout is what the supervisor is given to end, one second more than that.
+// stopTimeout is how long the supervisor gets to end: one second more.
 const stopTimeout = daemonTimeout + time.Second
 
-// These are the pauses before an ended daemon is started again; they double while it does not last.
+// The pauses before an ended daemon is restarted; they double while it keeps ending early.
 const shortestPause, longestPause = 100 * time.Millisecond, 1500 * time.Millisecond
 
-// returnTimeout is ample for a daemon that died to be started again.
+// returnTimeout is ample time for a dead daemon to be restarted.
 const returnTimeout = 30 * time.Second
 
-// removeTimeout is twice what containerd itself waits, at most, in the deletion of one task: for the output of an exec.
+// removeTimeout is twice containerd's own longest wait in the deletion of one task, which is for the output of an exec.
 const removeTimeout = 20 * time.Second
 
-// clearTries is how often the containers of an engine are tried to be deleted while its daemon dies.
+// clearTries is how often to try deleting an engine's containers while its daemon keeps dying.
 const clearTries = 3
 
-// removesAtOnce keeps a crowd of containers from making one another late.
+// removesAtOnce keeps many containers from running one another into their timeouts.
 const removesAtOnce = 16
 
 // An Engine is a containerd that moby's supervisor runs.
@@ -59,17 +59,17 @@ type Engine struct {
 	ended          <-chan struct{} // closed once the daemon has ended
 }
 
-// StartEngine starts a private containerd. It outlives ctx, which bounds the start only. A directory that was empty is so
-// again when it fails.
+// StartEngine starts a private containerd. It outlives ctx, which bounds only the start. On failure, directories that were
+// empty are empty again.
 func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path string) (_ Result, err error) {
 	if err := ctx.Err(); err != nil {
-		return Result{}, err // the supervisor would start a daemon first
+		return Result{}, err // the supervisor would still start a daemon first
 	}
 	if err := checkProc(); err != nil {
 		return Result{}, err
 	}
 	rootEmpty, rootErr := ownDirectory("root", root, 0o700)
-	stateEmpty, stateErr := ownDirectory("state", state, 0o711) // the bundles of user namespaces are in it
+	stateEmpty, stateErr := ownDirectory("state", state, 0o711) // it contains the bundles of user namespaces
 	if err := errors.Join(rootErr, stateErr); err != nil {
 		return Result{}, err
 	}
@@ -81,7 +81,7 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 			_ = emptyFrom("state", state)
 		}
 	}()
-	// Before containerd makes it: versions before 2.1.5 let everybody enter, down to a database that everybody may read.
+	// Make it before containerd does: versions before 2.1.5 let everybody enter, down to a world-readable database.
 	private := filepath.Join(root, "daemon")
 	if err := errors.Join(os.MkdirAll(private, 0o700), os.Chmod(private, 0o700)); err != nil {
 		return Result{}, err
@@ -117,11 +117,11 @@ func (c *Core) StartEngine(ctx context.Context, root, state, logLevel, path stri
 	return Result{Value: c.handles.Put(e), Data: []byte(e.address)}, nil
 }
 
-// start has the supervisor start a daemon. It answers when ctx ends, though the supervisor would keep waiting for a daemon
-// that never serves; and if it is not patient, when the daemon has ended, though the supervisor would start another one. When
-// it fails, no daemon is left.
+// start has the supervisor start a daemon. It returns when ctx ends, whereas the supervisor would keep waiting for a daemon
+// that never serves. Unless patient, it also returns when the daemon has ended, whereas the supervisor would start another. On
+// failure no daemon is left.
 func (e *Engine) start(ctx context.Context, patient bool) error {
-	// What cleans /tmp up removes old directories, and then another user can make one of that name.
+	// A cleaner of /tmp removes old directories, and another user can then recreate one under that name.
 	if err := errors.Join(checkOwned("root", e.root), checkOwned("state", e.state)); err != nil {
 		return err
 	}
@@ -172,7 +172,8 @@ func (e *Engine) start(ctx context.Context, patient bool) error {
 	return err
 }
 
-// watch tells when the daemon that the supervisor starts has ended. If there is no way to, it never does.
+// watch returns a channel that closes when the daemon that the supervisor starts has ended; if that can't be found out, it
+// never closes.
 func (e *Engine) watch(long context.Context) <-chan struct{} {
 	ended := make(chan struct{})
 	spawn(func() {
@@ -192,15 +193,15 @@ func (e *Engine) watch(long context.Context) <-chan struct{} {
 			select {
 			case <-long.Done():
 				return
-			case <-time.After(10 * time.Millisecond): // the supervisor has yet to write down its number
+			case <-time.After(10 * time.Millisecond): // the supervisor has yet to write its number
 			}
 		}
 	})
 	return ended
 }
 
-// keep starts the daemon again when it has ended. The supervisor does that, too, but only after it has failed three times,
-// in ten seconds or more, to reach the one that it had; and if another process has got its number by then, kills that.
+// keep restarts the daemon when it has ended. The supervisor does that too, but only after it has failed three times, over ten
+// seconds or more, to reach its daemon. If another process has that number by then, the supervisor kills it.
 func (e *Engine) keep() {
 	defer close(e.kept)
 	pause, begun := shortestPause, time.Now()
@@ -232,7 +233,7 @@ func (e *Engine) keep() {
 // end ends the daemon, and then the supervisor.
 func (e *Engine) end() error {
 	failed := e.endChildren()
-	if p, err := e.process(); err == nil { // an earlier program's
+	if p, err := e.process(); err == nil { // an earlier program's daemon
 		failed = errors.Join(failed, e.endDaemon(p))
 		p.close()
 	}
@@ -245,17 +246,16 @@ func (e *Engine) end() error {
 	return err
 }
 
-// StopEngine deletes what runs under the daemon, then stops it, and removes the bundles of its clients, and its directories
-// if they are to be discarded.
+// StopEngine deletes what runs under the daemon, stops it, removes its clients' bundles, and, if asked to, its directories.
 func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardState bool) (Result, error) {
 	e, err := handle.Get[*Engine](&c.handles, h)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := c.Release(h); err != nil {
-		return Result{}, err // somebody else is stopping it
+		return Result{}, err // another call is stopping it
 	}
-	// A user who has made the state directory anew serves the socket in it, and chooses there what a shim is.
+	// A user who has recreated the state directory serves the socket in it, and so chooses what a shim is.
 	if err = checkOwned("state", e.state); err == nil {
 		err = clear(ctx, e.address)
 	}
@@ -284,7 +284,7 @@ func (c *Core) StopEngine(ctx context.Context, h uint64, discardRoot, discardSta
 	return Result{}, err
 }
 
-// await connects to a daemon that serves, be it one that is yet to be started again.
+// await connects to a serving daemon, and waits for one that is yet to be restarted.
 func await(ctx context.Context, address string) (*containerd.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
 	defer cancel()
@@ -307,8 +307,8 @@ func await(ctx context.Context, address string) (*containerd.Client, error) {
 	}
 }
 
-// clear deletes every task and container in every namespace: a shim does not end with its daemon. What can't be deleted
-// is logged, and left to endShims. When the daemon ends meanwhile, it is started again, and so is this.
+// clear deletes every task and container in every namespace: a shim does not end with its daemon. What can't be deleted is
+// logged and left to endShims. If the daemon ends meanwhile, it is restarted and so is this.
 func clear(ctx context.Context, address string) (err error) {
 	for tries := 1; tries <= clearTries; tries++ {
 		if err = clearOnce(ctx, address, tries == clearTries); kind.Of(err) != kind.Unavailable {
@@ -318,7 +318,7 @@ func clear(ctx context.Context, address string) (err error) {
 	return err
 }
 
-// clearOnce is one try. If it is not the last, it answers that the daemon was away while a container was to be deleted.
+// clearOnce is one try. Unless it is the last, it returns an error if the daemon was away during a deletion.
 func clearOnce(ctx context.Context, address string, last bool) error {
 	daemon, err := await(ctx, address)
 	if err != nil {
@@ -359,8 +359,8 @@ func clearOnce(ctx context.Context, address string, last bool) error {
 	return nil
 }
 
-// clearOrphans deletes the tasks that have no container any more, since that was deleted while they were being made.
-// containerd finds a task by its container only, so each gets one, with a spec that is never used.
+// clearOrphans deletes the tasks without a container, which was deleted while they were being made. containerd finds a task
+// only by its container, so each gets one, with a spec that is never used.
 func clearOrphans(ctx context.Context, daemon *containerd.Client) error {
 	left, err := daemon.TaskService().List(ctx, &tasksapi.ListTasksRequest{})
 	if err != nil {
@@ -369,7 +369,7 @@ func clearOrphans(ctx context.Context, daemon *containerd.Client) error {
 	for _, task := range left.Tasks {
 		ctr, err := daemon.NewContainer(ctx, task.ID, containerd.WithSpec(&specs.Spec{}))
 		if cerrdefs.IsAlreadyExists(err) {
-			continue // it was not to be deleted, as has been said
+			continue // its deletion failed before, and was logged
 		}
 		if err == nil {
 			err = remove(ctx, ctr)

@@ -23,7 +23,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 	if err := parseObject("process spec", spec, &process); err != nil {
 		return Result{}, err
 	}
-	// What can't leave the bundle is left to libcontainerd, which asks containerd before it has made more than FIFOs.
+	// Leave ids that can't leave the bundle to libcontainerd: it asks containerd before it has made more than FIFOs.
 	if strings.ContainsAny(id, "/\x00") {
 		if err := identifiers.Validate(id); err != nil {
 			return Result{}, p.container.refuseExec(ctx, id, &process, err)
@@ -38,7 +38,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 	}
 	fate := fmt.Sprintf("exec %q of container %q is killed and deleted in the background", id, p.container.id)
 	exec, err := seeThrough(ctx, p.container.client, key, fate, func(long context.Context) (*Process, error) {
-		leave, err := p.container.execTurn(ctx) // a caller that gives up while it waits has begun nothing
+		leave, err := p.container.execTurn(ctx) // a caller that gives up while waiting has begun nothing
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (c *Core) Exec(ctx context.Context, h uint64, id string, spec []byte, withS
 	return c.processResult(exec), nil
 }
 
-// undoExec kills and deletes an exec that was abandoned.
+// undoExec kills and deletes an abandoned exec.
 func (p *Process) undoExec(ctx context.Context) {
 	defer p.close()
 	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
@@ -81,13 +81,13 @@ func (p *Process) undoExec(ctx context.Context) {
 	}
 }
 
-// execsAtOnce is how many execs of one container start at once on containerd 1.6. Its shim handles no exit while it starts
-// an exec, and each exit that it has no room to queue, beyond 32, is tried again a millisecond at a time. Measured with 100
-// execs at once: 3 to 4 s with any bound from 1 to 16, 13 s with 20, 45 s with 24. Half of 16 leaves room for other clients
-// and for processes that end meanwhile.
+// execsAtOnce is how many execs of one container start at once on containerd 1.6. Its shim handles no exits while it starts an
+// exec, and retries exits beyond its queue of 32 a millisecond at a time. Measured with 100 execs at once: 3
+// to 4 s with any bound from 1 to 16, 13 s with 20, 45 s with 24. Half of 16 leaves room for other clients and for processes
+// that end meanwhile.
 const execsAtOnce = 8
 
-// execTurn waits until the container's shim can take another exec; the caller calls leave when it has started.
+// execTurn waits until the container's shim can take another exec; the caller calls leave once it has started.
 func (ctr *Container) execTurn(ctx context.Context) (leave func(), err error) {
 	if !ctr.client.queuesExecs(ctx) {
 		return func() {}, nil
@@ -95,13 +95,13 @@ func (ctr *Container) execTurn(ctx context.Context) (leave func(), err error) {
 	return ctr.client.core.execs.enter(ctx, ctr.bundle)
 }
 
-// queuesExecs tells whether the daemon's shims need it.
+// queuesExecs reports whether the daemon's shims need execTurn.
 func (cl *Client) queuesExecs(ctx context.Context) bool {
 	known := cl.version.Load()
 	if known == nil {
 		version, err := cl.moby.Version(ctx)
 		if err != nil {
-			return false // the exec itself will say so
+			return false // the exec itself will report it
 		}
 		known = &version.Version
 		cl.version.Store(known)
@@ -111,7 +111,7 @@ func (cl *Client) queuesExecs(ctx context.Context) bool {
 	return err == nil && major == 1 && minor <= 6
 }
 
-// deleteEnded deletes an exec that has ended. While its task is paused containerd says that the exec is, too, and refuses.
+// deleteEnded deletes an ended exec. While its task is paused, containerd reports the exec as paused too, and refuses.
 func (p *Process) deleteEnded(ctx context.Context) error {
 	for {
 		_, err := p.moby.Delete(ctx)

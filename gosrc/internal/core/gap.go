@@ -16,14 +16,14 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 )
 
-// EventGap is an event that libcontainerd does not have. After the daemon was away, libcontainerd subscribes again, and the
-// events of that time are lost without a word. EventGap says so; the exits that containerd reports when asked follow it.
+// EventGap is an event that libcontainerd does not have. After losing the daemon, libcontainerd silently resubscribes, and the
+// events of that time are lost. EventGap reports that; the exits that containerd reports when asked follow it.
 const EventGap = "gap"
 
-// gapTimeout bounds how long containerd is asked what ended in a gap.
+// gapTimeout bounds the time to ask containerd what ended in a gap.
 const gapTimeout = 30 * time.Second
 
-// list asks containerd for the namespace's tasks, which the census awaits.
+// list asks containerd for the namespace's tasks, for the census.
 func (cl *Client) list(ctx context.Context, since time.Time) {
 	response, err := cl.daemon.TaskService().List(ctx, &tasks.ListTasksRequest{})
 	if err != nil && ctx.Err() == nil {
@@ -32,7 +32,7 @@ func (cl *Client) list(ctx context.Context, since time.Time) {
 	cl.census.count(response.GetTasks(), since)
 }
 
-// starting is census.begin. Where events were lost meanwhile, it asks containerd whether the process has ended.
+// starting is census.begin. If events were lost meanwhile, it asks containerd whether the process has ended.
 func (cl *Client) starting(name processName) (started func(pid uint32)) {
 	end := cl.census.begin(name)
 	return func(pid uint32) {
@@ -42,8 +42,8 @@ func (cl *Client) starting(name processName) (started func(pid uint32)) {
 	}
 }
 
-// tellGap tells of a gap, before any event that comes after it, and then of what ended in it. It asks containerd while the
-// gap is handled: what ended may be deleted meanwhile.
+// tellGap reports a gap before any later event, and then the exits in it. It asks containerd while the gap is being handled:
+// what ended may be deleted meanwhile.
 func (cl *Client) tellGap(lost loss) {
 	wait := func() error { return nil }
 	if !cl.deaf.Load() {
@@ -63,8 +63,8 @@ func (cl *Client) tellGap(lost loss) {
 	}
 }
 
-// tellEnds tells exits, by container. A slow handler delays those of its own container only, and no other gap's. One that
-// goes on after the client is closed is not waited for.
+// tellEnds reports exits by container. A slow handler delays only those of its own container, and no other gap's. Once the
+// client is closed, it does not wait for handlers that are still running.
 func (cl *Client) tellEnds(exits map[string][]Event) {
 	var group sync.WaitGroup
 	for _, events := range exits {
@@ -85,7 +85,7 @@ func (cl *Client) tellEnds(exits map[string][]Event) {
 	}
 }
 
-// findEnds returns the exits that are still to be told, by container, in their order. It asks containerd where it must.
+// findEnds returns the exits still to be reported, by container and in order. It asks containerd only where it must.
 func (cl *Client) findEnds() map[string][]Event {
 	ctx, cancel := context.WithTimeout(cl.ctx, gapTimeout)
 	defer cancel()

@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// gates let one operation at a time through for each key, or so many. The zero value is ready for use.
+// gates let a limited number of operations, by default one, through at a time for each key. The zero value is ready for use.
 type gates struct {
-	width int // how many; 0 is one
+	width int // 0 means one
 	mu    sync.Mutex
 	gates map[string]*gate
 }
 
 type gate struct {
 	users int           // inside or waiting
-	token chan struct{} // one for each that may still enter
+	token chan struct{} // one for each operation that may still enter
 }
 
-// enter waits until there is room inside; the caller calls leave when it is done. It gives up when ctx ends.
+// enter waits until there is room inside, or ctx ends. The caller calls leave when it is done.
 func (g *gates) enter(ctx context.Context, key string) (leave func(), err error) {
 	g.mu.Lock()
 	at := g.gates[key]

@@ -10,10 +10,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// libcontainerd makes the directory or the FIFOs that are named after an id before containerd looks at the id, which may
-// then lie anywhere. An id that is none goes to containerd alone: it refuses in its own words, and nothing has been made.
+// libcontainerd names a directory or FIFOs after an id before containerd validates the id, so an invalid one may lead anywhere.
+// Such an id goes to containerd alone: it refuses in its own words, and nothing has been made.
 
-// refuseContainer is containerd's refusal of a container's id; why stands in for it should containerd have taken the id.
+// refuseContainer returns containerd's refusal of a container's id, or why if containerd accepts the id after all.
 func (cl *Client) refuseContainer(ctx context.Context, id string, why error) error {
 	made, err := cl.daemon.NewContainer(ctx, id)
 	if err != nil {
@@ -22,7 +22,7 @@ func (cl *Client) refuseContainer(ctx context.Context, id string, why error) err
 	return errors.Join(why, made.Delete(ctx))
 }
 
-// refuseExec is likewise for an exec's id.
+// refuseExec does the same for an exec's id.
 func (ctr *Container) refuseExec(ctx context.Context, id string, process *specs.Process, why error) error {
 	loaded, err := ctr.client.daemon.LoadContainer(ctx, ctr.id)
 	if err != nil {
@@ -40,7 +40,7 @@ func (ctr *Container) refuseExec(ctx context.Context, id string, process *specs.
 	return errors.Join(why, err)
 }
 
-// checkDirectory refuses a directory that would be below whatever the process's working directory is at that moment.
+// checkDirectory refuses a relative directory, which would depend on the current working directory.
 func checkDirectory(what, path string) error {
 	if !filepath.IsAbs(path) {
 		return invalid(fmt.Errorf("the %s directory must be an absolute path, not %q", what, path))

@@ -12,13 +12,13 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// What an image consists of is its author's choice, who may be anybody.
+// An image's author, who may be anyone, chooses what is in it.
 
-// reserved begins the names of labels that containerd acts on. Its restart monitor starts a container that has them, and has
-// a program of the host's, which a label names with its arguments, take the container's output as root.
+// reserved is the prefix of labels that containerd acts on. Its restart monitor starts a container with such labels, and pipes
+// the container's output as root into a host program that a label names together with its arguments.
 const reserved = "containerd.io/"
 
-// imageConfigLabels is containerd's WithImageConfigLabels, but refuses an image with such labels.
+// imageConfigLabels is containerd's WithImageConfigLabels, but refuses an image with reserved labels.
 func imageConfigLabels(image containerd.Image, _ imageValue) containerd.NewContainerOpts {
 	take := containerd.WithImageConfigLabels(image)
 	return func(ctx context.Context, daemon *containerd.Client, c *containers.Container) error {
@@ -34,13 +34,12 @@ func imageConfigLabels(image containerd.Image, _ imageValue) containerd.NewConta
 	}
 }
 
-// maxBlob is how much of an image is read: its manifest and its config, which containerd's client reads whole. Registries take
-// manifests of 4 MiB.
+// maxBlob limits an image's manifest and config, which containerd's client reads whole. Registries accept manifests of 4 MiB.
 const maxBlob = 16 << 20
 
 type wholeBlobs struct{}
 
-// ofAnyLength marks a call that reads what is no image.
+// ofAnyLength marks a call that reads something other than an image.
 func ofAnyLength(ctx context.Context) context.Context {
 	return context.WithValue(ctx, wholeBlobs{}, true)
 }

@@ -14,23 +14,23 @@ import (
 	"github.com/containerd/typeurl/v2"
 )
 
-// leftovers finds what containerd leaves behind of a restore: it unpacks the checkpoint, a process's whole memory, into
-// a directory for the runtime, and forgets it there. Only the event of the task's creation tells where. The zero value
-// is ready for use.
+// leftovers finds what containerd leaves behind after a restore: it unpacks the checkpoint, a process's whole memory, into a
+// directory for the runtime, and forgets it there. Only the event of the task's creation says where. The zero value is ready
+// for use.
 type leftovers struct {
 	mu       sync.Mutex
 	expected map[string]chan string // by container
 }
 
-// unpackedName is what containerd names such a directory. One that the caller has named, with an option of the runtime,
-// is the caller's to keep.
+// unpackedName matches containerd's names of such directories. A directory that the caller named with a runtime option is the
+// caller's to keep.
 var unpackedName = regexp.MustCompile(`^ctrd-checkpoint[0-9]+$`)
 
-// createEventTimeout is how long the event of a creation that has happened is waited for; events may be lost.
+// createEventTimeout bounds the wait for the event of a creation that has happened; events may be lost.
 const createEventTimeout = 5 * time.Second
 
-// expect begins to watch for a container's task to be created. The first function waits for the directory, empty if
-// there is none to remove; the second ends the watch.
+// expect begins to watch for the creation of a container's task. wait waits for the directory, empty if there is none to
+// remove; stop ends the watch.
 func (l *leftovers) expect(container string) (wait func(context.Context) string, stop func()) {
 	found := make(chan string, 1)
 	l.mu.Lock()
@@ -55,14 +55,14 @@ func (l *leftovers) expect(container string) (wait func(context.Context) string,
 	}
 }
 
-// see looks at an event on its way to libcontainerd.
+// see inspects an event on its way to libcontainerd.
 func (l *leftovers) see(envelope *events.Envelope) {
 	if envelope.Event == nil || !typeurl.Is(envelope.Event, &apievents.TaskCreate{}) {
 		return
 	}
 	var created apievents.TaskCreate
 	if err := typeurl.UnmarshalTo(envelope.Event, &created); err != nil {
-		return // libcontainerd says so
+		return // libcontainerd reports it
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +79,7 @@ func (l *leftovers) see(envelope *events.Envelope) {
 	}
 }
 
-// discard removes the checkpoint that a task was restored from, once it has no more use for it.
+// discard removes the checkpoint that a task was restored from, once the task no longer needs it.
 func (p *Process) discard() {
 	directory, _ := p.unpacked.Swap("").(string)
 	if directory == "" {

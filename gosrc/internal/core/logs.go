@@ -9,8 +9,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// logHook hands log records to the other side instead of stderr. It only queues them: a record may be written under
-// any lock.
+// logHook hands log records to the other side instead of stderr. It only queues them, since a record may be written under any
+// lock.
 type logHook struct{ records *recordCarrier }
 
 func (h logHook) Levels() []logrus.Level { return logrus.AllLevels }
@@ -41,7 +41,7 @@ func (c *Core) routeLogs(level int32) {
 	logger.AddHook(logHook{c.records})
 }
 
-// SetLogLevel says which records are made: what nobody will see costs more than many a call.
+// SetLogLevel sets which records are made: a record that nobody sees can cost more than a whole call.
 func SetLogLevel(level int32) error {
 	if level < int32(logrus.PanicLevel) || level > int32(logrus.TraceLevel) {
 		return invalid(fmt.Errorf("log level must be from 0 to 6, not %d", level))

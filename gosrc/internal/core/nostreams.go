@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// none leaves a process without streams: the shim gives it /dev/null. containerd's client dereferences the IO, so nil is no
-// answer. The DirectIO is nobody's from here on and is closed: its FIFOs and the goroutines that open them would stay.
+// none leaves a process without streams: the shim gives it /dev/null. It returns a null IO, as containerd's client dereferences
+// the IO. It closes the DirectIO, which has no owner from here on: its FIFOs and the goroutines that open them would stay.
 func none(dio *cio.DirectIO, closes func(*cio.DirectIO) error) (cio.IO, error) {
 	finishOpening(dio, allStreams)
 	dio.Cancel()
@@ -17,13 +17,12 @@ func none(dio *cio.DirectIO, closes func(*cio.DirectIO) error) (cio.IO, error) {
 	return null, closes(dio)
 }
 
-// openTimeout is ample for the goroutine that opens a FIFO to run.
+// openTimeout is ample for the goroutine that opens a FIFO to get to run.
 const openTimeout = 10 * time.Second
 
-// finishOpening lets containerd's fifo package finish opening a DirectIO's FIFOs when the process is done with them, or
-// never opens them. The package opens each FIFO on a goroutine and closes one that is not open yet by opening the other
-// side, again and again without a pause, until that goroutine has run: that took more of the processor than all the rest
-// of an exec.
+// finishOpening lets containerd's fifo package finish opening a DirectIO's FIFOs when the process no longer uses them, or never
+// opens them. The package opens each FIFO on a goroutine. It closes one that is not open yet by opening the other side, in a
+// busy loop until that goroutine has run: that took more CPU time than the rest of an exec.
 func finishOpening(dio *cio.DirectIO, streams []Stream) {
 	config := dio.Config()
 	paths := []string{config.Stdin, config.Stdout, config.Stderr}
@@ -37,7 +36,7 @@ func finishOpening(dio *cio.DirectIO, streams []Stream) {
 func finishOpeningOf(pipe any, path string) {
 	bothSides, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return // closing does it
+		return // leave it to closing
 	}
 	defer func() { _ = unix.Close(bothSides) }()
 	if conn, err := pipe.(syscall.Conn).SyscallConn(); err == nil {
@@ -48,7 +47,7 @@ func finishOpeningOf(pipe any, path string) {
 		})
 		select {
 		case <-opened:
-		case <-time.After(openTimeout): // another FIFO is at the path now: closing does it
+		case <-time.After(openTimeout): // another FIFO is at the path now: leave it to closing
 		}
 	}
 }

@@ -4,21 +4,21 @@ import (
 	"context"
 	"time"
 
-	// Stats decodes only what is registered: what these two packages have.
+	// Stats decodes only registered types: those of these two packages.
 	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
 	cgroup2 "github.com/containerd/cgroups/v3/cgroup2/stats"
 	containerd "github.com/containerd/containerd/v2/client"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 )
 
-// dockerd sets a container's OOMKilled when EventOOM comes, and its exit leaves that as it is. But the shim sends the event
-// apart from the exit's, so that it may come later, and it may be lost. The kernel counts what it kills before it kills, and
-// the count stays until the task is deleted: where no event has come by the exit, the count decides.
+// dockerd sets a container's OOMKilled when EventOOM comes, and the exit leaves it unchanged. But the shim sends this event
+// separately from the exit's, so it may come later or be lost. The kernel counts an OOM kill before it kills, and the count
+// lasts until the task is deleted: if no event has come by the exit, the count decides.
 
-// oomTimeout bounds the question for the count, which comes on top of a call's own work.
+// oomTimeout bounds the query for the count, which adds to a call's own work.
 const oomTimeout = time.Second
 
-// noteOOM marks the tasks of a container for which EventOOM has come.
+// noteOOM marks a container's tasks when EventOOM comes.
 func (cl *Client) noteOOM(container string) {
 	killed := true
 	for _, object := range cl.core.handles.All() {
@@ -28,8 +28,8 @@ func (cl *Client) noteOOM(container string) {
 	}
 }
 
-// learnOOM asks for the count of a task that has ended, unless the answer is known. It remains unknown of an exec, since the
-// count is the whole container's, and of a task that is deleted.
+// learnOOM queries the count of an ended task, unless the answer is known. The answer stays unknown for an exec, since the
+// count covers the whole container, and for a deleted task.
 func (p *Process) learnOOM(ctx context.Context) {
 	if !p.isTask() || p.oomKilled.Load() != nil {
 		return
@@ -46,7 +46,7 @@ func (p *Process) learnOOM(ctx context.Context) {
 	}
 }
 
-// learnOOMBeforeDelete is learnOOM for a task that may run still.
+// learnOOMBeforeDelete is learnOOM for a task that may still be running.
 func (p *Process) learnOOMBeforeDelete(ctx context.Context) {
 	select {
 	case <-p.settled:

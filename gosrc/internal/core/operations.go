@@ -12,7 +12,7 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/queue"
 )
 
-// completions is a queue and the operations whose outcomes go to it.
+// completions is a queue with the operations that report to it.
 type completions struct {
 	*queue.Queue
 	ops map[int64]context.CancelFunc // guarded by Core.mu; nil once the queue is released
@@ -41,8 +41,8 @@ func (c *Core) Drain(q uint64, limit int) ([]queue.Completion, error) {
 	return from.Queue.Drain(limit), nil
 }
 
-// Start runs work on a goroutine of its own, under a context with the timeout given, and pushes its outcome to the
-// queue. A panic becomes the operation's error.
+// Start runs work on its own goroutine, with the given timeout, and pushes its outcome to the queue. A panic becomes the
+// operation's error.
 func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Result, error)) (int64, error) {
 	on, err := handle.Get[*completions](&c.handles, q)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Core) Start(q uint64, timeoutNs int64, work func(context.Context) (Resu
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// One lock for the look and the entry: a release or a shutdown either refuses the operation or cancels it.
+	// One lock covers the check and the entry: a release or a shutdown either refuses the operation or cancels it.
 	if c.closed || on.ops == nil {
 		return 0, kind.ErrClosed
 	}
@@ -80,7 +80,7 @@ func (c *Core) withTimeout(ns int64) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.ctx, time.Duration(ns))
 }
 
-// outcome runs work and packs what it came to.
+// outcome runs work and packs its outcome.
 func outcome(op int64, work func() (Result, error)) queue.Completion {
 	result, err := protect(work)
 	if err == nil {
@@ -94,9 +94,9 @@ func outcome(op int64, work func() (Result, error)) queue.Completion {
 	return done
 }
 
-// sleepExactly lets this thread of Go's sleep for as long as the scheduler means to. Before one of its threads takes a new
-// goroutine from another that still runs, as the one that a caller in C has just started, it sleeps for 3 µs; the kernel
-// adds 50 µs to each sleep by default, which is more than all the rest of the way.
+// sleepExactly makes this Go thread sleep as briefly as the scheduler intends. Before a thread takes a new goroutine from
+// another that is still running, such as one that a caller in C has just started, it sleeps for 3 µs. By default the kernel
+// adds 50 µs to each sleep, more than all the rest of the way.
 func sleepExactly() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
 
 // Cancel cancels an operation's context.

@@ -15,21 +15,21 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// givenOpt is an option as it comes.
+// givenOpt is an option as the caller gives it.
 type givenOpt struct {
 	Name  string
 	Value json.RawMessage
 }
 
-// invalid says which option it is that is wrong.
+// invalid adds the option's name to an error.
 func (given givenOpt) invalid(err error) error {
 	return invalid(fmt.Errorf("option %q: %w", given.Name, err))
 }
 
-// containerOpt makes containerd's option of one that is given.
+// containerOpt turns a given option into containerd's.
 type containerOpt func(ctx context.Context, daemon *containerd.Client, given givenOpt) (containerd.NewContainerOpts, error)
 
-// The values of options that are JSON objects. parseOption tells a caller which fields there are by these.
+// The values of options that are JSON objects. parseOption takes the names of known fields from these.
 type (
 	imageValue struct {
 		Image string `json:"image"`
@@ -75,7 +75,7 @@ var containerOpts = map[string]containerOpt{
 	"snapshot":          plain(containerd.WithSnapshot),
 	"sandbox":           plain(containerd.WithSandbox),
 	"extension": plain(func(v extensionValue) containerd.NewContainerOpts {
-		// typeurl takes only registered types, but anything that is an Any already as it stands.
+		// typeurl marshals only registered types, but passes an Any through unchanged.
 		return containerd.WithContainerExtension(v.Name, &anypb.Any{TypeUrl: v.TypeURL, Value: v.Value})
 	}),
 	"image":               ofImage(func(i containerd.Image, _ imageValue) containerd.NewContainerOpts { return containerd.WithImage(i) }),
@@ -115,8 +115,7 @@ func ofImage[T interface{ ref() string }](option func(containerd.Image, T) conta
 	}
 }
 
-// parseOption decodes an option's value. A field that the option does not have is the caller's mistake, and is answered
-// with those that it has.
+// parseOption decodes an option's value. It answers an unknown field with the known ones.
 func parseOption[T any](given givenOpt) (v T, err error) {
 	if t := reflect.TypeFor[T](); t.Kind() == reflect.Struct {
 		var fields map[string]json.RawMessage

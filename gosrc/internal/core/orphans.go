@@ -8,13 +8,12 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/handle"
 )
 
-// The streams of a process end with its Delete. Nothing deletes an exec that is still there when its task is deleted, nor a
-// task that was deleted through another object: its streams are orphans. In Go they would be garbage once nobody refers to
-// them, and so they are here: the other side is told to forget them, and the release of their handle closes them.
+// A process's Delete ends its streams. Nothing deletes an exec that still exists when its task is deleted, or a task that was
+// deleted through another object: their streams are orphaned. In Go they would become garbage once unreferenced, and so they do
+// here: the other side is told to forget them, and the release of their handle closes them.
 
-// deleting notes which streams the processes of a container have. The caller calls what it returns once the container's task
-// is deleted: they are orphans then. A process that is made meanwhile may be that task's or the next one's, which containerd
-// knows.
+// deleting notes the streams of a container's processes. Call the returned function once the container's task is deleted: the
+// streams are orphaned then. A process made meanwhile may belong to that task or to the next; containerd knows which.
 func (cl *Client) deleting(container string) (deleted func()) {
 	before := cl.streamsOf(container)
 	return func() {
@@ -30,7 +29,7 @@ func (cl *Client) deleting(container string) (deleted func()) {
 	}
 }
 
-// suspect has containerd asked about processes that are made yet.
+// suspect marks a container's streams, so that containerd is asked about processes that are still being made.
 func (cl *Client) suspect(container string) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
@@ -39,7 +38,7 @@ func (cl *Client) suspect(container string) {
 	}
 }
 
-// streamsOf returns the streams of a container's processes that are made.
+// streamsOf returns the streams of a container's existing processes.
 func (cl *Client) streamsOf(container string) (streams []*stdio) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
@@ -51,7 +50,7 @@ func (cl *Client) streamsOf(container string) (streams []*stdio) {
 	return streams
 }
 
-// isOf says whose streams they are. Those of a client that was closed meanwhile are let go of now.
+// isOf sets the process of these streams. It detaches them if the client was closed meanwhile.
 func (s *stdio) isOf(process embedded) {
 	s.client.mu.Lock()
 	s.process = process
@@ -64,7 +63,7 @@ func (s *stdio) isOf(process embedded) {
 	}
 }
 
-// orphanIfGone asks containerd in the background whether it has the process still.
+// orphanIfGone asks containerd in the background whether the process still exists.
 func (s *stdio) orphanIfGone() {
 	s.client.use(func() {
 		ctx, cancel := context.WithTimeout(s.client.ctx, undoTimeout)
@@ -87,8 +86,8 @@ func (s *stdio) orphan() {
 	}
 }
 
-// close is what releasing the handle does: nothing, unless the streams have no process any more. The FIFOs stay for the
-// bundle's end, for by then their names may be the next task's.
+// close releases the handle. It does nothing unless the streams are orphaned. The FIFOs stay until the bundle is removed, since
+// their names may be the next task's by then.
 func (s *stdio) close() {
 	if s.orphaned.Load() {
 		s.forget()

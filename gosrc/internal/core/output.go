@@ -10,19 +10,19 @@ import (
 	"github.com/containerd/log"
 )
 
-// containerdOutput turns what the supervisor's daemons print into log records. The supervisor gives them this process's
-// os.Stdout and os.Stderr, which in a library are the host program's and not ours to write on.
+// containerdOutput turns the output of the supervisor's daemons into log records. The supervisor gives them this process's
+// os.Stdout and os.Stderr, which in a library belong to the host program.
 type containerdOutput struct {
 	mu   sync.Mutex
 	line string
-	// host keeps the originals: were they collected, their finalizers would close the host program's descriptors 1 and 2.
+	// host keeps the originals alive: their finalizers would close the host program's descriptors 1 and 2.
 	host []*os.File
 }
 
-// longestLine is how much of a line is logged; containerd prints all its stacks in one when it is told to.
+// longestLine limits how much of a line is logged; when asked to, containerd prints all its stacks in one.
 const longestLine = 1 << 16
 
-// capture takes the output over, once, and forgets the line of earlier daemons.
+// capture takes the output over, once, and forgets earlier daemons' last line.
 func (o *containerdOutput) capture() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -40,7 +40,7 @@ func (o *containerdOutput) capture() error {
 	return nil
 }
 
-// carry logs lines for ever: were they not read, the daemons would stop at their next one.
+// carry logs lines forever: if nobody read them, the daemons would block on the next one.
 func (o *containerdOutput) carry(from io.Reader) {
 	lines := bufio.NewReaderSize(from, longestLine)
 	for {

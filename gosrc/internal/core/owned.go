@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownDirectory makes a directory of an engine's, if there is none, and says whether there is nothing in it. It refuses one
-// that checkOwned refuses: what is there tells containerd, and so root, what to execute and to remove.
+// ownDirectory makes an engine's directory if it is missing, and reports whether it is empty. It refuses what checkOwned
+// refuses: the contents tell containerd, and so root, what to execute and remove.
 func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 	if err := checkDirectory(what, path); err != nil {
 		return false, err
@@ -23,9 +23,9 @@ func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 		err := os.Mkdir(missing, mode)
 		switch {
 		case err == nil:
-			return os.Chmod(missing, mode) // whatever the umask is
+			return os.Chmod(missing, mode) // regardless of the umask
 		case errors.Is(err, fs.ErrExist):
-			return nil // another user may have made it first: its owner is checked next
+			return nil // another user may have made it first: the walk checks its owner next
 		}
 		return err
 	}
@@ -36,8 +36,8 @@ func ownDirectory(what, path string, mode os.FileMode) (empty bool, err error) {
 	return len(entries) == 0, err
 }
 
-// checkOwned refuses a directory that another user owns, or may write to, or could replace in one above or by a link. One
-// that does not exist is to be made later, by this user or by nobody.
+// checkOwned refuses a directory that another user owns, may write to, or could replace through a parent directory or a link.
+// It accepts a missing one only if no other user could make it.
 func checkOwned(what, path string) error {
 	return walkOwned(what, filepath.Clean(path), func(missing string) error {
 		if othersMayWrite(filepath.Dir(missing)) {
@@ -47,19 +47,20 @@ func checkOwned(what, path string) error {
 	})
 }
 
-// walkOwned is checkOwned, but what does not exist is given to missing, which may make it: all above has been checked by then.
+// walkOwned is checkOwned, but passes what does not exist to missing, which may make it: everything above has been checked by
+// then.
 func walkOwned(what, path string, missing func(path string) error) error {
 	owners := []int{0, os.Geteuid()}
-	// In a user namespace, as under rootlesskit, this is the owner of what belongs to the root user of the host, or to any
-	// other user. Where others may make something, as in /tmp, it may be theirs.
+	// In a user namespace, as under rootlesskit, unmapped owns whatever belongs to the host's root or any other unmapped user.
+	// Where others may create files, as in /tmp, these may be theirs.
 	unmapped := -1
 	if ids, err := os.ReadFile("/proc/self/uid_map"); err == nil && !slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
 		unmapped = 65534
 	}
 	shared := false // whether others may write to the directory
 	const separator = string(filepath.Separator)
-	directory := separator // has no link in it, so that Join gives its parent for ".."
-	left := 40             // links, as many as the kernel follows
+	directory := separator // free of links, so that Join resolves ".." to its parent
+	left := 40             // links left to follow; the kernel's limit
 	for names := strings.Split(path, separator); len(names) > 0; {
 		path := filepath.Join(directory, names[0])
 		names = names[1:]
@@ -74,7 +75,7 @@ func walkOwned(what, path string, missing func(path string) error) error {
 			directory = path
 			continue
 		}
-		if err != nil { // as of a user's FUSE mount, who can unmount it at any moment
+		if err != nil { // such as in a user's FUSE mount, which that user can unmount at any moment
 			return err
 		}
 		stat := info.Sys().(*syscall.Stat_t)
@@ -107,13 +108,13 @@ func walkOwned(what, path string, missing func(path string) error) error {
 	return nil
 }
 
-// othersMayWrite says whether others than the owner and root's group may make something in a directory, if it exists.
+// othersMayWrite reports whether anyone but the owner and root's group may create files in a directory, if it exists.
 func othersMayWrite(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o022 == 0 {
 		return false
 	}
-	// With an access control list the bits of the group are the most that any group, and any user in the list, may do.
+	// With an access control list, the group bits are the upper bound for every group and every listed user.
 	_, err = unix.Getxattr(path, "system.posix_acl_access", nil)
 	return info.Mode().Perm()&0o002 != 0 || info.Sys().(*syscall.Stat_t).Gid != 0 || err == nil
 }

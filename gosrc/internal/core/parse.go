@@ -15,7 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// parseObject decodes a JSON object and nothing else: null, a list or trailing text is the caller's mistake.
+// parseObject decodes a JSON object and refuses anything else: null, a list, or trailing text.
 func parseObject(what string, data []byte, into any) error {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || data[0] != '{' {
@@ -44,12 +44,12 @@ func parseSpec(data []byte) (*specs.Spec, error) {
 	return &spec, nil
 }
 
-// parseRuntimeOptions makes what dockerd makes of a runtime's options, with shimopts.Generate. That ignores names it
-// does not know; we do not.
+// parseRuntimeOptions converts a runtime's options as dockerd does, with shimopts.Generate. That ignores unknown names; this
+// refuses them.
 func parseRuntimeOptions(shim string, data []byte) (any, error) {
 	known, always := reflect.TypeFor[runtimeoptions.Options](), false
 	if shim == plugins.RuntimeRuncV2 {
-		// dockerd gives runc's shim its options always: without them CreateCheckpoint would ignore exit.
+		// dockerd always gives runc's shim its options: without them CreateCheckpoint would ignore exit.
 		known, always = reflect.TypeFor[runcoptions.Options](), true
 	}
 	if len(data) == 0 && !always {

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer is a process of this machine, seen through its directory in /proc. The directory stays its own: once the process
-// has ended, reads of it fail, and so do signals, although another process may have its number by then.
+// A peer is a process of this machine, seen through its directory in /proc. An open directory stays tied to its process: once
+// that has ended, reads and signals fail, even if another process has its number by then.
 type peer struct {
 	pid int
 	dir int
 }
 
-// peers yields all processes, each for the time of one turn.
+// peers yields all processes, each valid for one iteration.
 func peers() iter.Seq[peer] {
 	return func(yield func(peer) bool) {
 		entries, err := os.ReadDir("/proc")
@@ -78,12 +78,12 @@ func readLink(dir int, name string) string {
 	return string(text[:n])
 }
 
-// trusted says whether a process is as privileged as this one: the same user in every respect, and in this process's own
-// namespaces. Other users' processes are not, nor are those in containers. A process that is can't be made to execute
-// something else by one that is not, so that what is read of it afterwards holds.
+// trusted reports whether a process is as privileged as this one: the same user in every respect, and in this process's
+// namespaces. Other users' processes are not, nor are those in containers. An untrusted process can't make a trusted one
+// execute something else, so what is read from it afterwards holds.
 func (p peer) trusted() bool { return p.privileged("ns/user", "ns/pid", "ns/mnt") }
 
-// privileged is trusted with a choice of namespaces.
+// privileged is trusted for the given namespaces.
 func (p peer) privileged(spaces ...string) bool {
 	uid := strconv.Itoa(os.Geteuid())
 	for line := range strings.Lines(string(p.read("status"))) {
@@ -102,10 +102,10 @@ func (p peer) privileged(spaces ...string) bool {
 	return false
 }
 
-// program is the path of what it executes, even if a newer version has taken that place since.
+// program is the path of its executable, even if a newer version has replaced that since.
 func (p peer) program() string { return strings.TrimSuffix(p.link("exe"), " (deleted)") }
 
-// argument gives the value of a flag on its command line, which is only to be read of a process that is trusted.
+// argument returns the value of a flag on its command line. Read this only from a trusted process.
 func (p peer) argument(name string) string {
 	args := strings.Split(string(p.read("cmdline")), "\x00")
 	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
@@ -114,17 +114,16 @@ func (p peer) argument(name string) string {
 	return ""
 }
 
-// signal needs Linux 5.1; without that there is no way that surely reaches this process and no other.
+// signal needs Linux 5.1; without it there is no safe way to signal this process and no other.
 func (p peer) signal(number unix.Signal) error { return unix.PidfdSendSignal(p.dir, number, nil, 0) }
 
-// gone waits until a process has ended and its parent has waited for it.
+// gone waits until a process has ended and its parent has reaped it.
 func (p peer) gone(timeout time.Duration) bool {
 	return soon(timeout, func() bool { return p.read("stat") == nil })
 }
 
-// ended waits until a process has ended, or is about to, be it that its parent has yet to wait for it. Its command line is
-// empty then, too; but that is its own memory, of which another user's process can make any amount, or a file whose server
-// never answers.
+// ended waits until a process has ended or is about to, reaped or not. Its command line would be empty too. But that is the
+// process's own memory: another user's process can make it any size, or map it from a file whose server never answers.
 func (p peer) ended(timeout time.Duration) bool {
 	const exiting = 0x4 // PF_EXITING
 	return soon(timeout, func() bool {
@@ -146,12 +145,12 @@ func soon(timeout time.Duration, happens func() bool) bool {
 	return true
 }
 
-// awaitEnd waits until a process has ended and its parent has waited for it. It needs Linux 5.3.
+// awaitEnd waits until a process has ended and its parent has reaped it. It needs Linux 5.3.
 func (p peer) awaitEnd() error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err == nil {
 		defer unix.Close(fd)
-		// The descriptor is this process's if that has not ended by now, since its number is still its own then.
+		// If this process still exists, its number is still its own, so the descriptor is for the right process.
 		for p.read("stat") != nil {
 			if _, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
 				break
@@ -165,7 +164,7 @@ func (p peer) awaitEnd() error {
 	return nil
 }
 
-// parent is the number of the process that has started it, or adopted it.
+// parent is the number of the process that started or adopted it.
 func (p peer) parent() int {
 	stat := p.stat()
 	if len(stat) < 2 {
@@ -175,8 +174,8 @@ func (p peer) parent() int {
 	return number
 }
 
-// stat is what the kernel says of a process, from its state on; nothing once its parent has waited for its end.
+// stat is the kernel's record of a process, from its state on; empty once it is reaped.
 func (p peer) stat() []string {
 	stat := string(p.read("stat"))
-	return strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before may have anything in it
+	return strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before may contain anything
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/docker/docker/errdefs"
 )
 
-// loadedExec is an exec that somebody else has started. libcontainerd finds none; its own wrapper of an exec, which this is a
-// copy of, is not exported.
+// loadedExec is an exec that another client has started. libcontainerd can't load one; this copies its wrapper of an exec,
+// which is not exported.
 type loadedExec struct {
 	containerd.Process
 	pid uint32 // containerd's LoadProcess leaves it out
@@ -62,7 +62,7 @@ func (c *Core) LoadProcess(ctx context.Context, h uint64, id string) (Result, er
 	if err := identifiers.Validate(id); err != nil { // an empty one would be the task's
 		return Result{}, err
 	}
-	if id == p.container.id { // for which containerd's LoadProcess answers with the task
+	if id == p.container.id { // containerd's LoadProcess would return the task
 		return Result{}, cerrdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%q is the id of the task itself", id))
 	}
 	load := task.(interface {
@@ -107,7 +107,7 @@ func (c *Core) Pids(ctx context.Context, h uint64) (Result, error) {
 	return asJSON(out)
 }
 
-// execID is the exec that a process is of, if its shim tells as runc's does.
+// execID returns the exec that a process belongs to, if its shim reports that, as runc's does.
 func execID(info typeurl.Any) string {
 	details, err := typeurl.UnmarshalAny(info)
 	if known, ok := details.(*runcoptions.ProcessDetails); err == nil && ok {

@@ -16,8 +16,8 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// embedded is what libcontainerd's task and process have beyond their interfaces, from the containerd objects that they
-// embed.
+// embedded is what libcontainerd's tasks and processes have beyond their interfaces, through the containerd objects embedded in
+// them.
 type embedded interface {
 	Wait(context.Context) (<-chan containerd.ExitStatus, error)
 	CloseIO(context.Context, ...containerd.IOCloserOpts) error
@@ -34,13 +34,13 @@ type Process struct {
 	cancel    context.CancelFunc
 	armed     sync.Once
 	exited    chan struct{}
-	settled   chan struct{}         // closed after exited, once it is known whether it ran out of memory, or won't be
+	settled   chan struct{}         // closed after exited, once it is known whether it ran out of memory, or can't be known
 	status    containerd.ExitStatus // once exited is closed
 	waitErr   error
 	unheard   atomic.Pointer[deletion]
-	oomKilled atomic.Pointer[bool] // nil where it is not known
-	restores  bool                 // its start is CRIU's work
-	unpacked  atomic.Value         // a directory, see leftovers
+	oomKilled atomic.Pointer[bool] // nil if unknown
+	restores  bool                 // CRIU does its start
+	unpacked  atomic.Value         // a directory; see leftovers
 }
 
 func newProcess(ctr *Container, moby libcontainerdtypes.Process) *Process {
@@ -76,7 +76,7 @@ func (c *Core) task(h uint64) (libcontainerdtypes.Task, *Process, error) {
 	return task, p, nil
 }
 
-// onTask runs a method of Task that returns an error only.
+// onTask runs a method of Task that returns only an error.
 func (c *Core) onTask(h uint64, method func(libcontainerdtypes.Task) error) (Result, error) {
 	task, _, err := c.task(h)
 	if err != nil {
@@ -98,7 +98,7 @@ func (p *Process) arm() {
 	})
 }
 
-// hearOfExit waits for the exit. Whatever happens on the way, nobody waits for it any longer than this does.
+// hearOfExit waits for the exit. Whatever happens, its end releases everyone else who waits.
 func (p *Process) hearOfExit() {
 	defer close(p.exited)
 	if p.status, p.waitErr = protect(p.await); p.waitErr == nil {
@@ -106,16 +106,16 @@ func (p *Process) hearOfExit() {
 	}
 }
 
-// tellCensus notes the exit, whose event may be lost.
+// tellCensus notes the exit in the census; its event may be lost.
 func (p *Process) tellCensus(status *containerd.ExitStatus) {
 	p.container.client.census.exited(p.name().with(p.pid.Load()), status)
 }
 
-// retryWait is how long a wait rests when the daemon is away.
+// retryWait is the pause between tries while the daemon is away.
 const retryWait = 100 * time.Millisecond
 
-// await waits until the process has exited. When the daemon goes away containerd's Wait answers 255 with an error: that
-// is no exit, and the shim still has the true one, so wait again.
+// await waits until the process has exited. When the daemon goes away, containerd's Wait returns 255 with an error. That is not
+// an exit: the shim still has the true one, so wait again.
 func (p *Process) await() (containerd.ExitStatus, error) {
 	for {
 		statuses, err := p.moby.(embedded).Wait(p.ctx)
@@ -156,11 +156,11 @@ func (c *Core) WaitProcess(ctx context.Context, h uint64) (Result, error) {
 	return p.exitResult(&p.status)
 }
 
-// lookTimeout bounds the look at a process when the wait for it has run out of time. A wait is at most 100 ms late.
+// lookTimeout bounds the last look at a process after a wait timed out. A wait is at most 100 ms late.
 const lookTimeout = 80 * time.Millisecond
 
-// ended looks once more at a process when the wait for it has run out of time, so that of a dead one even a timeout of 0
-// gets the exit status: the answer to the wait may be under way yet.
+// ended looks once more at a process after a wait timed out, so that even a timeout of 0 gets a dead process's exit status: the
+// answer to the wait may still be on its way.
 func (p *Process) ended(ctx context.Context) bool {
 	if kind.Of(ctx.Err()) != kind.DeadlineExceeded {
 		return false
@@ -207,7 +207,7 @@ func (c *Core) Resize(ctx context.Context, h uint64, width, height uint32) (Resu
 	return Result{}, p.moby.Resize(ctx, width, height)
 }
 
-// CloseStdin is CloseIO, as libcontainerd's own stdin sends it on Close.
+// CloseStdin is CloseIO, as libcontainerd's own stdin sends it when closed.
 func (c *Core) CloseStdin(ctx context.Context, h uint64) (Result, error) {
 	_, e, err := c.process(h)
 	if err != nil {
@@ -216,7 +216,7 @@ func (c *Core) CloseStdin(ctx context.Context, h uint64) (Result, error) {
 	return Result{}, e.CloseIO(ctx, containerd.WithStdinCloser)
 }
 
-// Status is Task.Status, which an exec has too.
+// Status is Task.Status, which an exec also has.
 func (c *Core) Status(ctx context.Context, h uint64) (Result, error) {
 	_, e, err := c.process(h)
 	if err != nil {
@@ -231,7 +231,7 @@ func (c *Core) Status(ctx context.Context, h uint64) (Result, error) {
 	return result, err
 }
 
-// pidOf is the pid of what was started, or 0.
+// pidOf is the pid of a started process, or 0 after an error.
 func pidOf(process libcontainerdtypes.Process, err error) uint32 {
 	if err != nil {
 		return 0
@@ -263,7 +263,7 @@ func (p *Process) start(ctx context.Context) error {
 	if err == nil {
 		p.discard()
 	} else if p.restores {
-		err = withCriuReason(err, begun) // before the task is deleted, and its log with it
+		err = withCriuReason(err, begun) // before the task and its log are deleted
 	}
 	return err
 }
@@ -291,7 +291,7 @@ func (c *Core) Stats(ctx context.Context, h uint64) (Result, error) {
 	return statsResult(stats)
 }
 
-// statsResult has the metrics under their protobuf field names: the struct tags of the generated code.
+// statsResult names the metrics by their protobuf field names: the struct tags of the generated code.
 func statsResult(stats *libcontainerdtypes.Stats) (Result, error) {
 	name, err := typeurl.TypeURL(stats.Metrics)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 )
 
 // readyEvents knows when a subscription is live. libcontainerd subscribes in the background, and gRPC does not say when the
-// daemon has done its part, so events of the first moments could be lost unnoticed. Each subscription therefore also
-// takes a namespace of its own, in which we publish a probe until the first one comes back. containerd has no other way
-// to ask, and no event that only one subscriber gets: libcontainerd never sees the probes, nor does a subscriber that filters by
-// namespace or topic, but one without filters, such as "ctr events", does. So a probe says what it is, by its topic, and has
-// an empty message, which every containerd and every ctr can decode.
+// daemon has done its part, so early events could be lost unnoticed. Each subscription therefore also covers a namespace of its
+// own, in which we publish probes until the first comes back. containerd has no other way to ask, and no event for just one
+// subscriber. libcontainerd never sees the probes, nor does a subscriber that filters by namespace or topic, but one without
+// filters, such as "ctr events", does. So a probe's topic says what it is, and its message is empty, which every containerd and
+// ctr can decode.
 type readyEvents struct {
 	containerd.EventService // set once the connection exists
 	once                    sync.Once
@@ -26,11 +26,11 @@ type readyEvents struct {
 
 	gap   func(loss) // called before the first event after a loss; set before the first subscription
 	mu    sync.Mutex
-	heard time.Time // when the last event came, or was first asked for
+	heard time.Time // when the last event came, or events were first asked for
 	loss  *loss     // nil while events flow
 }
 
-// loss is why events do not flow, and since when: that was noticed at once, but the last may have come a while before.
+// loss is why events don't flow. since is when that was noticed, at once; the last event, at heard, may be a while older.
 type loss struct {
 	since, heard time.Time
 	cause        error
@@ -44,13 +44,13 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 	r.hear()
 	namespace := "pyctd-" + uuid.NewString()
 	envelopes, failed := r.EventService.Subscribe(ctx, append(filters, "namespace=="+namespace)...)
-	out := make(chan *events.Envelope, 64) // so that many events need no change of goroutines for each
+	out := make(chan *events.Envelope, 64) // buffered, so that a burst of events needs no goroutine switch for each
 	seen := make(chan struct{})
 	errs := make(chan error, 1)
 	spawn(func() { r.probe(ctx, namespace, seen) })
 	spawn(func() {
 		defer close(errs)
-		_, err := protect(func() (struct{}, error) { // libcontainerd subscribes again after a panic, as after any error
+		_, err := protect(func() (struct{}, error) { // libcontainerd resubscribes after a panic, as after any error
 			return struct{}{}, r.carry(ctx, namespace, envelopes, failed, out, func() {
 				close(seen)
 				r.once.Do(func() { close(r.ready) })
@@ -61,7 +61,7 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 		}
 		if ctx.Err() == nil {
 			r.lose(err)
-			// libcontainerd takes what comes first, and leaves the rest: the events before their end.
+			// libcontainerd takes whichever comes first and drops the rest: let it take the events before the error.
 			for len(out) > 0 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
@@ -71,13 +71,13 @@ func (r *readyEvents) Subscribe(ctx context.Context, filters ...string) (<-chan 
 	return out, errs
 }
 
-// carry hands envelopes over until there are no more, and returns why. It calls probed once, at the first of ours.
+// carry hands envelopes over until there are no more, and returns why. It calls probed once, at the first probe.
 func (r *readyEvents) carry(ctx context.Context, namespace string, envelopes <-chan *events.Envelope, failed <-chan error,
 	out chan<- *events.Envelope, probed func()) error {
 	flow, probe := sync.OnceFunc(r.flow), sync.OnceFunc(probed)
 	for {
 		select {
-		case err := <-failed: // the last envelope has been taken before
+		case err := <-failed: // the last envelope has already been taken
 			return err
 		case envelope := <-envelopes:
 			flow()
@@ -96,7 +96,7 @@ func (r *readyEvents) carry(ctx context.Context, namespace string, envelopes <-c
 	}
 }
 
-// lose notes that events are lost from now on.
+// lose notes that events are being lost from now on.
 func (r *readyEvents) lose(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,7 @@ func (r *readyEvents) flow() {
 	}
 }
 
-// hear notes that an event has come.
+// hear notes the arrival of an event.
 func (r *readyEvents) hear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,18 +22,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// On cgroup v1, runc has CRIU move a restored process into its new container's cgroups. On v2 it does not: the process lands
-// in the cgroup that it was checkpointed in, which another container may own, or nobody. So pyctd changes that cgroup in the
-// checkpoint on its way to containerd. The caller's directory stays as it is.
+// On cgroup v1, runc has CRIU move a restored process into its new container's cgroups. On v2 it does not: the process lands in
+// the cgroup of its checkpoint, which may belong to another container or to none. So pyctd rewrites that cgroup in the
+// checkpoint on its way to containerd. The caller's directory stays unchanged.
 
-// blobs is containerd's content store, from which images are read, and to which libcontainerd uploads the checkpoint of a restore.
+// blobs is containerd's content store. Images are read from it, and libcontainerd uploads the checkpoint of a restore to it.
 type blobs struct {
 	content.Store // set once the connection exists
 }
 
 type newHome struct{}
 
-// intoCgroup marks the upload of a checkpoint that is to be restored into a cgroup.
+// intoCgroup marks the upload of a checkpoint to be restored into a cgroup.
 func intoCgroup(ctx context.Context, cgroup string) context.Context {
 	return context.WithValue(ctx, newHome{}, cgroup)
 }
@@ -54,7 +54,7 @@ func (b *blobs) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	return moving, nil
 }
 
-// A movingWriter takes the tar archive of a checkpoint and passes it on with its cgroups moved.
+// A movingWriter takes a checkpoint's tar archive and passes it on with its cgroups moved.
 type movingWriter struct {
 	content.Writer
 	in    *io.PipeWriter
@@ -79,7 +79,7 @@ func (w *movingWriter) Close() error {
 	return w.Writer.Close()
 }
 
-// rehome copies the archive of a checkpoint with its cgroups moved.
+// rehome copies a checkpoint's archive with its cgroups moved.
 func rehome(from io.Reader, to io.Writer, home string) error {
 	in, out := tar.NewReader(from), tar.NewWriter(to)
 	for {
@@ -111,10 +111,10 @@ func rehome(from io.Reader, to io.Writer, home string) error {
 	}
 }
 
-// imageHeader is the size of what precedes the message in a CRIU image: two magic numbers and the message's length.
+// imageHeader is the size of a CRIU image's header: two magic numbers and the message's length.
 const imageHeader = 12
 
-// moveCgroups moves the container's cgroup, and those below it, to home in a cgroup.img.
+// moveCgroups moves the container's cgroup and those below it to home, in a cgroup.img.
 func moveCgroups(image []byte, home string) ([]byte, error) {
 	if len(image) < imageHeader || int(binary.LittleEndian.Uint32(image[imageHeader-4:])) != len(image)-imageHeader {
 		return nil, io.ErrUnexpectedEOF
@@ -151,7 +151,7 @@ func moveCgroups(image []byte, home string) ([]byte, error) {
 	return append(image, message...), nil
 }
 
-// unified lists where the processes are in the hierarchy of cgroup v2, the one without a name.
+// unified lists the processes' places in the cgroup v2 hierarchy, the one without a name.
 func unified(entry *cgroup.CgroupEntry) (members []*cgroup.CgMemberEntry) {
 	for _, set := range entry.GetSets() {
 		for _, member := range set.GetCtls() {
@@ -164,7 +164,7 @@ func unified(entry *cgroup.CgroupEntry) (members []*cgroup.CgMemberEntry) {
 }
 
 // ownCgroup is the container's cgroup in a checkpoint: the root of its cgroup namespace. A container in the host's namespace
-// has none, so there it is the cgroup that holds all its processes.
+// has no such root; its cgroup is the one that holds all its processes.
 func ownCgroup(entry *cgroup.CgroupEntry) string {
 	var common []string
 	for i, member := range unified(entry) {
@@ -185,7 +185,7 @@ func ownCgroup(entry *cgroup.CgroupEntry) string {
 	return strings.Join(common, "/")
 }
 
-// homeOf is the path of a container's cgroup on cgroup v2. It is empty where runc chooses the path, and on v1.
+// homeOf is the path of a container's cgroup on cgroup v2. It is empty if runc chooses the path, and on v1.
 func (ctr *Container) homeOf(ctx context.Context) (string, error) {
 	if cgroups.Mode() != cgroups.Unified {
 		return "", nil
@@ -201,7 +201,7 @@ func (ctr *Container) homeOf(ctx context.Context) (string, error) {
 	return cgroupOf(spec.Linux.CgroupsPath), nil
 }
 
-// cgroupOf is where runc makes the cgroup of a spec's cgroupsPath: a path, or "slice:prefix:name" for systemd's driver.
+// cgroupOf is where runc puts a spec's cgroupsPath: a path, or "slice:prefix:name" for systemd's driver.
 func cgroupOf(cgroupsPath string) string {
 	if parts := strings.Split(cgroupsPath, ":"); len(parts) == 3 {
 		slice, prefix, name := parts[0], parts[1], parts[2]

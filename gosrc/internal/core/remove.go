@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What containers have made may be in a directory that is to be removed: links that lead elsewhere, mounts, and trees
-// deeper than there are descriptors. So a directory is emptied through descriptors alone, and never recursively.
+// A directory to be removed may contain what containers have made: links that lead elsewhere, mounts, and trees deeper than
+// there are descriptors. So it is emptied through descriptors alone, and never recursively.
 
-// removeTree removes a directory with all in it, and unmounts what is mounted there. It follows no link below path, and
-// leaves what it can't unmount. A path that does not exist is fine.
+// removeTree removes a directory with its contents, and unmounts what is mounted there. It follows no link below path, and
+// leaves what it can't unmount. A missing path is fine.
 func removeTree(path string) error { return removeTreeIf(path, anybodys) }
 
-// removeOwnTree is removeTree for a directory that is in one that others may write to, such as /tmp: what was made there may
-// have gone since, and something of another user's be in its place.
+// removeOwnTree is removeTree for a directory inside one that others may write to, such as /tmp: what was made there may have
+// gone since, and another user may have put something in its place.
 func removeOwnTree(path string) error {
 	return removeTreeIf(path, func(info *unix.Stat_t) error {
 		if int(info.Uid) != os.Geteuid() {
@@ -45,7 +45,7 @@ func removeTreeIf(path string, check func(*unix.Stat_t) error) error {
 	return err
 }
 
-// emptyTree leaves the directory itself.
+// emptyTree removes a directory's contents but not the directory itself.
 func emptyTree(path string, check func(*unix.Stat_t) error) error {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -63,12 +63,12 @@ func emptyTree(path string, check func(*unix.Stat_t) error) error {
 	return nil
 }
 
-// removeFrom removes what is below a directory of an engine, or all of it, unless that has become another user's.
+// removeFrom removes a path below an engine's directory, or the whole directory, unless it has become another user's.
 func removeFrom(what, directory, below string) error {
 	return ifOwned(what, directory, func() error { return removeTree(filepath.Join(directory, below)) })
 }
 
-// emptyFrom is removeFrom for all that is in the directory.
+// emptyFrom empties an engine's directory under the same condition.
 func emptyFrom(what, directory string) error {
 	return ifOwned(what, directory, func() error { return emptyTree(directory, anybodys) })
 }
@@ -80,11 +80,11 @@ func ifOwned(what, directory string, work func() error) error {
 	return work()
 }
 
-// emptyDirectory removes everything from a directory but what is mounted there. A directory in it that is not empty gives
-// its own directories up to it, where they are seen to in turn.
+// emptyDirectory removes everything from a directory except mounts. A non-empty subdirectory's own directories are lifted into
+// it and emptied in turn.
 func emptyDirectory(top int) (failed error) {
 	moved := 0
-	seen := map[string]bool{} // a directory that gets something in it again would keep this going for ever
+	seen := map[string]bool{} // a directory that keeps being refilled must not keep this going forever
 	for again := true; again; {
 		again = false
 		entries, err := namesIn(top)
@@ -106,7 +106,7 @@ func emptyDirectory(top int) (failed error) {
 	return failed
 }
 
-// liftFrom empties one directory of top's; what is a directory in it and not empty is moved to top.
+// liftFrom empties one directory of top's, and moves the non-empty directories in it to top.
 func liftFrom(top int, name string, moved *int) (failed error) {
 	dir, err := unix.Openat(top, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -133,7 +133,7 @@ func liftFrom(top int, name string, moved *int) (failed error) {
 	return failed
 }
 
-// unlink removes what is no directory, or an empty one; else it is ENOTEMPTY.
+// unlink removes a file or an empty directory; a non-empty one gives ENOTEMPTY.
 func unlink(dir int, name string) error {
 	err := unix.Unlinkat(dir, name, 0)
 	if errors.Is(err, unix.EISDIR) {
@@ -156,7 +156,7 @@ func namesIn(dir int) ([]string, error) {
 	return file.Readdirnames(-1)
 }
 
-// mountOf is the number of the mount that an open file is on. A bind mount has its device in common with its source.
+// mountOf is the number of the mount that an open file is on. The device would not do: a bind mount shares it with its source.
 func mountOf(fd int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	if err != nil {
@@ -170,8 +170,8 @@ func mountOf(fd int) string {
 	return ""
 }
 
-// unmountBelow takes off what is mounted below a directory. What is mounted on a mount goes with it; where that is shared with
-// another place, as /dev is when a program mounts it here with all below, it stays mounted there.
+// unmountBelow unmounts what is mounted below a directory, with the mounts on it. A mount that is shared with another place,
+// such as /dev when a program has bind-mounted it here with all below, stays mounted there.
 func unmountBelow(dir int) {
 	above := readLink(unix.AT_FDCWD, descriptor(dir)) + "/"
 	file, err := os.Open("/proc/self/mountinfo")
@@ -197,7 +197,7 @@ func unmountBelow(dir int) {
 	}
 }
 
-// openBelow opens a path below a directory for reference only, and no link on the way.
+// openBelow opens a path below a directory for reference only, following no link.
 func openBelow(dir int, path string) (int, error) {
 	at, err := unix.Openat(dir, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for name := range strings.SplitSeq(path, string(filepath.Separator)) {
@@ -213,7 +213,7 @@ func openBelow(dir int, path string) (int, error) {
 
 var octal = regexp.MustCompile(`\\[0-7]{3}`)
 
-// unescape undoes how the kernel writes blanks and backslashes in mountinfo.
+// unescape decodes the kernel's escapes of blanks and backslashes in mountinfo.
 func unescape(text string) string {
 	return octal.ReplaceAllStringFunc(text, func(code string) string {
 		number, _ := strconv.ParseUint(code[1:], 8, 8)

@@ -20,25 +20,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A shim outlives its containerd. After a clean end there is none, as all tasks are deleted; but one that hangs stays,
-// and so does one whose containerd was killed while it started it. No later containerd knows that one.
+// A shim outlives its containerd. A clean end leaves none, as all tasks are deleted, except a hung shim, and one whose
+// containerd was killed while starting it. No later containerd knows the latter.
 //
-// Everybody can start a process with the command line of a shim. A process is taken for one only if no other user and no
-// container can have made it, and its command line says no more than which containerd it belongs to. What is to be cleaned
-// up, and by which program, comes from the engine's own directories.
+// Anyone can start a process with a shim's command line. A process counts as a shim only if no other user and no container can
+// have made it, and its command line only says which containerd it belongs to. What to clean up, and with which program, comes
+// from the engine's own directories.
 
-// shimName is the program that containerd has for its runtime io.containerd.runc.v2.
+// shimName is containerd's program for its runtime io.containerd.runc.v2.
 const shimName = "containerd-shim-runc-v2"
 
-// shimDeleteTimeout is how long the clean-up after a dead shim may take: runc alone waits up to ten seconds for the processes that
-// it kills. containerd gives up after five, which a busy machine exceeds; runc then still has the container, its processes run
-// on, and the next start with that id fails.
+// shimDeleteTimeout bounds the clean-up after a dead shim: runc alone waits up to ten seconds for the processes that it kills.
+// containerd gives up after five, which a busy machine exceeds. runc then still has the container, its processes run on, and
+// the next start with that id fails.
 const shimDeleteTimeout = 30 * time.Second
 
-// tasksDirectory is where containerd keeps the bundles in its state directory, and working directories in its root.
+// tasksDirectory is where containerd keeps bundles in its state directory, and working directories in its root.
 const tasksDirectory = "daemon/io.containerd.runtime.v2.task"
 
-// endShims ends the shims of a daemon that has ended for good, and then what ran under them.
+// endShims ends the shims of a daemon that has ended for good, and what ran under them.
 func (e *Engine) endShims() {
 	bundles := e.shimBundles()
 	programs := []string{e.shim}
@@ -50,7 +50,7 @@ func (e *Engine) endShims() {
 			programs[i] = real
 		}
 	}
-	for range 3 { // one that is only starting another is found before that
+	for range 3 { // a shim may be starting another, which only the next round finds
 		if !e.killShims(programs) {
 			break
 		}
@@ -58,8 +58,8 @@ func (e *Engine) endShims() {
 	e.clean(context.Background(), bundles)
 }
 
-// cleanUpDead cleans up after the shims that died while no daemon ran. The daemon would do it as it starts, one after the other,
-// and the supervisor gives it fifteen seconds to serve.
+// cleanUpDead cleans up after the shims that died while no daemon ran. The daemon would do that on startup, one after the
+// other, and the supervisor gives it only fifteen seconds to serve.
 func (e *Engine) cleanUpDead(ctx context.Context) {
 	e.clean(ctx, slices.DeleteFunc(e.shimBundles(), func(b shimBundle) bool { return !b.dead(e) }))
 }
@@ -77,7 +77,7 @@ func (e *Engine) clean(ctx context.Context, bundles []shimBundle) {
 	group.Wait()
 }
 
-// killShims kills the engine's shims, and says whether there were any.
+// killShims kills the engine's shims, and reports whether there were any.
 func (e *Engine) killShims(programs []string) (found bool) {
 	for p := range peers() {
 		if !p.trusted() || !slices.Contains(programs, p.program()) || p.argument("-address") != e.address {
@@ -95,7 +95,7 @@ func (e *Engine) killShims(programs []string) (found bool) {
 	return found
 }
 
-// findShim finds the shim that containerd uses by default where it finds it itself: on its PATH, or else beside it.
+// findShim finds the shim that containerd uses by default where containerd finds it: on its PATH, or else beside it.
 func findShim(path, containerd string) string {
 	dirs := filepath.SplitList(path)
 	if real, err := filepath.EvalSymlinks(containerd); err == nil {
@@ -105,8 +105,7 @@ func findShim(path, containerd string) string {
 	return found
 }
 
-// findProgram looks a program up in directories. A relative one is left out: what is there depends on where this process
-// happens to be.
+// findProgram looks a program up in directories. It skips relative ones, which depend on the current working directory.
 func findProgram(name string, dirs []string) (string, error) {
 	for _, dir := range dirs {
 		if filepath.IsAbs(dir) {
@@ -118,10 +117,10 @@ func findProgram(name string, dirs []string) (string, error) {
 	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
-// A shimBundle is the directory that containerd has made for a task.
+// A shimBundle is the directory that containerd makes for a task.
 type shimBundle struct{ namespace, id, program string }
 
-// shimBundles finds those that the engine's containerd has left.
+// shimBundles finds the bundles that the engine's containerd has left.
 func (e *Engine) shimBundles() (found []shimBundle) {
 	if err := checkOwned("state", e.state); err != nil {
 		log.L.WithError(err).Warn("failed to look for what shims have left")
@@ -130,7 +129,7 @@ func (e *Engine) shimBundles() (found []shimBundle) {
 	top := filepath.Join(e.state, tasksDirectory)
 	for _, namespace := range identifiersIn(top) {
 		for _, id := range identifiersIn(filepath.Join(top, namespace)) {
-			// containerd writes down there which program the shim is.
+			// containerd records there which program the shim is.
 			b := shimBundle{namespace, id, e.shim}
 			if program, err := b.read(e, "shim-binary-path"); err == nil && filepath.IsAbs(string(program)) {
 				b.program = string(program)
@@ -141,7 +140,7 @@ func (e *Engine) shimBundles() (found []shimBundle) {
 	return found
 }
 
-// identifiersIn gives the directories that are named as containerd names namespaces and tasks.
+// identifiersIn lists the directories whose names are valid for namespaces and tasks.
 func identifiersIn(dir string) (names []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,7 +154,7 @@ func identifiersIn(dir string) (names []string) {
 	return names
 }
 
-// below is where its files are in the state directory and in the root of the engine.
+// below is its path relative to the engine's state directory and to its root.
 func (b shimBundle) below() string {
 	return filepath.Join(tasksDirectory, b.namespace, b.id)
 }
@@ -167,8 +166,8 @@ func (b shimBundle) path(e *Engine) string {
 // maxShimFile is ample for a path and what containerd writes beside it.
 const maxShimFile = 64 << 10
 
-// read gives the beginning of a file in which containerd or the shim has written something down. containerd 2.1.4 lets everybody
-// who may enter the bundle write to some.
+// read reads the beginning of a file that containerd or the shim has written. containerd 2.1.4 lets everybody who may enter the
+// bundle write to some of them.
 func (b shimBundle) read(e *Engine, name string) ([]byte, error) {
 	file, err := os.Open(filepath.Join(b.path(e), name))
 	if err != nil {
@@ -178,8 +177,8 @@ func (b shimBundle) read(e *Engine, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxShimFile))
 }
 
-// dead says whether the socket of a shim has nobody behind it. A shim whose containerd was killed while it started it may
-// have none yet, and several tasks may share one.
+// dead reports whether nobody listens on a shim's socket. A shim whose containerd was killed while starting it may have no
+// socket yet, and several tasks may share one.
 func (b shimBundle) dead(e *Engine) bool {
 	var shim struct{ Address string }
 	text, err := b.read(e, "bootstrap.json") // since containerd 1.7
@@ -199,11 +198,11 @@ func (b shimBundle) dead(e *Engine) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
 }
 
-// clean does what containerd does after a dead shim: it has another one delete what the first has made. What is left when
-// that takes too long goes all the same, because containerd would only try in vain again. When ctx ends first, it stays.
+// clean does what containerd does after a dead shim: it has another shim delete what the first has made. Whatever is left when
+// that takes too long is removed anyway, because containerd would only retry in vain. If ctx ends first, it stays.
 func (b shimBundle) clean(ctx context.Context, e *Engine) {
 	entry := log.L.WithField("container", b.id).WithField("namespace", b.namespace)
-	// Those before it may have taken a while.
+	// Earlier bundles may have taken a while.
 	if err := checkOwned("state", e.state); err != nil {
 		entry.WithError(err).Warn("failed to clean up after a shim")
 		return

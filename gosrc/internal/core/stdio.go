@@ -17,13 +17,13 @@ import (
 	"github.com/pyctd/pyctd/gosrc/internal/kind"
 )
 
-// cio's types, under names that the C layer can use without importing cio.
+// cio's types, renamed so that the C layer can use them without importing cio.
 type (
 	DirectIO = cio.DirectIO
 	IOConfig = cio.Config
 )
 
-// Stream names one of the three.
+// Stream names one of the three standard streams.
 type Stream int32
 
 // The streams, as in pyctd.h.
@@ -38,29 +38,29 @@ var (
 	outputs    = []Stream{Stdout, Stderr}
 )
 
-// stdio is a DirectIO whose streams are used on the other side of the boundary. To containerd's client it is the
-// process's cio.IO.
+// stdio is a DirectIO whose streams are used on the other side of the boundary. To containerd's client it is the process's
+// cio.IO.
 type stdio struct {
 	client *Client
 	owner  string // the container's id
 
-	process embedded // nil until it is made; this and what follows is guarded by the client's lock
-	suspect bool     // a task of the container was deleted since, which may be the process's
+	process embedded // nil until it is made; the client's lock guards this and suspect
+	suspect bool     // a task of the container was deleted since, possibly this process's
 
 	cookie uint64
 	spare  *spare
 	handle uint64
 	dio    *cio.DirectIO
-	config atomic.Pointer[cio.Config] // in place of the DirectIO's, if the callback says so
-	opened context.CancelFunc         // ends what the FIFOs were opened under; nil is the process's own
-	closed atomic.Bool                // no call comes any more on the other side
+	config atomic.Pointer[cio.Config] // replaces the DirectIO's, if the callback sets it
+	opened context.CancelFunc         // ends the context under which the FIFOs were opened; nil if that is the process's own
+	closed atomic.Bool                // no further call goes to the other side
 
 	orphaned atomic.Bool
 	once     sync.Once
 	err      error
 }
 
-// attach makes the StdioCallback that asks the other side. With an end the process is one that runs already. The caller
+// attach makes the StdioCallback that asks the other side. A non-nil end means that the process is already running. The caller
 // calls made once it has the process.
 func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc) (callback libcontainerdtypes.StdioCallback, made func(libcontainerdtypes.Process)) {
 	cl := ctr.client
@@ -73,7 +73,7 @@ func (ctr *Container) attach(cookie uint64, spare *spare, end context.CancelFunc
 			return cio.NullIO("")
 		}
 	}
-	refuse := func(dio *cio.DirectIO, why error) (cio.IO, error) { // whereupon libcontainerd cancels and closes the DirectIO
+	refuse := func(dio *cio.DirectIO, why error) (cio.IO, error) { // libcontainerd then cancels and closes the DirectIO
 		if checkStateDir(cl.stateDir) != nil {
 			letGo(dio)
 			*dio = cio.DirectIO{}
@@ -137,8 +137,8 @@ func (s *stdio) Config() cio.Config {
 	return s.dio.Config()
 }
 
-// Cancel is cio.IO's. The process has ended, or was never made. Cancelling the DirectIO closes each FIFO that its fifo
-// package does not know to be open; that would lose the output of a process whose FIFO has opened a moment ago.
+// Cancel is cio.IO's. The process has ended, or was never made. Cancelling the DirectIO closes each FIFO that its fifo package
+// does not know to be open; that would lose the output of a process whose FIFO opened a moment ago.
 func (s *stdio) Cancel() {
 	s.spare.release()
 	if !s.closed.Load() { // closed FIFOs are removed, and their names may be another process's
@@ -163,7 +163,7 @@ func (s *stdio) Close() error {
 
 func (s *stdio) closeFIFOs() error { return s.client.closeFIFOs(s.dio) }
 
-// closeFIFOs closes a DirectIO, which removes its FIFOs by their names; not where those may lead to another user's directory.
+// closeFIFOs closes a DirectIO, which removes its FIFOs by name, unless these names may lead to another user's directory.
 func (cl *Client) closeFIFOs(dio *cio.DirectIO) error {
 	if checkStateDir(cl.stateDir) != nil {
 		letGo(dio)
@@ -172,8 +172,8 @@ func (cl *Client) closeFIFOs(dio *cio.DirectIO) error {
 	return dio.Close()
 }
 
-// call makes a call on the other side, none after the last: after a failed start both containerd's client and
-// libcontainerd clean up, and cancel what is closed.
+// call makes a call on the other side, but none after the last: after a failed start both containerd's client and libcontainerd
+// clean up, and cancel what is closed.
 func (s *stdio) call(which IOCall) {
 	last := which == IOClose || which == IOForget
 	if last && s.closed.Swap(true) || !last && s.closed.Load() {
@@ -182,8 +182,8 @@ func (s *stdio) call(which IOCall) {
 	s.client.core.callbacks.IO(s.cookie, which)
 }
 
-// end closes the streams in one of two ways, once: DirectIO.Close removes FIFOs by their names, and later FIFOs of those
-// names are another process's.
+// end closes the streams in one of two ways, once: DirectIO.Close removes FIFOs by name, and later FIFOs of those names are
+// another process's.
 func (s *stdio) end(way func() error) error {
 	s.once.Do(func() {
 		s.err = way()
@@ -194,20 +194,20 @@ func (s *stdio) end(way func() error) error {
 	return s.err
 }
 
-// forget leaves the handle: as in Go, closing stdin tells containerd even when the DirectIO is closed.
+// forget keeps the handle: as in Go, closing stdin tells containerd even after the DirectIO is closed.
 func (s *stdio) forget() {
 	s.client.mu.Lock()
 	delete(s.client.streams, s)
 	s.client.mu.Unlock()
 }
 
-// drop is forget where the other side has not taken the streams.
+// drop is forget for streams that the other side has not taken; it removes the handle.
 func (s *stdio) drop() {
 	s.forget()
 	_, _ = s.client.core.handles.Take(s.handle)
 }
 
-// detach lets go of the streams of a process that runs on.
+// detach lets go of the streams of a process that keeps running.
 func (s *stdio) detach() {
 	_, _ = s.client.core.handles.Take(s.handle)
 	s.spare.release()
@@ -218,8 +218,8 @@ func (s *stdio) detach() {
 	}
 }
 
-// letGo closes our descriptors, keeps the FIFOs for the next client to attach to, and does not tell the process that its
-// stdin has ended.
+// letGo closes our descriptors, keeps the FIFOs for the next client to attach to, and does not tell the process that its stdin
+// has ended.
 func letGo(dio *cio.DirectIO) {
 	dio.Cancel()
 	for _, stream := range allStreams {
@@ -229,8 +229,8 @@ func letGo(dio *cio.DirectIO) {
 	}
 }
 
-// pipeOf returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is
-// the writer that its wrapper embeds. A test holds that to the pinned module.
+// pipeOf returns the FIFO behind a stream. libcontainerd wraps stdin, so that Close also tells containerd; the FIFO is the
+// writer embedded in its wrapper. A test checks that against the pinned module.
 func pipeOf(dio *cio.DirectIO, stream Stream) (any, error) {
 	var pipe any
 	switch {
@@ -259,7 +259,7 @@ func (c *Core) stdio(h uint64) (*stdio, error) {
 	return s, s.client.check()
 }
 
-// SetStdioConfig sets what the IO's Config answers.
+// SetStdioConfig sets what the IO's Config returns.
 func (c *Core) SetStdioConfig(h uint64, config cio.Config) error {
 	s, err := c.stdio(h)
 	if err == nil {
@@ -268,7 +268,7 @@ func (c *Core) SetStdioConfig(h uint64, config cio.Config) error {
 	return err
 }
 
-// OpenStdio waits for a stream's FIFO to be open at both ends and returns a descriptor of its own for it.
+// OpenStdio waits until a stream's FIFO is open at both ends and returns a new descriptor for it.
 func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, error) {
 	s, err := c.stdio(h)
 	if err != nil {
@@ -304,7 +304,7 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 	})
 	out, err := receive(ctx, opened)
 	if err != nil {
-		spawn(func() { // the FIFO may open yet; its end, at the latest, ends this
+		spawn(func() { // the FIFO may still open; its end, at the latest, ends this
 			if out := <-opened; out.err == nil {
 				_ = unix.Close(out.fd)
 			}
@@ -316,8 +316,8 @@ func (c *Core) OpenStdio(ctx context.Context, h uint64, stream Stream) (Result, 
 
 func closedFIFO(err error) error { return fmt.Errorf("%w: %w", kind.ErrClosed, err) }
 
-// CloseStream closes one stream. When ctx ends first, it goes on alone: libcontainerd tells containerd of the end of stdin,
-// and waits for its answer.
+// CloseStream closes one stream. If ctx ends first, it continues in the background: libcontainerd tells containerd that stdin
+// has ended, and waits for the answer.
 func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result, error) {
 	s, err := c.stdio(h)
 	if err != nil {
@@ -328,7 +328,7 @@ func (c *Core) CloseStream(ctx context.Context, h uint64, stream Stream) (Result
 		return Result{}, err
 	}
 	closer := pipe.(io.Closer)
-	if stream == Stdin && !s.orphaned.Load() { // else containerd would end the stdin of the next process of that name
+	if stream == Stdin && !s.orphaned.Load() { // otherwise containerd would end the stdin of the next process of that name
 		closer = s.dio.Stdin
 	}
 	closed := make(chan error, 1)

@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What moby's supervisor leaves open: where it takes containerd from, and whose process it then has.
+// What moby's supervisor leaves open: which containerd it starts, and which process it takes for that.
 
-// newLauncher makes what the supervisor is to execute: a script that executes containerd with a PATH of its own, in the root
-// directory. The supervisor takes both from this process. But Go's environment can't be changed without C's, which other
-// threads may be reading; and containerd prefers a shim that it finds in its working directory, where this process may
-// be in one that everybody can write to. The umask is the one that dockerd has: with none containerd lets everybody write
-// to the specs in its bundles, hooks included. The script is in memory, since no directory is sure to let a file be executed.
+// newLauncher makes what the supervisor executes: a script that runs containerd with a PATH of its own, in the root directory.
+// The supervisor would pass on this process's PATH and working directory. But Go's environment can't be changed without C's,
+// which other threads may be reading; and containerd prefers a shim in its working directory, which for this process may be one
+// that everybody can write to. The umask is dockerd's: with none, containerd lets everybody write to the specs in its bundles,
+// hooks included. The script is in memory, since any directory may be mounted noexec.
 //
-// The sysctl vm.memfd_noexec may forbid that; then it is a file without a name in the engine's own directory.
+// The sysctl vm.memfd_noexec may forbid that; the script is then an unnamed file in the engine's own directory.
 func newLauncher(program, path, directory string) (*os.File, error) {
 	const executable = 0x10 // MFD_EXEC, of Linux 6.3
 	fd, err := unix.MemfdCreate("containerd", unix.MFD_CLOEXEC|executable)
@@ -39,7 +39,7 @@ func newLauncher(program, path, directory string) (*os.File, error) {
 		return nil, fmt.Errorf("failed to make what starts containerd: %w", err)
 	}
 	writer := os.NewFile(uintptr(fd), "containerd")
-	defer writer.Close() // what is open for writing can't be executed
+	defer writer.Close() // a file open for writing can't be executed
 	if _, err := fmt.Fprintf(writer, "#!/bin/sh\ncd / && umask 022 && export PATH=%s && exec %s \"$@\"\n", quoted(path), quoted(program)); err != nil {
 		return nil, err
 	}
@@ -54,12 +54,12 @@ func descriptor(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// startedBy adds to an option of the supervisor that it executes launcher, and that made gets its Daemon before it starts
-// anything: when a start fails or is given up, the supervisor tells nobody which one it was.
+// startedBy adds two things to an option of the supervisor: it executes launcher, and made gets its Daemon before it starts
+// anything. If a start fails or is given up, the supervisor returns no Daemon.
 func startedBy[R supervisor.Daemon](launcher *os.File, made chan<- supervisor.Daemon, option func(R) error) func(R) error {
 	return func(daemon R) error {
 		made <- daemon
-		// The number is this process's: the shell opens what it is to interpret by this name, and inherits no descriptor.
+		// The number is this process's: the shell reopens its script by this name, and inherits no descriptor.
 		*own[string](daemon, "daemonPath") = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), launcher.Fd())
 		*own[map[string]string](daemon, "Timeouts") = map[string]string{"io.containerd.timeout.shim.cleanup": shimDeleteTimeout.String()}
 		// Its plugin "opt" would put /opt/containerd/bin before the engine's PATH, for the shim and for runc.
@@ -68,12 +68,12 @@ func startedBy[R supervisor.Daemon](launcher *os.File, made chan<- supervisor.Da
 	}
 }
 
-// own is a field of the supervisor's, which keeps it to itself.
+// own is one of the supervisor's unexported fields.
 func own[T any](daemon supervisor.Daemon, name string) *T {
 	return (*T)(reflect.ValueOf(daemon).Elem().FieldByName(name).Addr().UnsafePointer())
 }
 
-// checkProc refuses a /proc of another pid namespace: this process's number is another process's there.
+// checkProc refuses a /proc of another pid namespace, where this process's number belongs to another process.
 func checkProc() error {
 	if readLink(unix.AT_FDCWD, "/proc/self") != strconv.Itoa(os.Getpid()) {
 		return refused("/proc is another pid namespace's: mount it for this one (unshare --mount-proc)")
@@ -88,7 +88,7 @@ var (
 
 func (e *Engine) pidFile() string { return filepath.Join(e.state, "containerd.pid") }
 
-// process gives the daemon that the supervisor has started last.
+// process returns the daemon that the supervisor started last.
 func (e *Engine) process() (peer, error) {
 	if err := checkOwned("state", e.state); err != nil { // another user's file may be a FIFO, which never ends
 		return peer{}, err
@@ -105,7 +105,7 @@ func (e *Engine) process() (peer, error) {
 	if err != nil {
 		return peer{}, errEnded
 	}
-	mine := e.isDaemon(p) // asked first: when it ends meanwhile, the answer is of no use
+	mine := e.isDaemon(p) // ask first: if it ends meanwhile, the answer is useless
 	switch {
 	case p.ended(0):
 		err = errEnded
@@ -118,7 +118,7 @@ func (e *Engine) process() (peer, error) {
 	return p, err
 }
 
-// isDaemon tells whether a process is a containerd of this engine. It may have a mount namespace of its own: the containerd on
+// isDaemon reports whether a process is a containerd of this engine. It may have its own mount namespace: the containerd on
 // PATH may be a script that makes one.
 func (e *Engine) isDaemon(p peer) bool { return p.privileged("ns/user", "ns/pid") && e.configures(p) }
 
@@ -126,8 +126,8 @@ func (e *Engine) configures(p peer) bool {
 	return p.argument("--config") == filepath.Join(e.state, "containerd.toml")
 }
 
-// forgetStranger removes the number of a daemon that has ended. The supervisor would take any process that has got it
-// since for its daemon, and kill it because it does not serve. It tells whether a daemon runs, as of an earlier program.
+// forgetStranger removes the number of a daemon that has ended. The supervisor would take any process that has reused the
+// number for its daemon, and kill it because it does not serve. It reports whether a daemon runs, perhaps an earlier program's.
 func (e *Engine) forgetStranger() (runs bool) {
 	p, err := e.process()
 	if err != nil {
@@ -138,10 +138,10 @@ func (e *Engine) forgetStranger() (runs bool) {
 	return true
 }
 
-// endChildren ends what the supervisor has started.
+// endChildren ends the daemons that the supervisor has started.
 func (e *Engine) endChildren() (failed error) {
 	for p := range peers() {
-		// This process may have adopted others' processes, too, as the first of a container does.
+		// This process may also have adopted others' processes, as pid 1 of a container does.
 		if p.parent() == os.Getpid() && e.isDaemon(p) {
 			failed = errors.Join(failed, e.endDaemon(p))
 		}
@@ -149,8 +149,8 @@ func (e *Engine) endChildren() (failed error) {
 	return failed
 }
 
-// endDaemon ends a process of the engine's containerd. It fails on Linux before 5.1. A containerd that stops by itself removes
-// its sockets by their names, which may lead to another user's directory: it is killed then.
+// endDaemon ends a process of the engine's containerd. It fails on Linux before 5.1. If the state directory is no longer safe
+// it kills: a containerd that stops by itself removes its sockets by name, which may lead to another user's directory.
 func (e *Engine) endDaemon(p peer) error {
 	number := unix.SIGTERM
 	if checkOwned("state", e.state) != nil {
@@ -168,20 +168,20 @@ func (e *Engine) endDaemon(p peer) error {
 	return err
 }
 
-// noProcess is a number that no process has. The supervisor takes -1 for a daemon that it is to start, and to kill that
-// number is to kill everything.
+// noProcess is a number that no process has. To the supervisor, -1 means a daemon yet to be started, and killing -1 kills
+// everything.
 const noProcess = math.MaxInt32
 
-// disarm keeps a supervisor whose daemon has ended from doing harm at its own end: it would signal the daemon's number, which
-// may be another process's by then, and remove files by names that may lead to another user's directory. It may be reading
-// those names at this moment, so each gives way to one of the same length.
+// disarm keeps a supervisor whose daemon has ended from doing harm when it ends itself: it would signal the daemon's number,
+// which another process may have by then, and remove files by names that may lead to another user's directory. It may be
+// reading those names right now, so each is replaced by one of the same length.
 //
 //go:norace
 func (e *Engine) disarm(daemon supervisor.Daemon) {
 	*own[int](daemon, "daemonPid") = noProcess
 	if checkOwned("state", e.state) != nil {
 		for _, name := range []*string{own[string](daemon, "pidFile"), &own[config.GRPCConfig](daemon, "GRPC").Address} {
-			*name = fmt.Sprintf("%-*s", len(*name), "/dev/null/") // in which nothing is
+			*name = fmt.Sprintf("%-*s", len(*name), "/dev/null/") // contains nothing
 		}
 	}
 }

@@ -15,18 +15,17 @@ import (
 )
 
 // dockerd starts tasks under a context that nothing cancels (moby's daemon/start.go), because a start that is cut off in the
-// middle leaves half a task behind. pyctd does the same for starts, execs and checkpoints: the caller's context ends the
-// wait, never the work.
+// middle leaves half a task behind. pyctd does the same for starts, execs and checkpoints: the caller's context ends the wait,
+// never the work.
 
-// undoTimeout bounds the removal of what an abandoned or failed start has made. libcontainerd gives the same clean-up of an
-// exec as long.
+// undoTimeout bounds the removal of what an abandoned or failed start has made. libcontainerd gives its own clean-up of an exec
+// as long.
 const undoTimeout = 45 * time.Second
 
-// seeThrough runs work under a context that outlives ctx, and returns what it made. When ctx ends first, the caller gets
-// ctx's error with fate, which says what becomes of the work, and undo removes what the work makes after all. A nil undo
-// leaves it.
+// seeThrough runs work under a context that outlives ctx, and returns what it made. If ctx ends first, the caller gets ctx's
+// error with fate, which says what becomes of the work, and undo removes what the work eventually makes. A nil undo keeps it.
 //
-// Work gets ctx itself if ctx has ended already: libcontainerd then refuses in its own words.
+// If ctx has already ended, work gets ctx itself: libcontainerd then refuses in its own words.
 func seeThrough[T any](ctx context.Context, cl *Client, key processName, fate string, work func(context.Context) (T, error), undo func(context.Context, T)) (T, error) {
 	type outcome struct {
 		made T
@@ -67,8 +66,8 @@ func seeThrough[T any](ctx context.Context, cl *Client, key processName, fate st
 	return out.made, out.err
 }
 
-// outlasting gives a context that goes on when ctx has ended. A closed client ends it after undoTimeout, so that a daemon
-// that never answers does not keep the connection.
+// outlasting returns a context that outlives ctx. A closed client ends it after undoTimeout, so that a daemon that never
+// answers does not keep the connection open.
 func (cl *Client) outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(cl.ctx, func() {
@@ -78,19 +77,19 @@ func (cl *Client) outlasting(ctx context.Context) (context.Context, context.Canc
 	return long, func() { stop(); cancel() }
 }
 
-// An undoing is an abandoned call by the process that it makes.
+// An undoing is an abandoned call, identified by the process that it makes.
 type undoing struct {
 	client  *Client
 	process processName
 }
 
-// undoings are the abandoned calls that have not been undone yet. The zero value is ready for use.
+// undoings are the abandoned calls not yet undone. The zero value is ready for use.
 type undoings struct {
 	mu      sync.Mutex
 	pending map[undoing][]chan struct{}
 }
 
-// begin notes one; the caller calls what it returns at its end.
+// begin notes one; the caller calls end when it is over.
 func (u *undoings) begin(one undoing) (end func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -110,7 +109,7 @@ func (u *undoings) begin(one undoing) (end func()) {
 	}
 }
 
-// next is closed at the end of one that is wanted; nil if there is none.
+// next returns a channel that closes when one wanted undoing ends; nil if there is none.
 func (u *undoings) next(wanted func(undoing) bool) <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -122,7 +121,7 @@ func (u *undoings) next(wanted func(undoing) bool) <-chan struct{} {
 	return nil
 }
 
-// wait returns when no undoing that is wanted is left.
+// wait returns once no wanted undoing is left.
 func (u *undoings) wait(ctx context.Context, wanted func(undoing) bool) error {
 	for {
 		next := u.next(wanted)
@@ -135,7 +134,7 @@ func (u *undoings) wait(ctx context.Context, wanted func(undoing) bool) error {
 	}
 }
 
-// undone returns when no abandoned call for a process goes on, so that it can be started again after its start or its
+// undone returns once no abandoned call for a process is under way, so that the process can be started again after its start or
 // deletion was abandoned.
 func (cl *Client) undone(ctx context.Context, process processName) error {
 	err := cl.core.undoings.wait(ctx, func(one undoing) bool { return one == undoing{cl, process} })
@@ -145,22 +144,22 @@ func (cl *Client) undone(ctx context.Context, process processName) error {
 	return nil
 }
 
-// Undone waits at most timeout until no abandoned call is left to undo, and tells whether none is. What only a daemon could
-// undo that has gone is not waited for.
+// Undone waits at most timeout until no abandoned call is left to undo, and reports whether none is. It ignores calls that only
+// a vanished daemon could undo.
 func (c *Core) Undone(timeout time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return c.undoings.wait(ctx, func(one undoing) bool { return one.client.connected() }) == nil
 }
 
-// connected tells whether the daemon can be reached; one that is made of services, without a connection, always can.
+// connected reports whether the daemon can be reached. A client made of services, without a connection, always can.
 func (cl *Client) connected() bool {
 	conn, _ := cl.daemon.Conn().(*grpc.ClientConn)
 	return conn == nil || conn.GetState() == connectivity.Ready
 }
 
-// receive takes one value from a channel, or ctx's error. A value that is there already wins over a context that has
-// ended: a plain select would toss a coin.
+// receive takes one value from a channel, or returns ctx's error. A value that is already there wins over an ended context: a
+// plain select would choose at random.
 func receive[T any](ctx context.Context, from <-chan T) (T, error) {
 	select {
 	case value := <-from:
