@@ -1,6 +1,6 @@
-"""Fixtures: one real containerd for the whole run, and after each test a look at what it has left behind.
+"""Fixtures: one real containerd for the whole run, and a leak check after each test.
 
-A test that leaks fails; what it left is removed, so that only it fails.
+A test that leaks fails. Its leftovers are removed, so that no other test fails.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from pyctd.aio import _loop
 
 FAILED = pytest.StashKey[bool]()
 
-# How long an example takes is the machine's affair.
+# How long an example takes depends on the machine.
 hypothesis.settings.register_profile("pyctd", deadline=None)
 hypothesis.settings.load_profile("pyctd")
 
-# A shell that starts the tests in the background, or nohup, has them ignore signals, and so would all that they start.
+# Under nohup or in a shell's background, the tests would ignore signals, and so would every process that they start.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hands the rows of tables to the process that shows them, if this is a worker of pytest-xdist."""
+    """Passes the tables' rows to the process that shows them, if this is a worker of pytest-xdist."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["tables"] = tables.tell()
@@ -53,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Takes a worker's rows; one that crashed has none."""
+    """Takes a worker's rows. A crashed worker has none."""
     tables.hear(getattr(node, "workeroutput", {}).get("tables", {}))
 
 
@@ -64,7 +64,7 @@ def pytest_terminal_summary() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Lets the fixtures know whether their test has failed."""
+    """Tells the fixtures whether their test has failed."""
     report = yield
     if report.failed:
         item.stash[FAILED] = True
@@ -73,7 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def base() -> Iterator[Path]:
-    """Holds everything that the tests make. Its path is short: a socket's has 107 bytes at most."""
+    """The directory for all files of the tests. Its path is short: a socket path has at most 107 bytes."""
     directory = Path(tempfile.mkdtemp(prefix="ct-"))
     yield directory
     leaks.kill_shims(directory)
@@ -93,7 +93,7 @@ def engine(base: Path) -> Iterator[pyctd.Engine]:
     if os.geteuid() != 0:
         pytest.skip("real containers need root")
     engine = pyctd.Engine(root=base / "r", state=base / "s")
-    # Once, so that what a process makes once and keeps is there before the first look.
+    # Creates what a process makes once and keeps, before the first leak check.
     with engine.client(backend=lambda *event: None, timeout=60) as client:
         client.version(timeout=60)
     yield engine
@@ -106,7 +106,7 @@ def engine(base: Path) -> Iterator[pyctd.Engine]:
 
 @pytest.fixture
 def own_engine(leak: None, base: Path) -> Iterator[pyctd.Engine]:
-    """A containerd of the test's own, to be harmed."""
+    """A containerd for this test alone, which may harm it."""
     directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
     with pyctd.Engine(root=directory / "r", state=directory / "s") as engine:
         yield engine
@@ -115,7 +115,7 @@ def own_engine(leak: None, base: Path) -> Iterator[pyctd.Engine]:
 
 @pytest.fixture
 def own_daemon(engine: pyctd.Engine, leak: None, base: Path) -> Iterator[Daemon]:
-    """A containerd of the test's own, to be killed: nobody but the test starts it again, and so at once."""
+    """A containerd for this test alone, which may kill it. Only the test restarts it, so that happens at once."""
     directory = Path(tempfile.mkdtemp(prefix="e", dir=base))
     with daemon(directory) as one:
         one.start()
@@ -125,7 +125,7 @@ def own_daemon(engine: pyctd.Engine, leak: None, base: Path) -> Iterator[Daemon]
 
 @pytest.fixture
 def reachable(engine: pyctd.Engine) -> Iterator[None]:
-    """Lets the root user of a user namespace reach the bundles, the client's and containerd's."""
+    """Lets the root user of a user namespace access the client's and containerd's bundles."""
     directories = (engine.state, engine.state.parent)
     for directory in directories:
         directory.chmod(0o711)
@@ -136,14 +136,14 @@ def reachable(engine: pyctd.Engine) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def collected() -> None:
-    """Lets the look for leaks pass over all that pytest has made by now, which takes longer than most tests."""
+    """Hides existing objects from the leak check: scanning them takes longer than most tests."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
-    """Fails the test that leaves anything: on the Go side, in this process, on disk or in the process table."""
+    """Fails a test that leaks anything: on the Go side, in this process, on disk or in the process table."""
     if "engine" in request.fixturenames or {"integration", "chaos"}.intersection(request.path.parts):
         request.getfixturevalue("engine")
     _native.load()
@@ -151,9 +151,9 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     changed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, limits)  # all later tests would fail
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)  # otherwise all later tests would fail
     failed = request.node.stash.get(FAILED, False)
-    if failed:  # the frames of a test that failed keep what was in them
+    if failed:  # a failed test's frames keep their objects alive
         sys.last_value = sys.last_traceback = None
         setattr(sys, "last_exc", None)  # noqa: B010, new in Python 3.12
     if request.node.get_closest_marker("moby_may_keep_goroutines"):
@@ -163,11 +163,11 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
         leaks.kill_shims(base)
         files = leaks.Files.below(base)
         for fifo in files.fifos:
-            with contextlib.suppress(FileNotFoundError):  # containerd's own, which go with their task
+            with contextlib.suppress(FileNotFoundError):  # containerd removes its own with their task
                 os.unlink(fifo)
         for bundle in files.bundles:
             shutil.rmtree(bundle, ignore_errors=True)
-    if leaks.descriptors().total() > leaks.TOO_MANY:  # soon all tests would fail, and none would tell why
+    if leaks.descriptors().total() > leaks.TOO_MANY:  # soon all tests would fail, without a clear reason
         pytest.exit(f"{request.node.nodeid} has left too much behind: {'; '.join(left)}", returncode=1)
     if changed != limits:
         left.append(f"a limit of open files that is not {limits} any more, but {changed}")
@@ -177,7 +177,7 @@ def leak(request: pytest.FixtureRequest, base: Path) -> Iterator[None]:
 
 @pytest.fixture
 def namespace() -> str:
-    """A namespace of containerd's of the test's own, so that what one leaves is in no other's way."""
+    """A containerd namespace for this test alone, so that leftovers do not affect other tests."""
     return unique("ns")
 
 
@@ -189,7 +189,7 @@ def client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[pyctd.C
 
 @pytest.fixture
 def box(client: pyctd.Client, rootfs: Path) -> Iterator[Box]:
-    """Makes containers, and deletes those that the test has left."""
+    """Makes containers, and deletes those that the test leaves behind."""
     box = Box(client, rootfs)
     yield box
     box.clean()
@@ -202,7 +202,7 @@ def loops() -> Loops:
     with contextlib.suppress(ImportError):
         import uvloop
 
-        uvloop.new_event_loop().close()  # libuv makes a pipe for the whole process
+        uvloop.new_event_loop().close()  # makes libuv create its pipe for the whole process
         loops["uvloop"] = uvloop.new_event_loop
     return loops
 
@@ -218,7 +218,7 @@ def case(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Case:
     """Runs tests on event loops: asyncio's unless a module asks for others."""
-    monkeypatch.setattr(_loop, "CLEAN_UP", PATIENCE)  # Go's clean-up is told, however slow the machine is
+    monkeypatch.setattr(_loop, "CLEAN_UP", PATIENCE)  # waits for Go's clean-up even on a slow machine
     kind = getattr(request, "param", "asyncio")
     if kind not in loops:
         pytest.skip(f"{kind} can not be installed here")
@@ -233,7 +233,7 @@ def programs(box: Box) -> Programs:
 
 @pytest.fixture
 def cli(client: pyctd.Client, rootfs: Path) -> Iterator[Cli]:
-    """The command line, in the test's namespace; what it has left is removed."""
+    """The command line, in the test's namespace. Leftover containers are removed."""
     cli = Cli(client, rootfs)
     yield cli
     cli.clean()
@@ -241,13 +241,13 @@ def cli(client: pyctd.Client, rootfs: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def run_id() -> str:
-    """An id that no other test has."""
+    """An id that no other test uses."""
     return unique()
 
 
 @pytest.fixture
 def make_client(leak: None, engine: pyctd.Engine, namespace: str) -> Iterator[Callable[..., pyctd.Client]]:
-    """Makes further clients of the test's namespace, and closes them."""
+    """Makes more clients of the test's namespace, and closes them afterwards."""
     made: list[pyctd.Client] = []
 
     def make(**options: Any) -> pyctd.Client:

@@ -1,4 +1,4 @@
-"""Containers for tests, which clean up after themselves."""
+"""Containers for tests, with clean-up."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import pyctd
 
 _numbers = itertools.count(1)
 PATIENCE = 75.0
-"""Seconds for what must come true: machines stand still now and then, and gRPC waits longer from try to try."""
+"""Seconds to wait for a condition: machines stall now and then, and gRPC backs off between tries."""
 SLEEP = ("/bin/sleep", "600")
 OCI_VERSION = os.environ.get("OCI_VERSION")
-"""The version of the OCI specification that tests' specs are to have, for runtimes that know an older one only."""
+"""The OCI version for the tests' specs, for runtimes that only know an older one."""
 
 
 def unique(word: str = "test") -> str:
-    """An id that no other test of this run has."""
+    """An id that no other test of this run uses."""
     return f"{word}-{os.getpid()}-{next(_numbers)}"
 
 
 def default_spec(rootfs: Path, *args: str, **options: Any) -> dict[str, Any]:
-    """A spec of what runs args; sleep unless given."""
+    """A spec that runs args; sleep by default."""
     spec = pyctd.spec.default(rootfs, list(args or SLEEP), readonly=True, **options)
     return {**spec, "ociVersion": OCI_VERSION} if OCI_VERSION else spec
 
 
 class Box:
-    """Makes containers of one client, and deletes what a test has left of them."""
+    """Makes containers of one client, and deletes those that a test leaves behind."""
 
     def __init__(self, client: pyctd.Client, rootfs: Path) -> None:
         self.client = client
@@ -44,11 +44,11 @@ class Box:
         return default_spec(self.rootfs, *args, **options)
 
     def container(self, *args: str, id: str | None = None, **options: Any) -> pyctd.Container:
-        """A container that will run args; sleep unless given."""
+        """A container that will run args; sleep by default."""
         return self.of(self.spec(*args, **options), id=id)
 
     def of(self, spec: dict[str, Any], *, id: str | None = None) -> pyctd.Container:
-        """A container of a spec of the test's own."""
+        """A container with the test's own spec."""
         id = id or unique()
         self.ids.append(id)
         return self.client.new_container(id, spec)
@@ -61,7 +61,7 @@ class Box:
     def run(
         self, *args: str, stdin: bytes | None = None, **options: Any
     ) -> tuple[pyctd.ExitStatus, pyctd.stdio.capture]:
-        """What args came to, everything deleted."""
+        """Runs args to the end and deletes everything. Returns the exit status and the captured output."""
         out = pyctd.stdio.capture(stdin=stdin)
         container = self.container(*args, **options)
         task = container.start(attach_stdio=out)
@@ -71,13 +71,13 @@ class Box:
         return status, out
 
     def ended(self, *args: str) -> pyctd.Task:
-        """A task that has ended. It is not deleted, for containerd 2 may lose the exit's event by that."""
+        """A task that has ended. It is not deleted, because containerd 2 may then lose the exit event."""
         task = self.container(*args).start()
         task.wait(timeout=60)
         return task
 
     def clean(self) -> None:
-        """Deletes every container that is left."""
+        """Deletes all remaining containers."""
         for id in self.ids:
             with contextlib.suppress(pyctd.NotFoundError, pyctd.InvalidArgumentError):
                 container = self.client.load_container(id, timeout=60)
@@ -87,7 +87,7 @@ class Box:
 
 
 class Hold:
-    """A stdio callback that leaves a process's streams in the test's hands."""
+    """A stdio callback that gives a process's streams to the test."""
 
     dio: Any
 
@@ -97,7 +97,7 @@ class Hold:
 
 
 class SlowIO:
-    """The IO of streams that nobody reads, whose wait lasts until the test says go."""
+    """An IO whose streams nobody reads, and whose ``wait`` blocks until the test sets ``go``."""
 
     def __init__(self, dio: pyctd.DirectIO, go: threading.Event | None = None) -> None:
         self.dio = dio
@@ -117,7 +117,7 @@ class SlowIO:
 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
-    """What condition returns once that is true."""
+    """Waits until condition returns a true value. Returns that."""
     until = time.monotonic() + PATIENCE
     while not (value := condition()):
         assert time.monotonic() < until, f"{what} did not come true within {PATIENCE:.0f} s"

@@ -15,11 +15,11 @@ from .box import default_spec
 T = TypeVar("T")
 LIMIT = 100
 Loops = dict[str, Callable[[], asyncio.AbstractEventLoop]]
-"""The kinds of event loops that there are."""
+"""The available kinds of event loops."""
 
 
 class Case:
-    """A daemon's namespace for a test, and the kind of loop that it runs on; asyncio's own unless given."""
+    """A test's daemon, namespace and kind of event loop; asyncio's own by default."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Case:
         return default_spec(self.rootfs, *args, **options)
 
     def run(self, test: Callable[[aio.Client], Awaitable[T]], *, limit: float = LIMIT, **options: Any) -> T:
-        """Runs a test with a client on a loop of its own."""
+        """Runs a test with a client on a new loop."""
 
         async def main() -> T:
             async with self.client(**options) as client:
@@ -49,7 +49,7 @@ class Case:
 
         loop = self.new_loop()
         try:
-            # A limit of its own: what interrupts a test that takes too long does not reach uvloop.
+            # A separate limit: pytest's timeout can't interrupt uvloop.
             return loop.run_until_complete(asyncio.wait_for(main(), limit))
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it: on the tests' daemon, in a namespace of the test's own."""
+"""The command line, run as by a user, on the tests' daemon and in the test's own namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "pyctd"]
 
 
 class Result(NamedTuple):
-    """What came of a command line."""
+    """The outcome of a command line."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Result(NamedTuple):
 
 
 def pyctd_command(*args: str, stdin: str = "", timeout: float = 60, env: dict[str, str] | None = None) -> Result:
-    """Runs a command line without a word of where containerd is."""
+    """Runs a command line without telling it where containerd is."""
     done = subprocess.run(
         [*COMMAND, *args],
         input=stdin.encode(),
@@ -57,7 +57,7 @@ class Cli:
         return pyctd_command(*args, stdin=stdin, env=self.env | (env or {}))
 
     def json(self, *args: str) -> Any:
-        """What a command that goes well prints, read."""
+        """Runs a command that must succeed. Returns its parsed JSON output."""
         code, out, err = self(*args, "--json")
         assert (code, err) == (0, "")
         return json.loads(out)
@@ -72,12 +72,12 @@ class Cli:
         assert self("run", "-d", "--name", name, "--rootfs", self.rootfs, *args) == (0, f"{name}\n", "")
 
     def under_way(self, *args: str, **options: Any) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-        """A command line that goes on."""
+        """A command line that keeps running."""
         return under_way([*COMMAND, *args], text=True, env=os.environ | self.env, **options)
 
     @contextlib.contextmanager
     def on_a_terminal(self, *args: str, rows: int = 24, columns: int = 100) -> Iterator[pexpect.spawn[str]]:
-        """A command line with a terminal of its own, that the test types on and reads."""
+        """A command line on its own terminal, which the test types on and reads."""
         env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
         program = pexpect.spawn(
             COMMAND[0],
@@ -94,7 +94,7 @@ class Cli:
             program.close(force=True)
 
     def clean(self) -> None:
-        """Removes every container that is left."""
+        """Removes all remaining containers."""
         for info in self.client.containers(timeout=60):
             container = self.client.load_container(info.id, timeout=60)
             with contextlib.suppress(pyctd.NotFoundError):
@@ -103,7 +103,7 @@ class Cli:
 
 
 def end_of(program: pexpect.spawn[str]) -> int:
-    """Waits for the end of a program on a terminal; its exit code."""
+    """Waits until a program on a terminal ends. Returns its exit code."""
     program.expect(pexpect.EOF)
     program.wait()
     assert program.exitstatus is not None, f"ended by signal {program.signalstatus}"

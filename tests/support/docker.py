@@ -16,13 +16,13 @@ from support.box import eventually
 
 
 def why_not() -> str:
-    """Why there can be no dockerd here; empty if there can."""
+    """Why dockerd can't run here; empty if it can."""
     missing = [name for name in ("dockerd", "docker") if shutil.which(name) is None]
     return f"{' and '.join(missing)} not on PATH: `make test` gets them, where it can" if missing else ""
 
 
 class Dockerd:
-    """One that runs, without networks, on a containerd of the test's own."""
+    """A running dockerd without networks, on the test's containerd."""
 
     def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
         self.host = f"unix://{directory}/docker.sock"
@@ -30,7 +30,7 @@ class Dockerd:
         self._log = directory / "log"
 
     def __call__(self, *args: str) -> str:
-        """What docker prints."""
+        """Runs docker. Returns its output."""
         done = subprocess.run(
             ["docker", "--host", self.host, *args], capture_output=True, text=True, timeout=60, check=False
         )
@@ -50,7 +50,7 @@ class Dockerd:
 
 @contextlib.contextmanager
 def beside(engine: pyctd.Engine, directory: Path, rootfs: Path) -> Iterator[Dockerd]:
-    """A dockerd on engine's containerd, with the image ``busybox``; taken down at the end."""
+    """Runs a dockerd on engine's containerd, with the image ``busybox``, and stops it at the end."""
     command = [
         "dockerd",
         f"--containerd={engine.address}",

@@ -1,4 +1,4 @@
-"""A process of nobody's whose command line has as many bytes as the argument says, as any user can make one."""
+"""A process of user nobody with a command line of the given size in bytes. Any user can start such a process."""
 
 import ctypes
 import mmap

@@ -1,4 +1,4 @@
-"""Harm that is done to daemons."""
+"""Stops and kills daemons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _stopped(pid: int) -> bool:
 
 @contextlib.contextmanager
 def standing_still(pid: int) -> Iterator[None]:
-    """While a process is stopped: all its threads, which takes a moment on a busy machine."""
+    """Stops a process for the duration. Waits until all its threads are stopped, which can take a moment."""
     os.kill(pid, signal.SIGSTOP)
     try:
         eventually(lambda: _stopped(pid))
@@ -39,7 +39,7 @@ def standing_still(pid: int) -> Iterator[None]:
 
 
 def kill_daemon(engine: pyctd.Engine, meanwhile: Callable[[], object] = lambda: None) -> int:
-    """Kills the engine's containerd, whose shims live on, and waits for the next."""
+    """Kills the engine's containerd, but not its shims, and waits for the next containerd."""
     pid = engine.pid
     assert pid
     os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Lives of containers, one after another on several threads, by a user who tries again when the daemon is away."""
+"""Runs containers one after another on several threads, and retries while the daemon is down."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ __all__ = ["Lives"]
 T = TypeVar("T")
 EXIT_CODE = 7
 PATIENCE = 90.0
-"""Seconds that one step is tried again for: gRPC's own pauses between its connections grow while there is no daemon."""
+"""Seconds to retry one step: gRPC's pauses between connection attempts grow while there is no daemon."""
 
 CUT_OFF = 1
-"""The exit code of runc's own process where containerd was killed while the container's was to be started."""
+"""The exit code of runc's own process if containerd is killed while runc starts the container's process."""
 
 HALF_MADE = 3.0
-"""Seconds after which a task that both exists and does not is given up: containerd 1.6 was killed while it made it."""
+"""Seconds after which to give up on a task that containerd 1.6 half created when it was killed."""
 
 
 class Lives:
-    """Containers that are made, started, waited for and deleted until they are told to stop.
+    """Creates, starts, waits for and deletes containers until told to stop.
 
     Attributes:
-        asked: the ids of all.
-        finished: those that were led to their end.
-        failed: those that ended with an error of containerd's, other than that it is away.
-        broken: those that ended otherwise: with a wrong exit code, or since containerd did not come back.
-        started: those whose process ran, as a call or an event told.
-        told: those whose exit an event or ``wait`` told.
-        cut: how many calls were cut off by their deadline.
-        gaps: how many gaps in the events were told.
+        asked: the ids of all containers.
+        finished: those that completed.
+        failed: those that ended with a containerd error other than unavailability.
+        broken: those that ended otherwise: with a wrong exit code, or because containerd did not come back.
+        started: those that a call or an event reported as started.
+        told: those whose exit an event or ``wait`` reported.
+        cut: how many calls exceeded their deadline.
+        gaps: how many gaps in the events were reported.
     """
 
     def __init__(self, rootfs: Path, timeout: float | None = None) -> None:
@@ -66,13 +66,13 @@ class Lives:
             self.told.add(id)
 
     def begin(self, client: pyctd.Client, threads: int = 4) -> None:
-        """Has so many threads lead lives."""
+        """Starts the threads."""
         self._threads = [threading.Thread(target=self._lead, args=(client,)) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def end(self) -> None:
-        """Lets those that are under way come to their ends."""
+        """Waits until the current containers have completed."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -92,13 +92,13 @@ class Lives:
             time.sleep(random.uniform(0, 0.05))
 
     def lead(self, client: pyctd.Client, id: str) -> None:
-        """One life."""
+        """Runs one container from creation to deletion."""
         container = self._make(client, id)
         task, again = self._start(container)
         self.started.add(id)
         try:
             status = self._again(task.wait)
-        except pyctd.NotFoundError:  # containerd 2 forgets what ended while it was away
+        except pyctd.NotFoundError:  # containerd 2 forgets tasks that ended while it was down
             status = pyctd.ExitStatus(255, None, "forgotten")
         self.told.add(id)
         assert status.exit_code == EXIT_CODE or status.error or (again and status.exit_code == CUT_OFF), status
@@ -125,11 +125,11 @@ class Lives:
     def _make(self, client: pyctd.Client, id: str) -> pyctd.Container:
         try:
             return self._again(lambda timeout: client.new_container(id, self.spec, timeout=timeout))
-        except pyctd.ConflictError:  # a try whose answer was lost
+        except pyctd.ConflictError:  # an earlier try succeeded, but its answer was lost
             return self._again(lambda timeout: client.load_container(id, timeout=timeout))
 
     def _start(self, container: pyctd.Container) -> tuple[pyctd.Task, bool]:
-        """The task, running; and whether a try whose answer was lost has started it. That may have made it, too."""
+        """The running task, and whether an earlier try, whose answer was lost, started (and perhaps created) it."""
         until = time.monotonic() + HALF_MADE
         while True:
             try:
@@ -151,7 +151,7 @@ class Lives:
             self._again(delete)
 
     def sweep(self, client: pyctd.Client) -> list[str]:
-        """Deletes all that is left, as whoever starts anew would; the ids that can't be."""
+        """Deletes all remaining containers, as after a restart. Returns the ids of those that can't be deleted."""
         kept = []
         for info in client.containers():
             try:

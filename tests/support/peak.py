@@ -1,4 +1,4 @@
-"""The most memory that this process has had."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pathlib import Path
 
 
 def peak() -> int:
-    """Bytes. A child of a large process inherits getrusage's figure; this one begins with the program."""
+    """The peak in bytes. getrusage's figure is inherited from a large parent; this one starts with the program."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) << 10

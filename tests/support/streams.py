@@ -1,4 +1,4 @@
-"""Pipes of a test's own, as a process's streams."""
+"""A test's own pipes, used as a process's streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["End", "Streams", "drain", "feed", "join", "pipe"]
 
 
 class End:
-    """One end of a pipe, as a process's stream."""
+    """One end of a pipe, used as a process's stream."""
 
     def __init__(self, fd: int) -> None:
         self.name = "test"
@@ -42,13 +42,13 @@ class Streams:
 
 
 def pipe() -> tuple[Any, int]:
-    """A stream to read, and what to write to it by."""
+    """A stream to read, and the descriptor to write to it."""
     source, target = os.pipe()
     return End(source), target
 
 
 def feed(fd: int, data: bytes) -> threading.Thread:
-    """Writes data on a thread, and closes."""
+    """Writes data on a thread, and then closes the descriptor."""
 
     def write() -> None:
         with os.fdopen(fd, "wb", buffering=0) as file:
@@ -62,7 +62,7 @@ def feed(fd: int, data: bytes) -> threading.Thread:
 
 
 def drain(fd: int, into: list[bytes]) -> threading.Thread:
-    """Reads all on a thread, and closes."""
+    """Reads everything on a thread, and then closes the descriptor."""
 
     def read() -> None:
         with os.fdopen(fd, "rb") as file:
@@ -74,7 +74,7 @@ def drain(fd: int, into: list[bytes]) -> threading.Thread:
 
 
 def join(*threads: threading.Thread) -> None:
-    """Waits for the ends of threads."""
+    """Waits until threads end."""
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
