@@ -223,10 +223,7 @@ def test_a_loop_that_ends_before_its_client_is_closed(case: Case) -> None:
         return client
 
     client = asyncio.run(test())
-    with case.engine.client(case.namespace) as other:
-        container = other.load_container("c")
-        container.task().force_delete()
-        container.delete()
+    case.remove("c")
     eventually(lambda: client.handler_errors == 3, "create cancelled, start and exit without a loop")
     asyncio.run(client.close())
 

@@ -230,10 +230,7 @@ def test_a_handler_whose_loop_ends_holds_no_event_up(case: Case, kind: Callable[
         assert task
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
-    with case.engine.client(case.namespace) as other:
-        container = other.load_container("c")
-        container.task().force_delete()
-        container.delete()
+    case.remove("c")
     eventually(lambda: client.handler_errors == 3, "create, start and exit without a loop")
     asyncio.run(client.close())
 
@@ -269,10 +266,7 @@ def test_a_handler_that_is_cancelled_once_its_client_is_closed_has_not_failed(ca
     loop.close()
     assert [type(error) for error in ended] == [asyncio.CancelledError]
     assert client.handler_errors == 0
-    with case.engine.client(case.namespace) as other:
-        container = other.load_container("c")
-        container.task().force_delete()
-        container.delete()
+    case.remove("c")
 
 
 def test_every_call_keeps_a_deadline_that_is_past(case: Case, tmp_path: Path) -> None:

@@ -464,10 +464,7 @@ def test_a_loop_that_ends_before_its_streams(case: Case) -> None:
     assert client._connected
     client._connected.close()
     assert time.monotonic() - started < 2
-    with case.engine.client(case.namespace) as other:
-        container = other.load_container("c")
-        container.task().force_delete()
-        container.delete()
+    case.remove("c")
     assert not leaks.fifos(Path(client.state_dir))
 
 

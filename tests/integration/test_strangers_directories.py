@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support.box import default_spec, eventually, unique
 from support.proc import gone
-from support.strangers import NOBODY, kept
+from support.strangers import NOBODY, kept, open_to_all, replaced
 
 import pyctd
 
@@ -205,15 +205,9 @@ def test_a_state_directory_of_a_clients_that_another_user_can_change_is_refused(
         pyctd.Client(engine.address, state_dir=path / "below").close()
 
 
-PLANT_BUNDLES = """
-mkdir "$1" && ln -s "$2" "$1/bundles"
-"""
-
-
 def test_no_bundle_is_made_or_removed_in_a_directory_that_has_become_another_users(place: Path, rootfs: Path) -> None:
     state, elsewhere = place / "t" / "s", place / "elsewhere"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
+    open_to_all(state)
     place.chmod(0o711)
     state.mkdir()
     with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
@@ -221,18 +215,12 @@ def test_no_bundle_is_made_or_removed_in_a_directory_that_has_become_another_use
         kept_file = elsewhere / "moby" / "web" / "file"
         kept_file.parent.mkdir(parents=True)
         kept_file.write_text("precious")
-        state.rename(place / "away")
-        subprocess.run(["/bin/sh", "-c", PLANT_BUNDLES, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
-        try:
+        with replaced(state, elsewhere):
             for call in (container.delete, container.start, lambda: client.new_container("new", default_spec(rootfs))):
                 with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
                     call()
             assert [path.name for path in (elsewhere / "moby").iterdir()] == ["web"]
             assert kept(kept_file.parent)
-        finally:
-            (state / "bundles").unlink()
-            state.rmdir()
-            (place / "away").rename(state)
 
 
 def test_a_client_connects_to_no_daemon_that_another_users_link_leads_to(
@@ -241,8 +229,7 @@ def test_a_client_connects_to_no_daemon_that_another_users_link_leads_to(
     """Who takes the place of an engine's state takes that of its socket, too, and would choose whose containers the
     client kills and deletes."""
     state, id = place / "t" / "s", unique()
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
+    open_to_all(state)
     with engine.client() as other, pyctd.Engine(root=place / "r", state=state) as own, own.client() as client:
         container = other.new_container(id, default_spec(rootfs))
         task = container.start()

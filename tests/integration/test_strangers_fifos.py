@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 from support.box import default_spec
-from support.strangers import NOBODY
+from support.strangers import NOBODY, open_to_all, replaced
 
 import pyctd
-
-PLANT = """
-mkdir "$1" && ln -s "$2" "$1/bundles"
-"""
 
 
 def test_no_fifo_is_removed_in_a_directory_that_another_users_link_leads_to(place: Path, rootfs: Path) -> None:
     state, elsewhere = place / "t" / "s", place / "elsewhere"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
+    open_to_all(state)
     place.chmod(0o711)
     with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
         task = client.new_container("web", default_spec(rootfs)).start()
@@ -29,15 +24,9 @@ def test_no_fifo_is_removed_in_a_directory_that_another_users_link_leads_to(plac
         file = elsewhere / "moby" / "web" / "e-stdout"
         file.parent.mkdir(parents=True)
         file.touch()
-        state.rename(place / "away")
-        subprocess.run(["/bin/sh", "-c", PLANT, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
-        try:
+        with replaced(state, elsewhere):
             process.delete(timeout=60)
             assert file.exists()
-        finally:
-            (state / "bundles").unlink()
-            state.rmdir()
-            (place / "away").rename(state)
         task.force_delete(timeout=60)
 
 
@@ -46,8 +35,7 @@ def test_no_fifo_is_removed_where_a_link_leads_that_is_made_during_a_callback(
     engine: pyctd.Engine, place: Path, rootfs: Path, fails: bool
 ) -> None:
     state, file = place / "t" / "s", place / "elsewhere" / "web" / "e-stdout"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
+    open_to_all(state)
     state.mkdir()
     file.parent.mkdir(parents=True)
     with pyctd.Client(engine.address, "links", state) as client:
@@ -75,8 +63,7 @@ def test_no_fifo_is_removed_where_a_link_leads_that_is_made_during_a_callback(
 
 def test_no_file_is_written_that_another_users_link_leads_to(place: Path, rootfs: Path) -> None:
     state, elsewhere = place / "t" / "s", place / "elsewhere"
-    state.parent.mkdir()
-    state.parent.chmod(0o1777)  # as /tmp
+    open_to_all(state)
     place.chmod(0o711)
     with pyctd.Engine(root=place / "r", state=state) as engine, engine.client() as client:
         container = client.new_container("web", default_spec(rootfs, "/bin/sleep", "600"))
@@ -84,15 +71,9 @@ def test_no_file_is_written_that_another_users_link_leads_to(place: Path, rootfs
         precious = elsewhere / "moby" / "web" / "web-stdin"
         precious.parent.mkdir(parents=True)
         precious.write_text("precious")
-        state.rename(place / "away")
-        subprocess.run(["/bin/sh", "-c", PLANT, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
-        try:
+        with replaced(state, elsewhere):
             with pytest.raises(pyctd.FailedPreconditionError, match="the state directory is not safe: "):
                 container.attach_task(pyctd.stdio.capture(b"harm"), timeout=10)
             assert precious.read_text() == "precious"
             assert list(precious.parent.iterdir()) == [precious]
-        finally:
-            (state / "bundles").unlink()
-            state.rmdir()
-            (place / "away").rename(state)
         task.force_delete(timeout=60)

@@ -37,6 +37,13 @@ class Case:
         state = self.engine.bundles(self.namespace)
         return aio.Client(self.engine.address, self.namespace, state, timeout=60, **options)
 
+    def remove(self, id: str) -> None:
+        """Removes a container and its task with a blocking client."""
+        with self.engine.client(self.namespace) as other:
+            container = other.load_container(id)
+            container.task().force_delete()
+            container.delete()
+
     def spec(self, *args: str, **options: Any) -> dict[str, Any]:
         return default_spec(self.rootfs, *args, **options)
 

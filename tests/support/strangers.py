@@ -9,13 +9,34 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["NOBODY", "kept", "running", "successor"]
+__all__ = ["NOBODY", "kept", "open_to_all", "replaced", "running", "successor"]
 
 NOBODY = 65534
 
 
 def kept(directory: Path) -> bool:
     return (directory / "file").read_text() == "precious"
+
+
+def open_to_all(state: Path) -> None:
+    """Makes the directory above a state directory one like /tmp."""
+    state.parent.mkdir()
+    state.parent.chmod(0o1777)
+
+
+@contextlib.contextmanager
+def replaced(state: Path, elsewhere: Path) -> Iterator[None]:
+    """Has another user replace a state directory, as after a clean-up of /tmp, by one whose ``bundles`` is a link."""
+    away = state.parent.with_name("away")
+    state.rename(away)
+    plant = 'mkdir "$1" && ln -s "$2" "$1/bundles"'
+    subprocess.run(["/bin/sh", "-c", plant, "sh", state, elsewhere], check=True, user=NOBODY, group=NOBODY)
+    try:
+        yield
+    finally:
+        (state / "bundles").unlink()
+        state.rmdir()
+        away.rename(state)
 
 
 @contextlib.contextmanager

@@ -30,15 +30,7 @@ func TestAClientConnectsAgainToTheSameUserAlone(t *testing.T) {
 	defer cancel()
 	dial := sameDaemon()
 	for range 2 { // a daemon that was started again
-		listener, err := net.Listen("unix", socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := dial(ctx, socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = conn.Close(), listener.Close()
+		serveOnce(ctx, t, dial, socket)
 	}
 	stranger, err := listenAs(65534, socket)
 	if err != nil {
@@ -62,16 +54,9 @@ func TestAClientConnectsAgainToASocketOfTheSameNameAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	dial := sameDaemon()
-	listener, err := net.Listen("unix", socket)
+	serveOnce(ctx, t, dial, socket)
+	listener, err := net.Listen("unix", other)
 	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := dial(ctx, socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = conn.Close(), listener.Close()
-	if listener, err = net.Listen("unix", other); err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
@@ -81,11 +66,25 @@ func TestAClientConnectsAgainToASocketOfTheSameNameAlone(t *testing.T) {
 	if conn, err := dial(ctx, socket); !cerrdefs.IsPermissionDenied(err) {
 		t.Fatal(conn, err)
 	}
-	conn, err = sameDaemon()(ctx, socket) // a client that has come by the link from the start
+	conn, err := sameDaemon()(ctx, socket) // a client that has come by the link from the start
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
+}
+
+// serveOnce has a daemon serve one connection and end.
+func serveOnce(ctx context.Context, t *testing.T, dial func(context.Context, string) (net.Conn, error), socket string) {
+	t.Helper()
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dial(ctx, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Close(), listener.Close()
 }
 
 // listenAs listens as another user, whom the kernel remembers as the one at this end.
